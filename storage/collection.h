@@ -1,0 +1,356 @@
+/*
+ * collection.h -- the file of one collection: records, rows, blocks, codes.
+ *
+ * Everything that changes a learner or an index is a *record* in one sequence.
+ * Rows have *ordinals* in order of arrival, never reused; an upsert is a new
+ * ordinal and a tombstone.  The vectors of a record are one immutable *block*.
+ * Rows are what the client gave beside the vector, and are shared by all
+ * versions; codes are a cache by (version, segment) with a checksum, but for
+ * kind `external`, whose blocks hold the codes themselves.
+ *
+ * Two handles.  A *store* writes: there is one per file, used by the writer
+ * thread only, and it also does all checkpoints of the write-ahead log (SQLite
+ * 3.40 has a race when two connections do).  A *view* reads: any number, each
+ * used by one thread at a time; it sees what was committed when its call began.
+ *
+ * Every call may fail with AK_EIO (the system or the database refused; the text
+ * says what), AK_ENOMEM or AK_ECORRUPT beside what is said here.
+ */
+#ifndef AK_STORAGE_COLLECTION_H
+#define AK_STORAGE_COLLECTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/err.h"
+
+#define AK_STORE_KEY_MAX      128
+#define AK_STORE_SEGMENT_ROWS 4096
+#define AK_STORE_MAX_ID       INT64_MAX
+
+struct ak_store;
+struct ak_view;
+
+enum ak_record_kind {
+    AK_RECORD_BATCH = 1, /* rows to index and to learn from */
+    AK_RECORD_UPSERT,    /* rows to index only */
+    AK_RECORD_DELETE,    /* rows that are no more */
+    AK_RECORD_RELABEL,   /* one row's new labels: one more update */
+    AK_RECORD_FLUSH,     /* fix the feature map with what there is */
+    AK_RECORD_PUBLISH,   /* freeze the learner here as the next version */
+    AK_RECORD_ROLLBACK,  /* serve an earlier version */
+    AK_RECORD_INSTALL    /* a rebuilt generation takes over */
+};
+
+/* An id as the client knows it: a number, or text that is not terminated. */
+struct ak_row_id {
+    uint64_t number; /* 0..AK_STORE_MAX_ID */
+    const char *text;
+    size_t len;
+};
+
+/* Bytes that are lent. */
+struct ak_bytes {
+    const void *data; /* NULL: absent */
+    size_t len;
+};
+
+/* ---------------------------------------------------------------- writing */
+
+/*
+ * Make a new file with `config` (opaque text, kept in it), or open one.
+ * `string_ids` and `row_bytes` (of one row in a block) are fixed in the file.
+ * `check` runs SQLite's quick check first, as after an unclean stop.
+ */
+struct ak_store_shape {
+    bool string_ids;
+    uint32_t row_bytes;
+    uint32_t code_bytes;
+};
+enum ak_status ak_store_create(const char *path,
+                               const struct ak_store_shape *shape,
+                               struct ak_bytes config, struct ak_store **out,
+                               struct ak_err *err) AK_MUST_CHECK;
+enum ak_status ak_store_open(const char *path, bool check,
+                             struct ak_store **out,
+                             struct ak_err *err) AK_MUST_CHECK;
+void ak_store_close(struct ak_store *store); /* NULL is a no-op */
+/* Remove a closed file and what SQLite keeps beside it; absent is fine. */
+enum ak_status ak_store_remove(const char *path,
+                               struct ak_err *err) AK_MUST_CHECK;
+
+/*
+ * A group of changes is one transaction: begin, changes, commit.  A change that
+ * fails with AK_EINVAL, AK_ENOTFOUND, AK_EEXISTS or AK_ELIMIT was undone alone
+ * and the group goes on; after any other failure the group must be ended with
+ * ak_store_rollback().  After a failed commit nothing of the group happened.
+ * Commit returns when the bytes are on the disk (synchronous=FULL).
+ */
+enum ak_status ak_store_begin(struct ak_store *store,
+                              struct ak_err *err) AK_MUST_CHECK;
+enum ak_status ak_store_commit(struct ak_store *store,
+                               struct ak_err *err) AK_MUST_CHECK;
+void ak_store_rollback(struct ak_store *store);
+
+/* Copy the log into the file and let it start over; `truncate` empties it. */
+enum ak_status ak_store_checkpoint_wal(struct ak_store *store, bool truncate,
+                                       struct ak_err *err) AK_MUST_CHECK;
+
+/* Rows of a batch or an upsert. */
+struct ak_store_rows {
+    size_t n;
+    const void *block;             /* n * row_bytes: vectors (or codes) as stored */
+    const struct ak_row_id *ids;   /* (n), or NULL: numbers are assigned upward */
+    const struct ak_bytes *labels; /* names; of row i: [first[i], first[i + 1]) */
+    const uint32_t *label_first;   /* (n + 1), or NULL: no labels */
+    const struct ak_bytes *payloads; /* (n) JSON text, or NULL; absent: none */
+    const struct ak_bytes *images;   /* (n) or NULL; kept as they came */
+};
+
+/* One request: at most one record, with the key that makes it happen once. */
+struct ak_change {
+    enum ak_record_kind kind;
+    struct ak_store_rows rows; /* BATCH, UPSERT */
+
+    /* DELETE: by id, or by ordinal (dead ones are passed over). */
+    const struct ak_row_id *ids;
+    size_t n_ids;
+    const uint64_t *ordinals;
+    size_t n_ordinals;
+
+    /* RELABEL: row ids[0]; what is absent stays.  A change of payload alone
+       appends no record. */
+    bool set_labels;
+    const struct ak_bytes *labels;
+    size_t n_labels;
+    bool set_payload;
+    struct ak_bytes payload; /* absent with set_payload: remove it */
+
+    /* ROLLBACK: the version to serve; AK_ENOTFOUND if it is not kept. */
+    uint64_t version;
+
+    /* With any record: the collection's text from here on (a rollback pins the
+       policy); absent: as it is.  A change of kind 0 writes only this. */
+    struct ak_bytes config;
+
+    /* FLUSH, PUBLISH by a policy: the record that made it due, so that a replay
+       does not append it twice; 0: by a person.  A second change with the same
+       kind and cause appends nothing and answers with the first one's seq. */
+    uint64_t cause;
+
+    /* Exactly once.  `key` is an Idempotency-Key (chunked streams add their
+       chunk number to it), or a producer's name with `producer_seq` > 0. */
+    struct ak_bytes key; /* absent: none */
+    uint64_t producer_seq;
+    uint8_t fingerprint[32]; /* SHA-256 of what was asked */
+    int64_t now_ms;          /* keys are kept 24 hours from it */
+};
+
+struct ak_receipt {
+    uint64_t seq; /* of the record; 0 if none was appended */
+    uint64_t first_ordinal;
+    uint64_t first_id; /* assigned or given first number; 0 for strings */
+    uint64_t accepted; /* rows stored, or deleted, or relabelled */
+    uint64_t missing;  /* ids to delete that there were not */
+    bool replayed;     /* the key had been used by the same request */
+    uint64_t expected; /* AK_ESEQUENCE: producer_seq that would be accepted */
+};
+
+/*
+ * Do one change.  On AK_OK the receipt is filled; it counts when the group is
+ * committed.
+ *
+ * AK_EEXISTS: the key was used by another request.  AK_ESEQUENCE: a producer's
+ * gap.  AK_ENOTFOUND: RELABEL of an id that there is not, ROLLBACK to a version
+ * that is not kept.  AK_EINVAL: two rows with one id.
+ */
+enum ak_status ak_store_apply(struct ak_store *store,
+                              const struct ak_change *change,
+                              struct ak_receipt *receipt,
+                              struct ak_err *err) AK_MUST_CHECK;
+
+/* Learner checkpoint; replaces the one before.  `constants` absent: unchanged. */
+struct ak_checkpoint {
+    uint64_t learned_seq;
+    struct ak_bytes constants;
+    struct ak_bytes state;
+    char fingerprint[128]; /* of library and machine, for the log */
+};
+enum ak_status ak_store_put_checkpoint(struct ak_store *store,
+                                       const struct ak_checkpoint *checkpoint,
+                                       struct ak_err *err) AK_MUST_CHECK;
+
+/* What came of a record, for GET .../batches/{seq}.  JSON text of ours. */
+enum ak_status ak_store_put_outcome(struct ak_store *store, uint64_t seq,
+                                    struct ak_bytes outcome,
+                                    struct ak_err *err) AK_MUST_CHECK;
+
+enum ak_version_state {
+    AK_VERSION_ENCODING = 1, /* frozen; its codes are not complete */
+    AK_VERSION_PUBLISHED,
+    AK_VERSION_PREVIOUS, /* its codes are kept for a rollback */
+    AK_VERSION_RETIRED   /* only the model is kept */
+};
+struct ak_version {
+    uint64_t version;
+    enum ak_version_state state;
+    uint64_t at_seq; /* the publish record; 0 for version 0 */
+    uint64_t samples;
+    int64_t created_ms;
+    double served_quality; /* NaN: not known */
+    uint64_t model_len;
+};
+
+/*
+ * Freeze: a new version in state ENCODING with its model file.  Answers with
+ * the number given: one more than the greatest, or 0 for the first; and if
+ * there is a version of this at_seq already, with that one, unchanged.
+ */
+enum ak_status ak_store_put_version(struct ak_store *store,
+                                    const struct ak_version *version,
+                                    struct ak_bytes model, uint64_t *number,
+                                    struct ak_err *err) AK_MUST_CHECK;
+/* Codes of a full segment: AK_STORE_SEGMENT_ROWS * code_bytes bytes. */
+enum ak_status ak_store_put_codes(struct ak_store *store, uint64_t version,
+                                  uint64_t segment, struct ak_bytes codes,
+                                  struct ak_err *err) AK_MUST_CHECK;
+/*
+ * Flip: `version` becomes PUBLISHED, the published one PREVIOUS, and the
+ * previous one RETIRED (its codes go).  `served_quality` is the last of the one
+ * that stops serving.  Flipping to the published version is a no-op.
+ */
+enum ak_status ak_store_flip(struct ak_store *store, uint64_t version,
+                             double served_quality,
+                             struct ak_err *err) AK_MUST_CHECK;
+/* A version in state ENCODING that will not be: RETIRED, its codes go. */
+enum ak_status ak_store_drop_version(struct ak_store *store, uint64_t version,
+                                     struct ak_err *err) AK_MUST_CHECK;
+/* Forget keys older than 24 h and outcomes beyond 7 days or 100,000. */
+enum ak_status ak_store_tidy(struct ak_store *store, int64_t now_ms,
+                             struct ak_err *err) AK_MUST_CHECK;
+
+/* ---------------------------------------------------------------- reading */
+
+enum ak_status ak_view_open(const char *path, struct ak_view **out,
+                            struct ak_err *err) AK_MUST_CHECK;
+void ak_view_close(struct ak_view *view); /* NULL is a no-op */
+
+/*
+ * Several calls on one state of the file: between hold and release a view sees
+ * what was committed when it was first read.  Short: it keeps the log growing.
+ */
+enum ak_status ak_view_hold(struct ak_view *view,
+                            struct ak_err *err) AK_MUST_CHECK;
+void ak_view_release(struct ak_view *view);
+
+struct ak_store_info {
+    struct ak_store_shape shape;
+    uint64_t last_seq;     /* 0: no record */
+    uint64_t next_ordinal; /* rows ever */
+    uint64_t live_rows;
+    uint64_t n_labels; /* label numbers are below this */
+    uint64_t published;    /* version; there is always one */
+    uint64_t last_rollback_seq; /* 0: none */
+    uint64_t covered_bytes; /* size of the file */
+};
+enum ak_status ak_view_info(struct ak_view *view, struct ak_store_info *out,
+                            struct ak_err *err) AK_MUST_CHECK;
+/* The text given at creation or by the last change; owned by the view until its
+   next call. */
+enum ak_status ak_view_config(struct ak_view *view, struct ak_bytes *config,
+                              struct ak_err *err) AK_MUST_CHECK;
+
+/*
+ * The first record after `seq`; AK_ENOTFOUND when there is none.  Arrays are
+ * owned by the view until its next ak_view_record().
+ */
+struct ak_record {
+    uint64_t seq;
+    enum ak_record_kind kind;
+    int64_t time_ms;
+    uint64_t first_ordinal; /* BATCH, UPSERT; RELABEL: the row */
+    uint64_t n;             /* rows, or ordinals of DELETE */
+    const uint32_t *labels; /* numbers as of this record: BATCH, UPSERT, RELABEL */
+    const uint32_t *label_first; /* (n + 1) */
+    const uint64_t *ordinals; /* DELETE: its rows; UPSERT, BATCH: the rows it
+                                 replaced, n_ordinals of them */
+    uint64_t n_ordinals;
+    uint64_t version; /* ROLLBACK */
+    uint64_t cause;
+};
+enum ak_status ak_view_record(struct ak_view *view, uint64_t seq,
+                              struct ak_record *out,
+                              struct ak_err *err) AK_MUST_CHECK;
+
+/*
+ * Stored vectors (or codes) of rows [first, first + n) into out (n * row_bytes),
+ * across blocks, each block's checksum checked.  AK_ENOTFOUND past the end.
+ */
+enum ak_status ak_view_block(struct ak_view *view, uint64_t first, size_t n,
+                             void *out, struct ak_err *err) AK_MUST_CHECK;
+
+/*
+ * A row as of now.  What it lends lives until the view's next call.  `dead` is
+ * the seq of the record that ended it, 0 while it lives.
+ */
+struct ak_row {
+    uint64_t ordinal;
+    struct ak_row_id id;
+    const uint32_t *labels;
+    size_t n_labels;
+    struct ak_bytes payload;
+    uint64_t seq;  /* the record that brought it */
+    uint64_t dead;
+};
+/* The living row of an id; AK_ENOTFOUND. */
+enum ak_status ak_view_find(struct ak_view *view, const struct ak_row_id *id,
+                            struct ak_row *out,
+                            struct ak_err *err) AK_MUST_CHECK;
+/* Rows from `ordinal` upwards, dead or alive, while `each` returns AK_OK.
+   AK_ECANCELED from it ends the walk with AK_OK. */
+typedef enum ak_status ak_view_each_row(void *arg, const struct ak_row *row,
+                                        struct ak_err *err);
+enum ak_status ak_view_rows(struct ak_view *view, uint64_t ordinal,
+                            ak_view_each_row *each, void *arg,
+                            struct ak_err *err) AK_MUST_CHECK;
+/* The image of a row as it came; AK_ENOTFOUND.  Lent until the next call. */
+enum ak_status ak_view_image(struct ak_view *view, uint64_t ordinal,
+                             struct ak_bytes *out,
+                             struct ak_err *err) AK_MUST_CHECK;
+
+/* Name of a label number (lent until the next call), and back. */
+enum ak_status ak_view_label(struct ak_view *view, uint32_t number,
+                             struct ak_bytes *name,
+                             struct ak_err *err) AK_MUST_CHECK;
+enum ak_status ak_view_label_number(struct ak_view *view, struct ak_bytes name,
+                                    uint32_t *number,
+                                    struct ak_err *err) AK_MUST_CHECK;
+
+/*
+ * The checkpoint; AK_ENOTFOUND before the first.  Lent until the next call.
+ */
+enum ak_status ak_view_checkpoint(struct ak_view *view,
+                                  struct ak_checkpoint *out,
+                                  struct ak_err *err) AK_MUST_CHECK;
+enum ak_status ak_view_outcome(struct ak_view *view, uint64_t seq,
+                               struct ak_bytes *outcome,
+                               struct ak_err *err) AK_MUST_CHECK;
+
+/* Versions by number, all states; the model file of one. */
+typedef enum ak_status ak_view_each_version(void *arg,
+                                            const struct ak_version *version,
+                                            struct ak_err *err);
+enum ak_status ak_view_versions(struct ak_view *view,
+                                ak_view_each_version *each, void *arg,
+                                struct ak_err *err) AK_MUST_CHECK;
+enum ak_status ak_view_model(struct ak_view *view, uint64_t version,
+                             struct ak_bytes *model,
+                             struct ak_err *err) AK_MUST_CHECK;
+/* Codes of a segment into out; AK_ENOTFOUND: not stored (encode them);
+   AK_ECORRUPT: the checksum is wrong (encode them too, and say so). */
+enum ak_status ak_view_codes(struct ak_view *view, uint64_t version,
+                             uint64_t segment, void *out,
+                             struct ak_err *err) AK_MUST_CHECK;
+
+#endif
