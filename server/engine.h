@@ -1,0 +1,202 @@
+/*
+ * engine.h -- the collections: accept, learn, index, publish.
+ *
+ * Routes see only this.  What changes a collection is *submitted* and becomes
+ * one record; the writer thread commits records in groups and answers.  Two
+ * actors a collection then follow the records in order, each on a pool thread
+ * at a time: the *indexer* makes rows searchable under the published model and
+ * is the only one that changes the index; the *learner* updates the live model
+ * and freezes it where a publish record says so.  Both read the records from
+ * the file, so that a start replays exactly what a run does.
+ *
+ * Callbacks are called once each, from a thread of the engine (or, where said,
+ * from the caller's before the call returns); they must not block.
+ */
+#ifndef AK_SERVER_ENGINE_H
+#define AK_SERVER_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/err.h"
+#include "core/code/index.h"
+#include "core/hash/encoder.h"
+#include "server/settings.h"
+#include "storage/collection.h"
+
+struct ak_engine;
+struct ak_collection;
+
+struct ak_engine_params {
+    const char *data_dir;
+    unsigned threads;     /* of the pool; 0: one a core */
+    size_t queue_bytes;   /* submitted and not committed, all collections */
+    size_t collection_queue_bytes;
+};
+
+/* Opens the data directory (AK_EBUSY: it is in use) and starts the threads;
+   the collections are loaded behind.  `learner idle` flush after 10 s. */
+enum ak_status ak_engine_open(const struct ak_engine_params *params,
+                              struct ak_engine **out,
+                              struct ak_err *err) AK_MUST_CHECK;
+/* Finish what is submitted, checkpoint, close.  NULL is a no-op. */
+void ak_engine_close(struct ak_engine *engine);
+/* Call about ten times a second, from one thread: timeouts, idle, tidy. */
+void ak_engine_tick(struct ak_engine *engine);
+
+struct ak_engine_progress {
+    bool ready;
+    uint32_t collections, loaded;
+    uint64_t rows, rows_loaded;
+    uint32_t failed; /* could not be opened; served as 503, told in the log */
+    bool read_only;  /* a commit failed on the disk: writes are refused */
+};
+void ak_engine_progress(const struct ak_engine *engine,
+                        struct ak_engine_progress *out);
+
+/* ------------------------------------------------------------ collections */
+
+/*
+ * A reference to a collection, to be dropped.  AK_ENOTFOUND; AK_EBUSY while it
+ * is being loaded; AK_EIO when it could not be loaded.
+ */
+enum ak_status ak_engine_get(struct ak_engine *engine, const char *name,
+                             struct ak_collection **out,
+                             struct ak_err *err) AK_MUST_CHECK;
+struct ak_collection *ak_collection_ref(struct ak_collection *c);
+void ak_collection_drop(struct ak_collection *c); /* NULL is a no-op */
+
+/* References to all that are loaded, by name; *out is freed by free() after
+   each was dropped. */
+enum ak_status ak_engine_list(struct ak_engine *engine,
+                              struct ak_collection ***out, size_t *n,
+                              struct ak_err *err) AK_MUST_CHECK;
+
+/*
+ * Make a collection.  `done` gets AK_OK with a reference and `created` true, or
+ * false when one with equal settings was there; AK_EEXISTS when it differs.
+ */
+typedef void ak_created_fn(void *arg, enum ak_status status, bool created,
+                           struct ak_collection *c, const struct ak_err *err);
+void ak_engine_create(struct ak_engine *engine,
+                      const struct ak_settings *settings, ak_created_fn *done,
+                      void *arg);
+/* Take it away, with its file; requests under way end with AK_ENOTFOUND. */
+typedef void ak_done_fn(void *arg, enum ak_status status,
+                        const struct ak_err *err);
+void ak_engine_remove(struct ak_engine *engine, const char *name,
+                      ak_done_fn *done, void *arg);
+
+/* A copy of the settings of now. */
+void ak_collection_settings(const struct ak_collection *c,
+                            struct ak_settings *out);
+
+/* Series of quality: mean over the window of arriving queries. */
+struct ak_quality {
+    uint64_t queries;   /* in the window; 0: nothing is known */
+    double map_at_r;    /* mAP@100 */
+    double precision10; /* P@10 */
+};
+
+struct ak_collection_status {
+    uint64_t items;         /* living rows, visible */
+    uint64_t rows;          /* ever, visible */
+    uint64_t durable_seq, learned_seq, visible_seq;
+    uint64_t published;     /* version */
+    uint64_t published_seq; /* its publish record */
+    uint64_t live_samples;  /* learnt by the live model */
+    uint64_t pending_rows;  /* waiting in the warm-up */
+    uint64_t labels;        /* distinct */
+    uint64_t unlearnt_labels; /* beyond max_labels */
+    uint64_t queue_records, queue_bytes; /* submitted, not committed */
+    uint64_t publish_remaining_rows;     /* to encode again; 0: none under way */
+    double staleness; /* share of live_samples that the published one has not */
+    double lag_seconds; /* age of the oldest record not learnt; 0: none */
+    const char *state;  /* "warming" "ready" "publishing" "behind" */
+    struct ak_quality served, live;
+    uint64_t memory_bytes, learner_bytes, file_bytes;
+    /* Counters since the start of the daemon. */
+    uint64_t learnt_rows, skipped_rows, learnt_batches, rejected_batches;
+    uint64_t publishes, published_rows;
+    double learn_seconds, index_seconds, publish_seconds, quality_seconds;
+    double last_loss;
+};
+void ak_collection_status(struct ak_collection *c,
+                          struct ak_collection_status *out);
+
+/* -------------------------------------------------------------- changes */
+
+/*
+ * A change, submitted.  The struct and all that `change` points to belong to
+ * the engine until `done` is called (from the writer, after the commit, or
+ * before ak_collection_submit() returns when it is refused at once).
+ *
+ * AK_EBUSY: the queue is full, try later.  AK_ENOTFOUND: the collection is
+ * gone.  AK_EIO: the disk refused; nothing happened.  Else as
+ * ak_store_apply().
+ */
+struct ak_submission {
+    struct ak_change change;
+    size_t bytes; /* memory behind it, for the bound of the queue */
+    bool settings_changed; /* `settings` become those of the collection */
+    struct ak_settings settings;
+    void (*done)(struct ak_submission *s, enum ak_status status,
+                 const struct ak_receipt *receipt, const struct ak_err *err);
+    void *arg;                  /* the caller's */
+    struct ak_submission *next; /* the engine's */
+    struct ak_collection *collection;
+};
+void ak_collection_submit(struct ak_collection *c, struct ak_submission *s);
+
+/* True when a submission of so many bytes would be refused now: answer 429
+   before the body is read. */
+bool ak_collection_full(struct ak_collection *c, size_t bytes);
+
+enum ak_ack { AK_ACK_DURABLE, AK_ACK_LEARNED, AK_ACK_VISIBLE, AK_ACK_SERVED };
+
+/*
+ * Wait until record `seq` is learned, or visible under the published model, or
+ * (SERVED: of a publish or rollback record) until its version serves.  `done`
+ * gets the state reached and true, or at the deadline the best state so far and
+ * false.  May be called before this returns.
+ */
+typedef void ak_waited_fn(void *arg, enum ak_ack reached, bool in_time);
+void ak_collection_wait(struct ak_collection *c, uint64_t seq, enum ak_ack ack,
+                        uint64_t deadline_ns, ak_waited_fn *done, void *arg);
+
+/* -------------------------------------------------------------- reading */
+
+/* The rows and codes of one version; to be dropped. */
+struct ak_snapshot *ak_collection_snapshot(struct ak_collection *c);
+/* The model of a snapshot, lent by it; NULL for kind external. */
+struct ak_encoder *ak_collection_model(const struct ak_snapshot *s);
+
+/* A reading handle of the collection's file, and back. */
+enum ak_status ak_collection_borrow(struct ak_collection *c,
+                                    struct ak_view **out,
+                                    struct ak_err *err) AK_MUST_CHECK;
+void ak_collection_return(struct ak_collection *c, struct ak_view *view);
+
+/*
+ * Labels by number and by name.  A name is lent for as long as the collection
+ * is held; NULL for a number that is not visible yet.
+ */
+const char *ak_collection_label(struct ak_collection *c, uint32_t number);
+bool ak_collection_label_number(struct ak_collection *c, const char *name,
+                                size_t len, uint32_t *number);
+
+/* Round n floats to what the collection stores, in place. */
+void ak_collection_round(const struct ak_settings *s, float *x, size_t n);
+/* Rows as stored: n rows of floats to block (n * row bytes), and back. */
+void ak_collection_pack(const struct ak_settings *s, const float *x, size_t n,
+                        void *block);
+void ak_collection_unpack(const struct ak_settings *s, const void *block,
+                          size_t n, float *x);
+
+/* ---------------------------------------------------------------- pool */
+
+/* Run `fn` soon on a pool thread: scans too long for an HTTP thread. */
+void ak_engine_run(struct ak_engine *engine, void (*fn)(void *arg), void *arg);
+
+#endif

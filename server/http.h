@@ -1,0 +1,124 @@
+/*
+ * http.h -- one request, from its first header to the last byte of its answer.
+ *
+ * libmicrohttpd runs its own epoll threads.  A route's handler is called on one
+ * of them when the whole body is there (or, for a stream, as it comes).  It
+ * either replies before it returns, or has arranged that someone replies later:
+ * ak_reply_*() may be called from any thread, exactly once a request.  A
+ * request that nobody has answered when the handler returns is suspended and
+ * costs no thread.  Handlers never block.
+ */
+#ifndef AK_SERVER_HTTP_H
+#define AK_SERVER_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "core/base/err.h"
+
+struct ak_request;
+struct ak_http;
+struct ak_engine;
+
+typedef void ak_handler_fn(struct ak_request *rq);
+
+enum {
+    AK_ROUTE_STARTING = 1 << 0, /* answers before the engine is ready */
+    AK_ROUTE_WRITES = 1 << 1,   /* refused while draining or read-only */
+    AK_ROUTE_STREAMS = 1 << 2   /* the handler is called after the headers; it
+                                   may then set a stream, see below */
+};
+
+/* A row of the table of routes: one in each routes_*.c. */
+struct ak_route {
+    const char *method;  /* "GET" */
+    const char *pattern; /* "/v1/collections/{c}/items/{id}" */
+    ak_handler_fn *handler;
+    unsigned flags;
+    const char *help; /* one line */
+};
+
+/* ------------------------------------------------------------- the request */
+
+struct ak_engine *ak_request_engine(struct ak_request *rq);
+const char *ak_request_id(const struct ak_request *rq);
+/* Of the path, percent-decoded: "c", "id"; never NULL for what the pattern
+   has. */
+const char *ak_request_param(const struct ak_request *rq, const char *name);
+/* Of the query; NULL when absent.  A handler names those that it knows with
+   ak_request_only() first: any other is 422 unknown-field, already replied. */
+const char *ak_request_query(const struct ak_request *rq, const char *name);
+bool ak_request_only(struct ak_request *rq, const char *const *names, size_t n);
+const char *ak_request_header(const struct ak_request *rq, const char *name);
+/* Media type of the body without parameters, lower case; "" when absent. */
+const char *ak_request_type(const struct ak_request *rq);
+/* The whole body; the handler may change the bytes in place.  One zero byte
+   stands behind it. */
+uint8_t *ak_request_body(struct ak_request *rq, size_t *len);
+/* SHA-256 of method, path with query, and body: the fingerprint of a key. */
+enum ak_status ak_request_fingerprint(struct ak_request *rq, uint8_t out[32],
+                                      struct ak_err *err) AK_MUST_CHECK;
+/* Memory that lives as long as the request; NULL when short. */
+void *ak_request_alloc(struct ak_request *rq, size_t len);
+/* Called once when the exchange is over, whatever became of it. */
+void ak_request_on_end(struct ak_request *rq, void (*fn)(void *arg), void *arg);
+
+/*
+ * Streams.  A handler of an AK_ROUTE_STREAMS route may set one: then `data` is
+ * called with what comes and returns how much it took; if less than all, it
+ * must have called ak_request_pause(), and the rest comes again after
+ * ak_request_go_on() (any thread).  `end` is called after the last byte.
+ * Without a stream the body is collected as usual and the handler called again.
+ */
+struct ak_stream {
+    size_t (*data)(struct ak_request *rq, void *arg, const uint8_t *bytes,
+                   size_t len);
+    void (*end)(struct ak_request *rq, void *arg);
+    void *arg;
+};
+void ak_request_stream(struct ak_request *rq, const struct ak_stream *stream);
+bool ak_request_complete(const struct ak_request *rq); /* body is all there */
+void ak_request_pause(struct ak_request *rq);
+void ak_request_go_on(struct ak_request *rq);
+
+/* Time spent in a stage, for Server-Timing: "decode", "extract", "hash",
+   "scan", ... */
+void ak_request_stage(struct ak_request *rq, const char *stage, uint64_t ns);
+
+/* --------------------------------------------------------------- the reply */
+
+/* Before the reply; of the answer. */
+void ak_reply_header(struct ak_request *rq, const char *name, const char *fmt,
+                     ...) AK_PRINTF(3, 4);
+
+/* `body` is stolen; NULL (memory was short) replies 500. */
+void ak_reply_json(struct ak_request *rq, unsigned status, json_t *body);
+/* `data` is freed with free() afterwards. */
+void ak_reply_bytes(struct ak_request *rq, unsigned status, const char *type,
+                    void *data, size_t len);
+void ak_reply_empty(struct ak_request *rq, unsigned status);
+
+/*
+ * A problem of specs: `slug` decides status and title by the table in reply.c;
+ * the text is its detail.
+ */
+void ak_reply_problem(struct ak_request *rq, const char *slug, const char *fmt,
+                      ...) AK_PRINTF(3, 4);
+/* The same with what is wrong where: up to 32 are shown. */
+struct ak_fault {
+    char pointer[128];
+    const char *code;
+    char detail[200];
+};
+void ak_reply_faults(struct ak_request *rq, const char *slug,
+                     const struct ak_fault *faults, size_t n,
+                     const char *detail);
+/* What a status of ours becomes: the one table of statuses in reply.c.  The
+   text of AK_EIO, AK_ECORRUPT and AK_ENOMEM is logged, not sent. */
+void ak_reply_failure(struct ak_request *rq, enum ak_status status,
+                      const struct ak_err *err);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * settings.h -- what one collection is set to: the body of PUT
+ * /v1/collections/{c}, checked and with its defaults filled in.
+ *
+ * The struct is plain and copied freely.  ak_settings_text() gives the
+ * canonical JSON of it, which the collection's file keeps and which two equal
+ * settings share byte for byte.
+ */
+#ifndef AK_SERVER_SETTINGS_H
+#define AK_SERVER_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "core/base/err.h"
+
+#define AK_SETTINGS_NAME        64   /* with its zero */
+#define AK_SETTINGS_DESCRIPTION 1025 /* bytes of UTF-8, with its zero */
+#define AK_SETTINGS_OPTIONS     16   /* of a hash method, at most */
+
+enum ak_format { AK_FORMAT_F32, AK_FORMAT_F16, AK_FORMAT_CODE };
+enum ak_policy { AK_POLICY_MANUAL, AK_POLICY_EVERY_BATCHES };
+
+struct ak_settings {
+    char name[AK_SETTINGS_NAME]; /* of the collection; not in the text */
+    char description[AK_SETTINGS_DESCRIPTION];
+    char kind[16]; /* a hash method of core/hash, or "external" */
+    uint32_t bits;
+    uint32_t dim;          /* 0: kind external, which has codes only */
+    enum ak_format format; /* of a row in a block; CODE for external */
+    bool string_ids;
+    bool multi_label;    /* false: at most one label an item */
+    uint32_t max_labels; /* learnt; beyond it stored and filterable only */
+    uint64_t seed;
+    double options[AK_SETTINGS_OPTIONS]; /* in the order of the method */
+    char extractor[32];                  /* "pixels-28x28x1", or "" */
+    bool keep_images;
+    enum ak_policy policy;
+    uint32_t every_batches; /* learnt batches between two publishes */
+};
+
+/* Bytes of one row in a block, as stored. */
+uint32_t ak_settings_row_bytes(const struct ak_settings *s);
+
+/* Where a JSON body breaks a rule; a JSON pointer and a code of the API. */
+struct ak_settings_error {
+    const char *slug; /* "validation-failed", "unknown-field", ... */
+    char pointer[128];
+    char detail[256];
+};
+
+/*
+ * Read a PUT body into *out, defaults filled in.  AK_EINVAL fills `error`.
+ */
+enum ak_status ak_settings_parse(const char *name, const json_t *body,
+                                 struct ak_settings *out,
+                                 struct ak_settings_error *error) AK_MUST_CHECK;
+
+/* Apply a merge patch (RFC 7396) of what may change: publish, description. */
+enum ak_status ak_settings_patch(struct ak_settings *s, const json_t *patch,
+                                 struct ak_settings_error *error) AK_MUST_CHECK;
+
+/* The settings as the API shows them; NULL when memory is short. */
+json_t *ak_settings_json(const struct ak_settings *s);
+/* Canonical text, to be freed with free(); NULL when memory is short. */
+char *ak_settings_text(const struct ak_settings *s);
+
+#endif
