@@ -194,6 +194,14 @@ void ak_collection_pack(const struct ak_settings *s, const float *x, size_t n,
 void ak_collection_unpack(const struct ak_settings *s, const void *block,
                           size_t n, float *x);
 
+/*
+ * What came of a learnt record, as JSON text to be freed with free(): {"learnt",
+ * "skipped", "loss", "map_at_r"}; AK_ENOTFOUND when it is not known (any more).
+ */
+enum ak_status ak_collection_outcome(struct ak_collection *c, uint64_t seq,
+                                     char **text,
+                                     struct ak_err *err) AK_MUST_CHECK;
+
 /* ---------------------------------------------------------------- pool */
 
 /* Run `fn` soon on a pool thread: scans too long for an HTTP thread. */

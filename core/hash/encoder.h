@@ -52,6 +52,17 @@ void ak_encoder_project(const struct ak_encoder *e, const float *x, size_t n,
 size_t ak_encoder_scratch(const struct ak_encoder *e);
 
 /*
+ * The two halves of encoding, for a caller that keeps mapped rows: z (n,
+ * map_dim) of x, and the codes of z.  Encoders frozen from one learner have one
+ * map for as long as it lives.
+ */
+uint32_t ak_encoder_map_dim(const struct ak_encoder *e);
+void ak_encoder_map(const struct ak_encoder *e, const float *x, size_t n,
+                    float *z, void *scratch);
+void ak_encoder_encode_mapped(const struct ak_encoder *e, const float *z,
+                              size_t n, uint8_t *codes, void *scratch);
+
+/*
  * The model file: little-endian; magic "AKIN", kind, format version, length,
  * SHA-256, then the fields.  A load checks all of it, sizes before memory:
  * AK_ECORRUPT says what was found.  A saved encoder loads to the same bytes.
