@@ -22,14 +22,16 @@
 struct ak_request;
 struct ak_http;
 struct ak_engine;
+struct ak_config;
 
 typedef void ak_handler_fn(struct ak_request *rq);
 
 enum {
     AK_ROUTE_STARTING = 1 << 0, /* answers before the engine is ready */
     AK_ROUTE_WRITES = 1 << 1,   /* refused while draining or read-only */
-    AK_ROUTE_STREAMS = 1 << 2   /* the handler is called after the headers; it
+    AK_ROUTE_STREAMS = 1 << 2,  /* the handler is called after the headers; it
                                    may then set a stream, see below */
+    AK_ROUTE_DELETES = 1 << 3   /* is not held back by a full queue */
 };
 
 /* A row of the table of routes: one in each routes_*.c. */
@@ -44,6 +46,8 @@ struct ak_route {
 /* ------------------------------------------------------------- the request */
 
 struct ak_engine *ak_request_engine(struct ak_request *rq);
+/* The configuration, with its limits, as it was when the request began. */
+const struct ak_config *ak_request_config(const struct ak_request *rq);
 const char *ak_request_id(const struct ak_request *rq);
 /* Of the path, percent-decoded: "c", "id"; never NULL for what the pattern
    has. */
@@ -63,7 +67,12 @@ enum ak_status ak_request_fingerprint(struct ak_request *rq, uint8_t out[32],
                                       struct ak_err *err) AK_MUST_CHECK;
 /* Memory that lives as long as the request; NULL when short. */
 void *ak_request_alloc(struct ak_request *rq, size_t len);
-/* Called once when the exchange is over, whatever became of it. */
+/*
+ * `fn` is called once when the exchange is over, whatever became of it: the
+ * request was answered, and libmicrohttpd has no more use for it.  It is the
+ * last call with this request, from any thread, and frees what the route kept.
+ * Several may be set; the last one set is called first.
+ */
 void ak_request_on_end(struct ak_request *rq, void (*fn)(void *arg), void *arg);
 
 /*
@@ -72,12 +81,22 @@ void ak_request_on_end(struct ak_request *rq, void (*fn)(void *arg), void *arg);
  * must have called ak_request_pause(), and the rest comes again after
  * ak_request_go_on() (any thread).  `end` is called after the last byte.
  * Without a stream the body is collected as usual and the handler called again.
+ * A body that is nil is complete at once: the handler is called only once.
+ *
+ * `gone` is called instead of `end` when the client went away before the last
+ * byte: nothing more will come, but the request must still be answered once,
+ * now or later, to nobody.  Where it is NULL the server does so itself, and the
+ * route may not touch the request after its last `data`.
+ *
+ * A reply before the end of the body is sent at once; what still comes is
+ * thrown away, and the connection is closed.
  */
 struct ak_stream {
     size_t (*data)(struct ak_request *rq, void *arg, const uint8_t *bytes,
                    size_t len);
     void (*end)(struct ak_request *rq, void *arg);
     void *arg;
+    void (*gone)(struct ak_request *rq, void *arg); /* or NULL */
 };
 void ak_request_stream(struct ak_request *rq, const struct ak_stream *stream);
 bool ak_request_complete(const struct ak_request *rq); /* body is all there */
@@ -120,5 +139,41 @@ void ak_reply_faults(struct ak_request *rq, const char *slug,
    text of AK_EIO, AK_ECORRUPT and AK_ENOMEM is logged, not sent. */
 void ak_reply_failure(struct ak_request *rq, enum ak_status status,
                       const struct ak_err *err);
+
+/* -------------------------------------------------------------- the server */
+
+struct ak_http_params {
+    const struct ak_config *config; /* the server's, until it is destroyed */
+    struct ak_engine *engine;
+    const struct ak_route *const *tables; /* each ends with a row of NULLs */
+    size_t n_tables;
+};
+
+/*
+ * Listen and serve.  AK_EIO: the address cannot be had.  The life is: start,
+ * drain, stop, then the engine is closed (which answers what it still has), and
+ * destroy.
+ */
+enum ak_status ak_http_start(const struct ak_http_params *params,
+                             struct ak_http **out,
+                             struct ak_err *err) AK_MUST_CHECK;
+/* Where it listens: "127.0.0.1:7337", "unix:/run/akind.sock". */
+const char *ak_http_address(const struct ak_http *http);
+/* Of TCP; 0 for a unix socket. */
+unsigned ak_http_port(const struct ak_http *http);
+/* Call about ten times a second, from one thread: closes the connections that
+   are too slow. */
+void ak_http_tick(struct ak_http *http);
+/* New limits; the old ones live until the server is destroyed.  What can only
+   be set at the start keeps its value.  `config` becomes the server's. */
+void ak_http_reload(struct ak_http *http, struct ak_config *config);
+/* From here on: not ready, writes are 503, connections close after an answer. */
+void ak_http_drain(struct ak_http *http);
+/* Accept no more connections; and the requests under way. */
+void ak_http_quiesce(struct ak_http *http);
+unsigned ak_http_active(const struct ak_http *http);
+/* End.  What is not answered yet gets 503; routes may still reply, to nobody. */
+void ak_http_stop(struct ak_http *http);
+void ak_http_destroy(struct ak_http *http); /* stopped; NULL is a no-op */
 
 #endif
