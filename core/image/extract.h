@@ -1,0 +1,64 @@
+/*
+ * extract.h -- what turns the bytes of an image file into a feature vector.
+ *
+ * An extractor is immutable once made: any number of threads may call extract
+ * on one at the same time.  Kinds embed `struct ak_extractor` as their first
+ * member and fill it in when they are made; `pixels.h` makes the built-in kind,
+ * and a network becomes one by a table of its own.  This header is public to
+ * upper layers for that reason: it has no list of kinds.
+ */
+#ifndef AK_CORE_IMAGE_EXTRACT_H
+#define AK_CORE_IMAGE_EXTRACT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/err.h"
+
+/* Longest name of an extractor, with the terminator. */
+#define AK_EXTRACTOR_NAME 64
+
+struct ak_extractor;
+
+/* See ak_extractor_extract(); `out` has room for `dim` floats. */
+typedef enum ak_status ak_extract_fn(const struct ak_extractor *e,
+                                     const void *bytes, size_t len, float *out,
+                                     struct ak_err *err);
+
+struct ak_extractor_ops {
+    const char *kind;   /* "pixels" */
+    const char *source; /* the paper or file it comes from, or "" */
+    const char *help;   /* one line */
+    ak_extract_fn *extract;
+    void (*destroy)(struct ak_extractor *e); /* not called with NULL */
+};
+
+struct ak_extractor {
+    const struct ak_extractor_ops *ops;
+    uint32_t dim;
+    char name[AK_EXTRACTOR_NAME];
+};
+
+/*
+ * Feature of the image file `bytes` (len) into `out` (dim), all finite.
+ *
+ * AK_EINVAL: not an image of a kind that is read, AK_ECORRUPT: damaged,
+ * AK_EUNSUPPORTED: a variant that is not read, AK_ELIMIT: larger than the
+ * limits; AK_ENOMEM.  `out` may be half written on failure.
+ */
+static inline enum ak_status ak_extractor_extract(const struct ak_extractor *e,
+                                                  const void *bytes, size_t len,
+                                                  float *out,
+                                                  struct ak_err *err)
+{
+    return e->ops->extract(e, bytes, len, out, err);
+}
+
+/* End an extractor of any kind.  NULL is a no-op. */
+static inline void ak_extractor_destroy(struct ak_extractor *e)
+{
+    if (e != NULL)
+        e->ops->destroy(e);
+}
+
+#endif
