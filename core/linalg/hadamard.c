@@ -1,0 +1,51 @@
+#include "core/linalg/hadamard.h"
+
+#include <string.h>
+
+uint32_t ak_hadamard_order(uint32_t n)
+{
+    uint32_t order = 1;
+
+    while (order < n)
+        order *= 2;
+    return order;
+}
+
+void ak_hadamard_row(uint32_t row, uint32_t order, uint64_t *words)
+{
+    memset(words, 0, (order + 63) / 64 * sizeof(*words));
+    for (uint32_t j = 0; j < order; j++)
+        if (ak_hadamard(row, j) > 0)
+            words[j / 64] |= UINT64_C(1) << (j % 64);
+}
+
+/* Adds `v` to the basis, kept by leading bit; 0 if it depended on it already. */
+static int extend(uint32_t basis[32], uint32_t v)
+{
+    for (int bit = 31; bit >= 0; bit--) {
+        if ((v >> bit & 1) == 0)
+            continue;
+        if (basis[bit] == 0) {
+            basis[bit] = v;
+            return 1;
+        }
+        v ^= basis[bit];
+    }
+    return 0;
+}
+
+void ak_hadamard_independent_first(uint32_t *rows, uint32_t n)
+{
+    uint32_t basis[32] = {0};
+    uint32_t found = 0;
+
+    /* At most 32 rows move, each over the ones in between. */
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t row = rows[i];
+
+        if (!extend(basis, row))
+            continue;
+        memmove(rows + found + 1, rows + found, (i - found) * sizeof(*rows));
+        rows[found++] = row;
+    }
+}

@@ -1,0 +1,40 @@
+/*
+ * hadamard.h -- Sylvester's Hadamard matrices, computed and never stored.
+ *
+ * H(1) = [1], H(2m) = [[H(m), H(m)], [H(m), -H(m)]], so that the entry at row i
+ * and column j is -1 to the number of ones in i & j.  Rows are orthogonal:
+ * H H' = order * I.  Row 0 and column 0 are all +1.
+ */
+#ifndef AK_CORE_LINALG_HADAMARD_H
+#define AK_CORE_LINALG_HADAMARD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Entry (row, column): +1 or -1; the same in every order that has it. */
+static inline int ak_hadamard(uint32_t row, uint32_t column)
+{
+    return __builtin_parity(row & column) ? -1 : 1;
+}
+
+/* The smallest order, a power of two, that is at least n; 1 <= n <= 2^31. */
+uint32_t ak_hadamard_order(uint32_t n);
+
+/*
+ * Row `row` of the matrix of `order` as bits, 1 for +1: column j is bit j % 64,
+ * from the least significant, of words[j / 64].  words (order + 63) / 64.
+ */
+void ak_hadamard_row(uint32_t row, uint32_t order, uint64_t *words);
+
+/*
+ * Arrange rows (n), numbers of different rows of a matrix whose order is 2^k,
+ * so that those which are independent as vectors over GF(2) come first, and
+ * otherwise keep their sequence.
+ *
+ * Two columns j and j' agree on a set of rows exactly when j ^ j' has an even
+ * overlap with each; once the set spans GF(2)^k no two columns agree.  So after
+ * this the first k rows of a full set already tell all columns apart.
+ */
+void ak_hadamard_independent_first(uint32_t *rows, uint32_t n);
+
+#endif
