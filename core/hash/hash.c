@@ -1,0 +1,446 @@
+#include "core/hash/hash.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/code/code.h"
+#include "core/hash/hash_ops.h"
+
+#define MAX_DIM    65536
+#define MAX_LABELS 65536
+
+static const struct ak_hash_ops *const methods[] = {
+    &ak_hash_hmoh,
+    &ak_hash_lsh,
+};
+
+#define N_METHODS (sizeof(methods) / sizeof(methods[0]))
+
+const struct ak_hash_method *ak_hash_method(size_t i)
+{
+    return i < N_METHODS ? &methods[i]->about : NULL;
+}
+
+static const struct ak_hash_ops *find_ops(const char *name)
+{
+    for (size_t i = 0; i < N_METHODS; i++)
+        if (strcmp(methods[i]->about.name, name) == 0)
+            return methods[i];
+    return NULL;
+}
+
+const struct ak_hash_method *ak_hash_find(const char *name)
+{
+    const struct ak_hash_ops *ops = find_ops(name);
+
+    return ops ? &ops->about : NULL;
+}
+
+static enum ak_status check_params(const struct ak_hash_params *p,
+                                   struct ak_err *err)
+{
+    if (p->dim < 1 || p->dim > MAX_DIM)
+        return ak_fail(err, AK_EINVAL, "dim is %u, must be 1..%d", p->dim,
+                       MAX_DIM);
+    if (p->bits < AK_CODE_MIN_BITS || p->bits > AK_CODE_MAX_BITS ||
+        p->bits % 8 != 0)
+        return ak_fail(err, AK_EINVAL,
+                       "bits is %u, must be %d..%d and a multiple of 8",
+                       p->bits, AK_CODE_MIN_BITS, AK_CODE_MAX_BITS);
+    if (p->max_labels < 1 || p->max_labels > MAX_LABELS)
+        return ak_fail(err, AK_EINVAL, "max_labels is %u, must be 1..%d",
+                       p->max_labels, MAX_LABELS);
+    return AK_OK;
+}
+
+static enum ak_status check_options(const struct ak_hash_method *about,
+                                    const double *given, double *options,
+                                    struct ak_err *err)
+{
+    for (size_t i = 0; i < about->n_options; i++) {
+        const struct ak_hash_option *o = &about->options[i];
+        double value = given ? given[i] : o->initial;
+
+        if (!(value >= o->min && value <= o->max))
+            return ak_fail(err, AK_EINVAL, "%s.%s is %g, must be %g..%g",
+                           about->name, o->name, value, o->min, o->max);
+        if (o->integer && value != floor(value))
+            return ak_fail(err, AK_EINVAL,
+                           "%s.%s is %g, must be a whole number", about->name,
+                           o->name, value);
+        options[i] = value;
+    }
+    return AK_OK;
+}
+
+/* Fit the planned map and let the method make its weights, or change nothing. */
+static enum ak_status fix_with(struct ak_hash *h, const float *x, size_t n,
+                               struct ak_err *err)
+{
+    enum ak_status status = ak_feature_map_fit(&h->plan, h->params.dim, x, n,
+                                               h->params.seed, &h->map, err);
+
+    if (status == AK_OK && h->ops->fix != NULL)
+        status = h->ops->fix(h, err);
+    if (status != AK_OK) {
+        ak_feature_map_drop(h->map);
+        h->map = NULL;
+    }
+    return status;
+}
+
+enum ak_status ak_hash_create(const char *method,
+                              const struct ak_hash_params *params,
+                              const double *options, struct ak_hash **out,
+                              struct ak_err *err)
+{
+    const struct ak_hash_ops *ops = find_ops(method);
+    struct ak_hash *h;
+    enum ak_status status;
+
+    if (ops == NULL)
+        return ak_fail(err, AK_ENOTFOUND, "no hash method \"%s\"", method);
+    status = check_params(params, err);
+    if (status != AK_OK)
+        return status;
+    h = ak_array_new(1, ops->size);
+    if (h == NULL)
+        return ak_fail(err, AK_ENOMEM, "%s: no memory for a learner", method);
+    h->ops = ops;
+    h->params = *params;
+    status = check_options(&ops->about, options, h->options, err);
+    if (status == AK_OK && ops->create != NULL)
+        status = ops->create(h, err);
+    if (status == AK_OK && ak_feature_map_wanted(&h->plan) == 0)
+        status = fix_with(h, NULL, 0, err);
+    if (status != AK_OK) {
+        ak_hash_destroy(h);
+        return status;
+    }
+    *out = h;
+    return AK_OK;
+}
+
+void ak_hash_destroy(struct ak_hash *h)
+{
+    if (h == NULL)
+        return;
+    if (h->ops->clear != NULL)
+        h->ops->clear(h);
+    ak_feature_map_drop(h->map);
+    ak_label_map_clear(&h->labels);
+    ak_array_free(h);
+}
+
+static enum ak_status check_finite(const struct ak_hash *h, const float *x,
+                                   size_t n, struct ak_err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < h->params.dim; k++) {
+            float value = x[i * h->params.dim + k];
+
+            if (!isfinite(value))
+                return ak_fail(err, AK_ENUMERIC,
+                               "row %zu: feature %zu is %g, must be finite", i,
+                               k, (double)value);
+        }
+    return AK_OK;
+}
+
+size_t ak_hash_warmup_rows(const struct ak_hash *h)
+{
+    return h->map == NULL ? ak_feature_map_wanted(&h->plan) : 0;
+}
+
+enum ak_status ak_hash_fix(struct ak_hash *h, const float *x, size_t n,
+                           struct ak_err *err)
+{
+    enum ak_status status;
+
+    if (h->map != NULL)
+        return ak_fail(err, AK_EINVAL, "%s: the feature map is fixed already",
+                       h->ops->about.name);
+    if (n == 0)
+        return ak_fail(err, AK_EINVAL,
+                       "%s: the feature map needs 1 row or more, there are 0",
+                       h->ops->about.name);
+    status = check_finite(h, x, n, err);
+    if (status != AK_OK)
+        return status;
+    return fix_with(h, x, n, err);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/*
+ * The classes of all rows, new labels entered; `classes` has room for all
+ * labels of the batch and `first` for n + 1.
+ */
+static void give_classes(struct ak_hash *h, const struct ak_hash_batch *batch,
+                         uint32_t *classes, uint32_t *first, size_t *learnt)
+{
+    uint32_t n = 0;
+
+    *learnt = 0;
+    first[0] = 0;
+    for (size_t i = 0; i < batch->n; i++) {
+        uint32_t start = n;
+
+        for (uint32_t l = batch->first[i]; l < batch->first[i + 1]; l++) {
+            uint32_t label = batch->labels[l];
+            uint32_t c = ak_label_map_find(&h->labels, label);
+
+            if (c == AK_NO_CLASS && h->labels.n < h->params.max_labels)
+                c = ak_label_map_add(&h->labels, label);
+            if (c != AK_NO_CLASS)
+                classes[n++] = c;
+        }
+        if (n - start > 1) {
+            uint32_t unique = start + 1;
+
+            qsort(classes + start, n - start, sizeof(*classes), by_number);
+            for (uint32_t l = start + 1; l < n; l++)
+                if (classes[l] != classes[unique - 1])
+                    classes[unique++] = classes[l];
+            n = unique;
+        }
+        *learnt += n > start;
+        first[i + 1] = n;
+    }
+}
+
+enum ak_status ak_hash_update(struct ak_hash *h,
+                              const struct ak_hash_batch *batch,
+                              struct ak_hash_loss *loss, struct ak_err *err)
+{
+    uint32_t classes_before = h->labels.n;
+    uint32_t *classes = NULL, *first = NULL;
+    struct ak_hash_loss told = {0};
+    struct ak_hash_rows rows = {.x = batch->x, .n = batch->n};
+    size_t n_labels = 0, room;
+    double sum = 0;
+    enum ak_status status;
+
+    if (h->map == NULL)
+        return ak_fail(err, AK_EINVAL,
+                       "%s: the feature map is not fixed, it wants %zu rows",
+                       h->ops->about.name, ak_hash_warmup_rows(h));
+    status = check_finite(h, batch->x, batch->n, err);
+    if (status != AK_OK)
+        return status;
+    if (batch->n > 0)
+        n_labels = batch->first[batch->n] - batch->first[0];
+    if (h->ops->update == NULL) {
+        for (size_t i = 0; i < batch->n; i++)
+            told.skipped += batch->first[i] == batch->first[i + 1];
+        goto out;
+    }
+
+    room = h->labels.n + n_labels;
+    if (room > h->params.max_labels)
+        room = h->params.max_labels;
+    status = ak_label_map_reserve(&h->labels, room, err);
+    if (status != AK_OK)
+        goto out;
+    classes = ak_array_new(n_labels, sizeof(*classes));
+    first = ak_array_new(batch->n + 1, sizeof(*first));
+    if (classes == NULL || first == NULL) {
+        status = ak_fail(err, AK_ENOMEM, "no memory for the labels of %zu rows",
+                         batch->n);
+        goto out;
+    }
+    give_classes(h, batch, classes, first, &rows.learnt);
+    rows.classes = classes;
+    rows.first = first;
+    if (rows.learnt > 0)
+        status = h->ops->update(h, &rows, &sum, err);
+    if (status != AK_OK) {
+        ak_label_map_truncate(&h->labels, classes_before);
+        goto out;
+    }
+    h->samples += rows.learnt;
+    told.learnt = rows.learnt;
+    told.skipped = batch->n - rows.learnt;
+    if (rows.learnt > 0)
+        told.loss = sum / ((double)rows.learnt * h->params.bits);
+
+out:
+    ak_array_free(first);
+    ak_array_free(classes);
+    if (status == AK_OK && loss != NULL)
+        *loss = told;
+    return status;
+}
+
+enum ak_status ak_hash_freeze(const struct ak_hash *h, struct ak_encoder **out,
+                              struct ak_err *err)
+{
+    if (h->samples == 0 && h->ops->about.learns)
+        return ak_encoder_lsh(h->params.dim, h->params.bits, h->params.seed,
+                              out, err);
+    return h->ops->freeze(h, out, err);
+}
+
+uint64_t ak_hash_samples(const struct ak_hash *h)
+{
+    return h->samples;
+}
+
+uint32_t ak_hash_classes(const struct ak_hash *h)
+{
+    return h->labels.n;
+}
+
+size_t ak_hash_bytes(const struct ak_hash *h)
+{
+    size_t n = h->ops->size;
+
+    n += h->labels.cap * sizeof(*h->labels.labels) +
+         h->labels.n_slots * sizeof(*h->labels.slots);
+    if (h->map != NULL)
+        n += ak_feature_map_bytes(h->map);
+    if (h->ops->bytes != NULL)
+        n += h->ops->bytes(h);
+    return n;
+}
+
+/*
+ * constants: format, then what create() was given, to notice a mix-up; whether
+ * the map is fixed, and the map; the method's own.
+ */
+enum ak_status ak_hash_save_constants(const struct ak_hash *h,
+                                      struct ak_writer *w, struct ak_err *err)
+{
+    ak_write_u32(w, h->ops->format);
+    ak_write_u32(w, h->params.dim);
+    ak_write_u32(w, h->params.bits);
+    ak_write_u32(w, h->params.max_labels);
+    ak_write_u64(w, h->params.seed);
+    ak_write_f64s(w, h->options, h->ops->about.n_options);
+    ak_write_u8(w, h->map != NULL);
+    if (h->map != NULL)
+        ak_feature_map_write(h->map, w);
+    if (h->ops->save_constants != NULL)
+        h->ops->save_constants(h, w);
+    if (w->status != AK_OK)
+        return ak_fail(err, w->status, "%s: no memory to save the constants",
+                       h->ops->about.name);
+    return AK_OK;
+}
+
+/* state: format, rows learnt, labels in order of class; the method's own. */
+enum ak_status ak_hash_save_state(const struct ak_hash *h, struct ak_writer *w,
+                                  struct ak_err *err)
+{
+    ak_write_u32(w, h->ops->format);
+    ak_write_u64(w, h->samples);
+    ak_label_map_write(&h->labels, w);
+    if (h->map != NULL && h->ops->save_state != NULL)
+        h->ops->save_state(h, w);
+    if (w->status != AK_OK)
+        return ak_fail(err, w->status, "%s: no memory to save the state",
+                       h->ops->about.name);
+    return AK_OK;
+}
+
+static enum ak_status load_constants(struct ak_hash *h, struct ak_reader *r,
+                                     struct ak_err *err)
+{
+    const struct ak_hash_method *about = &h->ops->about;
+    uint32_t format = ak_read_u32(r);
+    uint32_t dim = ak_read_u32(r);
+    uint32_t bits = ak_read_u32(r);
+    uint32_t max_labels = ak_read_u32(r);
+    uint64_t seed = ak_read_u64(r);
+    struct ak_feature_map *map = NULL;
+    enum ak_status status = AK_OK;
+
+    if (r->status == AK_OK && format != h->ops->format)
+        return ak_fail(err, AK_ECORRUPT, "format is %u, must be %u", format,
+                       h->ops->format);
+    if (r->status == AK_OK &&
+        (dim != h->params.dim || bits != h->params.bits ||
+         max_labels != h->params.max_labels || seed != h->params.seed))
+        return ak_fail(err, AK_ECORRUPT,
+                       "saved with dim %u, bits %u, max_labels %u, seed %llu; "
+                       "this learner has %u, %u, %u, %llu",
+                       dim, bits, max_labels, (unsigned long long)seed,
+                       h->params.dim, h->params.bits, h->params.max_labels,
+                       (unsigned long long)h->params.seed);
+    for (size_t i = 0; i < about->n_options; i++) {
+        double value = ak_read_f64(r);
+
+        if (r->status == AK_OK && value != h->options[i])
+            return ak_fail(err, AK_ECORRUPT,
+                           "saved with %s %g, this learner has %g",
+                           about->options[i].name, value, h->options[i]);
+    }
+    if (ak_read_u8(r) != 0)
+        status = ak_feature_map_read(r, &map, err);
+    if (status == AK_OK && map != NULL &&
+        (ak_feature_map_dim(map) != h->params.dim ||
+         ak_feature_map_kind(map) != h->plan.kind ||
+         (h->plan.kind == AK_MAP_RBF &&
+          ak_feature_map_width(map) > h->plan.anchors)))
+        status = ak_fail(err, AK_ECORRUPT,
+                         "the feature map is of kind %d for %u floats, must be "
+                         "%d for %u",
+                         (int)ak_feature_map_kind(map), ak_feature_map_dim(map),
+                         (int)h->plan.kind, h->params.dim);
+    if (status == AK_OK && h->ops->load_constants != NULL)
+        status = h->ops->load_constants(h, r, err);
+    if (status == AK_OK && ak_reader_finish(r) != AK_OK)
+        status = ak_fail(err, AK_ECORRUPT, "constants of a wrong size");
+    if (status == AK_OK && map != NULL) {
+        bool first = h->map == NULL;
+
+        ak_feature_map_drop(h->map);
+        h->map = map;
+        map = NULL;
+        if (first && h->ops->fix != NULL)
+            status = h->ops->fix(h, err);
+    }
+    ak_feature_map_drop(map);
+    return status;
+}
+
+static enum ak_status load_state(struct ak_hash *h, struct ak_reader *r,
+                                 struct ak_err *err)
+{
+    uint32_t format = ak_read_u32(r);
+    enum ak_status status;
+
+    if (r->status == AK_OK && format != h->ops->format)
+        return ak_fail(err, AK_ECORRUPT, "format is %u, must be %u", format,
+                       h->ops->format);
+    h->samples = ak_read_u64(r);
+    status = ak_label_map_read(&h->labels, h->params.max_labels, r, err);
+    if (status == AK_OK && h->map == NULL && h->samples > 0)
+        status = ak_fail(err, AK_ECORRUPT,
+                         "%llu rows were learnt without a feature map",
+                         (unsigned long long)h->samples);
+    if (status == AK_OK && h->map != NULL && h->ops->load_state != NULL)
+        status = h->ops->load_state(h, r, err);
+    if (status == AK_OK && ak_reader_finish(r) != AK_OK)
+        status = ak_fail(err, AK_ECORRUPT, "a state of a wrong size");
+    return status;
+}
+
+enum ak_status ak_hash_load(struct ak_hash *h, struct ak_reader *constants,
+                            struct ak_reader *state, struct ak_err *err)
+{
+    enum ak_status status = load_constants(h, constants, err);
+
+    if (status == AK_OK)
+        status = load_state(h, state, err);
+    if (status != AK_OK)
+        ak_err_context(err, "%s learner", h->ops->about.name);
+    return status;
+}

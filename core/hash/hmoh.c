@@ -1,0 +1,374 @@
+/*
+ * hmoh.c -- Hadamard Matrix guided Online Hashing.
+ *
+ * Lin, Ji, Liu, Sun, Chen and Tian, "Hadamard Matrix Guided Online Hashing",
+ * International Journal of Computer Vision 128, 2020 (arXiv:1905.04454).  What
+ * follows is the algorithm of the authors' released code.
+ *
+ * Each class gets a row of a Hadamard matrix as its target code (codebook.h).
+ * Learning is then `bits` independent two-class problems, and each one is a
+ * perceptron: a bit that comes out wrong adds its sample, with the sign of the
+ * target, to its hyperplane.  What serves is the average of the hyperplanes
+ * over all rounds, not the last ones.
+ *
+ *     W       w       (width, bits), hyperplanes of this round, zero at first
+ *     -       u       (width, bits), sum of t * (what round t added to W)
+ *     Wbar    -       sum of W over rounds 1..T = (T + 1) W - u
+ *     r*, W~  book    order of the matrix; projection from r* to r bits
+ *     b       target  (bits), +1 or -1
+ *
+ * Wbar in closed form costs nothing a round, where adding up W costs a pass
+ * over all of it.  `u` grows like T while the difference stays, hence double;
+ * and it takes up what W has really changed by, after rounding to float, so the
+ * result is the sum of the very W that were used.
+ *
+ * Differences from the released code: rows are shuffled (codebook.c says why);
+ * no division of a column by its number of mistakes, which changes no sign but
+ * can be 0 / 0; no learning rate, since from W = 0 every W is a multiple of it;
+ * one sample a step (its setting throughout), so that the cut into batches
+ * makes no difference.  `centred_kernel` and `pick_codes` are ours.
+ */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/hash/codebook.h"
+#include "core/hash/hash_ops.h"
+#include "core/linalg/project.h"
+
+/* Rows that go through the feature map at a time. */
+#define MAP_ROWS 64
+
+/* Weights may not come near the largest float, whence products overflow. */
+#define MOST_WEIGHT ((double)FLT_MAX / 4)
+
+enum {
+    OPT_ANCHORS,
+    OPT_DIVISOR,
+    OPT_CLASSES,
+    OPT_CENTRED,
+    OPT_PICK,
+    N_OPTIONS
+};
+
+static const struct ak_hash_option hmoh_options[N_OPTIONS] = {
+    [OPT_ANCHORS] =
+        {"kernel_anchors", 300, 0, 4096, true,
+         "anchors of the RBF feature map; 0 learns on raw features"},
+    [OPT_DIVISOR] = {"bandwidth_divisor", 6, 0.01, 1000, false,
+                     "RBF bandwidth is the mean squared distance over this"},
+    [OPT_CLASSES] = {"classes", 16, 1, 4096, true,
+                     "classes expected; more may come, with random codes"},
+    [OPT_CENTRED] = {"centred_kernel", 0, 0, 1, true,
+                     "1: centre the RBF features (not in the paper)"},
+    [OPT_PICK] = {"pick_codes", 0, 0, 1, true,
+                  "1: choose the codes farthest apart (not in the paper)"},
+};
+
+struct hmoh {
+    struct ak_hash base;
+    struct ak_codebook book;
+    const struct ak_project_kernels *kernels;
+    size_t width;   /* of the mapped features */
+    size_t columns; /* bits, padded to panels */
+    double peak; /* no |w| is larger: the sum of the largest |z| of all rows */
+    float *w;    /* packed (width, bits) */
+    double *u;   /* likewise */
+    float *z;    /* (MAP_ROWS, stride) mapped features */
+    float *y;    /* (columns) projections */
+    float *target; /* (columns), 0 beyond bits */
+};
+
+static struct hmoh *hmoh_of(struct ak_hash *h)
+{
+    return (struct hmoh *)h;
+}
+
+static const struct hmoh *hmoh_of_const(const struct ak_hash *h)
+{
+    return (const struct hmoh *)h;
+}
+
+static enum ak_status hmoh_create(struct ak_hash *h, struct ak_err *err)
+{
+    uint32_t anchors = (uint32_t)h->options[OPT_ANCHORS];
+    bool centred = h->options[OPT_CENTRED] != 0;
+
+    if (anchors > 0) {
+        h->plan.kind = AK_MAP_RBF;
+        h->plan.anchors = anchors;
+        h->plan.divisor = h->options[OPT_DIVISOR];
+        h->plan.centred = centred;
+    } else if (centred) {
+        return ak_fail(err, AK_EINVAL,
+                       "hmoh.centred_kernel is 1, which needs "
+                       "hmoh.kernel_anchors of at least 1, it is 0");
+    }
+    return ak_codebook_init(&hmoh_of(h)->book, h->params.bits,
+                            (uint32_t)h->options[OPT_CLASSES],
+                            h->options[OPT_PICK] != 0, h->params.seed, err);
+}
+
+static void free_weights(struct hmoh *m)
+{
+    ak_array_free(m->w);
+    ak_array_free(m->u);
+    ak_array_free(m->z);
+    ak_array_free(m->y);
+    ak_array_free(m->target);
+    m->w = m->z = m->y = m->target = NULL;
+    m->u = NULL;
+}
+
+static void hmoh_clear(struct ak_hash *h)
+{
+    struct hmoh *m = hmoh_of(h);
+
+    free_weights(m);
+    ak_codebook_clear(&m->book);
+}
+
+static enum ak_status hmoh_fix(struct ak_hash *h, struct ak_err *err)
+{
+    struct hmoh *m = hmoh_of(h);
+
+    m->kernels = ak_project_kernels();
+    m->width = ak_feature_map_width(h->map);
+    m->columns = ak_panel_columns(h->params.bits);
+    m->w = ak_array_new(m->width * m->columns, sizeof(*m->w));
+    m->u = ak_array_new(m->width * m->columns, sizeof(*m->u));
+    m->z =
+        ak_array_new(MAP_ROWS * ak_feature_map_stride(h->map), sizeof(*m->z));
+    m->y = ak_array_new(m->columns, sizeof(*m->y));
+    m->target = ak_array_new(m->columns, sizeof(*m->target));
+    if (m->w == NULL || m->u == NULL || m->z == NULL || m->y == NULL ||
+        m->target == NULL) {
+        free_weights(m);
+        return ak_fail(err, AK_ENOMEM, "hmoh: no memory for %zu x %u weights",
+                       m->width, h->params.bits);
+    }
+    return AK_OK;
+}
+
+/*
+ * One round, the t-th: a perceptron step of each bit that is wrong.
+ *
+ *     y = W' z                                            (bits)
+ *     w_j += b_j z,  u_j += t b_j z    where (y_j > 0) != (b_j > 0)
+ *
+ * Returns the number of wrong bits.  Products with +1, -1 and 0 are exact, so
+ * no instruction set can round this differently.
+ */
+static uint32_t learn_row(struct hmoh *m, const float *z, double t)
+{
+    size_t d = m->width;
+    uint32_t wrong = 0;
+
+    memset(m->y, 0, m->columns * sizeof(*m->y));
+    m->kernels->product(z, 1, 0, m->w, d, m->columns / AK_PANEL, m->y,
+                        m->columns);
+    for (size_t p = 0; p < m->columns; p += AK_PANEL) {
+        float *w = m->w + p * d;
+        double *u = m->u + p * d;
+        float step[AK_PANEL];
+        uint32_t wrong_here = 0;
+
+        for (size_t j = 0; j < AK_PANEL; j++) {
+            float b = m->target[p + j];
+            bool is_wrong = b != 0.0f && (m->y[p + j] > 0.0f) != (b > 0.0f);
+
+            step[j] = is_wrong ? b : 0.0f;
+            wrong_here += is_wrong;
+        }
+        wrong += wrong_here;
+        for (size_t k = 0; wrong_here > 0 && k < d; k++)
+            for (size_t j = 0; j < AK_PANEL; j++) {
+                size_t at = k * AK_PANEL + j;
+                float before = w[at];
+
+                w[at] = before + step[j] * z[k];
+                u[at] += t * ((double)w[at] - (double)before);
+            }
+    }
+    return wrong;
+}
+
+/*
+ * The sum of the largest |z| of each row that is learnt.  Checked before
+ * anything is learnt, so that finite input can never leave a weight that is
+ * not: it takes raw features near the end of the range of a float.
+ */
+static double peak_of(const struct hmoh *m, const struct ak_hash_rows *rows)
+{
+    double sum = 0;
+
+    /* Outputs of the RBF map are within -1..1. */
+    if (ak_feature_map_kind(m->base.map) == AK_MAP_RBF)
+        return (double)rows->learnt;
+    for (size_t i = 0; i < rows->n; i++) {
+        float most = 0.0f;
+
+        if (rows->first[i] == rows->first[i + 1])
+            continue;
+        for (size_t k = 0; k < m->width; k++)
+            most = fmaxf(most, fabsf(rows->x[i * m->width + k]));
+        sum += (double)most;
+    }
+    return sum;
+}
+
+static enum ak_status hmoh_update(struct ak_hash *h,
+                                  const struct ak_hash_rows *rows, double *loss,
+                                  struct ak_err *err)
+{
+    struct hmoh *m = hmoh_of(h);
+    size_t stride = ak_feature_map_stride(h->map);
+    double peak = m->peak + peak_of(m, rows);
+    double t = (double)h->samples;
+    enum ak_status status;
+
+    if (peak > MOST_WEIGHT)
+        return ak_fail(err, AK_ENUMERIC,
+                       "hmoh: weights could reach %g, at most %g is safe: "
+                       "features are too large",
+                       peak, MOST_WEIGHT);
+    status = ak_codebook_grow(&m->book, h->labels.n, err);
+    if (status != AK_OK)
+        return status;
+    for (size_t i = 0; i < rows->n; i += MAP_ROWS) {
+        size_t some = rows->n - i < MAP_ROWS ? rows->n - i : MAP_ROWS;
+
+        ak_feature_map_apply(h->map, rows->x + i * h->params.dim, some, m->z);
+        for (size_t r = 0; r < some; r++) {
+            const uint32_t *first = rows->first + i + r;
+
+            if (first[0] == first[1])
+                continue;
+            ak_codebook_target(&m->book, rows->classes + first[0],
+                               first[1] - first[0], m->target);
+            t += 1;
+            *loss += learn_row(m, m->z + r * stride, t);
+        }
+    }
+    m->peak = peak;
+    return AK_OK;
+}
+
+/* Wbar / T: the average, so that the size of weights does not grow with T. */
+static enum ak_status hmoh_freeze(const struct ak_hash *h,
+                                  struct ak_encoder **out, struct ak_err *err)
+{
+    const struct hmoh *m = hmoh_of_const(h);
+    double rounds = (double)h->samples;
+    struct ak_encoder *e = NULL;
+    enum ak_status status = ak_encoder_create("hmoh", h->map, &h->params.bits,
+                                              1, h->samples, &e, err);
+
+    if (status != AK_OK)
+        return status;
+    for (size_t k = 0; k < m->width; k++)
+        for (size_t j = 0; j < h->params.bits; j++) {
+            size_t at = ak_panel_at(m->width, k, j);
+            double sum = (rounds + 1) * (double)m->w[at] - m->u[at];
+
+            *ak_encoder_weight(e, 0, k, j) = (float)(sum / rounds);
+        }
+    *out = e;
+    return AK_OK;
+}
+
+static size_t hmoh_bytes(const struct ak_hash *h)
+{
+    const struct hmoh *m = hmoh_of_const(h);
+    size_t n = ak_codebook_bytes(&m->book);
+
+    if (h->map != NULL)
+        n += m->width * m->columns * (sizeof(*m->w) + sizeof(*m->u)) +
+             MAP_ROWS * ak_feature_map_stride(h->map) * sizeof(*m->z) +
+             2 * m->columns * sizeof(*m->y);
+    return n;
+}
+
+static void hmoh_save_constants(const struct ak_hash *h, struct ak_writer *w)
+{
+    ak_codebook_write_constants(&hmoh_of_const(h)->book, w);
+}
+
+static enum ak_status
+hmoh_load_constants(struct ak_hash *h, struct ak_reader *r, struct ak_err *err)
+{
+    return ak_codebook_read_constants(&hmoh_of(h)->book, r, err);
+}
+
+/* Weights row-major and without the padding of the panels. */
+static void hmoh_save_state(const struct ak_hash *h, struct ak_writer *w)
+{
+    const struct hmoh *m = hmoh_of_const(h);
+
+    ak_write_f64(w, m->peak);
+    ak_codebook_write_rows(&m->book, w);
+    for (size_t k = 0; k < m->width; k++)
+        for (size_t j = 0; j < h->params.bits; j++)
+            ak_write_f32s(w, &m->w[ak_panel_at(m->width, k, j)], 1);
+    for (size_t k = 0; k < m->width; k++)
+        for (size_t j = 0; j < h->params.bits; j++)
+            ak_write_f64(w, m->u[ak_panel_at(m->width, k, j)]);
+}
+
+static enum ak_status hmoh_load_state(struct ak_hash *h, struct ak_reader *r,
+                                      struct ak_err *err)
+{
+    struct hmoh *m = hmoh_of(h);
+    bool finite;
+    enum ak_status status;
+
+    m->peak = ak_read_f64(r);
+    status = ak_codebook_read_rows(&m->book, h->labels.n, r, err);
+    if (status != AK_OK)
+        return status;
+    finite = m->peak >= 0 && m->peak <= MOST_WEIGHT;
+    for (size_t k = 0; k < m->width; k++)
+        for (size_t j = 0; j < h->params.bits; j++) {
+            float *w = &m->w[ak_panel_at(m->width, k, j)];
+
+            ak_read_f32s(r, w, 1);
+            finite = finite && isfinite(*w);
+        }
+    for (size_t k = 0; k < m->width; k++)
+        for (size_t j = 0; j < h->params.bits; j++) {
+            double *u = &m->u[ak_panel_at(m->width, k, j)];
+
+            *u = ak_read_f64(r);
+            finite = finite && isfinite(*u);
+        }
+    if (!finite)
+        return ak_fail(err, AK_ECORRUPT, "a weight is not finite");
+    return AK_OK;
+}
+
+const struct ak_hash_ops ak_hash_hmoh = {
+    .about =
+        {
+            .name = "hmoh",
+            .source = "Lin, Ji, Liu, Sun, Chen and Tian, Hadamard Matrix "
+                      "Guided Online Hashing, IJCV 128, 2020",
+            .help = "labels as Hadamard codes, one averaged perceptron a bit",
+            .options = hmoh_options,
+            .n_options = N_OPTIONS,
+            .learns = true,
+            .per_sample = true,
+        },
+    .format = 1,
+    .size = sizeof(struct hmoh),
+    .create = hmoh_create,
+    .clear = hmoh_clear,
+    .fix = hmoh_fix,
+    .update = hmoh_update,
+    .freeze = hmoh_freeze,
+    .bytes = hmoh_bytes,
+    .save_constants = hmoh_save_constants,
+    .load_constants = hmoh_load_constants,
+    .save_state = hmoh_save_state,
+    .load_state = hmoh_load_state,
+};
