@@ -143,10 +143,10 @@ struct ak_hit {
 };
 
 struct ak_search {
-    const uint8_t *codes;    /* (n, bits / 8) queries, scanned together */
-    size_t n;                /* 1..1024 */
-    size_t limit;            /* hits wanted a query, 1 or more */
-    uint32_t max_distance;   /* UINT32_MAX for none */
+    const uint8_t *codes;  /* (n, bits / 8) queries, scanned together */
+    size_t n;              /* 1..1024 */
+    size_t limit;          /* hits wanted a query, 1 or more */
+    uint32_t max_distance; /* UINT32_MAX for none */
     const struct ak_filter *filter; /* NULL for none */
     /* Hits strictly after this one in (distance, ordinal), to page; a distance
        of 0 with from_ordinal 0 and `paging` false is the start. */

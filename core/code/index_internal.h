@@ -1,0 +1,178 @@
+/*
+ * index_internal.h -- what an index is made of; core/code/ and its tests only.
+ *
+ * A snapshot is an array of segments; a segment is four counted parts.  Nothing
+ * that a snapshot holds changes, with one exception: rows behind the snapshot's
+ * length are written into the very same parts by the mutator.  Therefore
+ *
+ * - the mutator changes an object in place only for such rows, or if it is the
+ *   only holder (`ak_part_owned()`); else it puts a copy in its place;
+ * - a reader reads nothing of a row at or behind its snapshot's length, not even
+ *   a lane in a register: the last group of codes is copied before the scan, and
+ *   so are labels before they are compared 64 at a time;
+ * - what several rows share (the words of tombstones, how much of an arena is
+ *   used) is either copied on write or not read by readers.
+ */
+#ifndef AK_CORE_CODE_INDEX_INTERNAL_H
+#define AK_CORE_CODE_INDEX_INTERNAL_H
+
+#include "core/code/hamming.h"
+#include "core/code/index.h"
+
+#define AK_SEGMENT_GROUPS (AK_SEGMENT_ROWS / AK_HAMMING_GROUP)
+#define AK_SEGMENT_WORDS  (AK_SEGMENT_ROWS / 64) /* of a bitmap of its rows */
+
+/* ---------------------------------------------------------------- the parts */
+
+/* The codes of one version, in the layout of hamming.h. */
+struct ak_codes {
+    struct ak_ref ref;
+    size_t len; /* bytes of the whole object */
+    _Alignas(64) uint64_t words[];
+};
+
+/*
+ * Ids: integers, or strings one after another in an arena.  Of the two arrays
+ * the one of the index's kind is there, behind the object.
+ */
+struct ak_ids {
+    struct ak_ref ref;
+    size_t len;
+    uint64_t *numbers; /* (AK_SEGMENT_ROWS) */
+    uint32_t *first;   /* (AK_SEGMENT_ROWS + 1); row i is first[i]..[i + 1] */
+    char *text;        /* (cap) */
+    uint32_t cap;
+    uint32_t used; /* the mutator's */
+};
+
+/*
+ * Labels.  A row with one label below AK_LABEL_LIST is that label.  Any other
+ * has AK_LABEL_LIST + the place of its list, which is the count, then the
+ * labels; or AK_LABEL_NONE.
+ */
+#define AK_LABEL_LIST 0x80000000u
+#define AK_LABEL_NONE 0xffffffffu
+struct ak_labels {
+    struct ak_ref ref;
+    size_t len;
+    uint32_t cap;  /* of lists; 0: no row has a list */
+    uint32_t used; /* the mutator's */
+    uint32_t rows[AK_SEGMENT_ROWS];
+    uint32_t lists[];
+};
+
+struct ak_dead {
+    struct ak_ref ref;
+    uint64_t bits[AK_SEGMENT_WORDS];
+};
+
+struct ak_segment {
+    struct ak_ref ref;
+    struct ak_codes *codes;
+    struct ak_ids *ids;
+    struct ak_labels *labels; /* NULL: no row has labels */
+    struct ak_dead *dead;     /* NULL: no row is dead */
+};
+
+/* --------------------------------------------------------------- segment.c */
+
+/* Only its one holder can ask: nobody else can take another reference. */
+static inline bool ak_part_owned(struct ak_ref *ref)
+{
+    /* Acquire: the last reader's reads come before what we write. */
+    return atomic_load_explicit(&ref->holders, memory_order_acquire) == 1;
+}
+
+/* All of these return NULL when memory is short, and only then. */
+struct ak_codes *ak_codes_new(size_t words);
+struct ak_ids *ak_ids_new(enum ak_id_kind kind, size_t text_cap);
+struct ak_ids *ak_ids_copy(const struct ak_ids *ids, size_t text_cap);
+struct ak_labels *ak_labels_new(size_t list_cap);
+/* A copy with the lists in use and room for `more`. */
+struct ak_labels *ak_labels_copy(const struct ak_labels *labels, size_t more);
+struct ak_dead *ak_dead_copy(const struct ak_dead *dead); /* NULL: none dead */
+struct ak_segment *ak_segment_new(size_t words, enum ak_id_kind kind);
+/* A segment with the same parts, but for `codes` if that is not NULL. */
+struct ak_segment *ak_segment_copy(const struct ak_segment *segment,
+                                   struct ak_codes *codes);
+
+/* Room in the lists that these labels take. */
+static inline size_t ak_labels_room(const uint32_t *labels, size_t n)
+{
+    return n == 0 || (n == 1 && labels[0] < AK_LABEL_LIST) ? 0 : n + 1;
+}
+/* There is room for a list. */
+void ak_labels_put(struct ak_labels *to, size_t row, const uint32_t *labels,
+                   size_t n);
+size_t ak_labels_get(const struct ak_labels *from, size_t row,
+                     const uint32_t **labels);
+
+size_t ak_segment_bytes(const struct ak_segment *segment);
+
+/* ---------------------------------------------------------------- column.c */
+
+struct ak_column {
+    uint32_t bits;
+    size_t words;
+    uint64_t rows;
+    struct ak_codes **segments;
+    size_t n_segments, cap;
+};
+
+/* -------------------------------------------------------------- snapshot.c */
+
+struct ak_snapshot {
+    struct ak_ref ref;
+    uint32_t bits;
+    size_t words;
+    enum ak_id_kind ids;
+    uint64_t rows, live;
+    struct ak_ref *model;
+    uint64_t version;
+    size_t n_segments;
+    struct ak_segment **segments; /* behind the object */
+};
+
+/*
+ * A snapshot with references to these segments and to `model`; NULL when memory
+ * is short.
+ */
+struct ak_snapshot *ak_snapshot_new(const struct ak_snapshot *fields,
+                                    struct ak_segment *const *segments);
+
+static inline size_t ak_segments_of(uint64_t rows)
+{
+    return (size_t)((rows + AK_SEGMENT_ROWS - 1) / AK_SEGMENT_ROWS);
+}
+
+/* Rows of segment `i` that the snapshot shows. */
+static inline size_t ak_snapshot_segment_rows(const struct ak_snapshot *s,
+                                              size_t i)
+{
+    uint64_t left = s->rows - (uint64_t)i * AK_SEGMENT_ROWS;
+
+    return left < AK_SEGMENT_ROWS ? (size_t)left : AK_SEGMENT_ROWS;
+}
+
+/* ---------------------------------------------------------------- filter.c */
+
+/*
+ * Rows of a segment that pass, as bits of out[0..n_words), for the 64-row words
+ * from `first` on.  `sorted`: the labels of each condition are sorted upwards,
+ * which is used when they are many.
+ */
+void ak_filter_rows(const struct ak_snapshot *s, const struct ak_filter *filter,
+                    bool sorted, size_t segment, size_t first, size_t n_words,
+                    uint64_t *out);
+
+/*
+ * The first segment at or after `segment` in which a row might pass, going by
+ * the ordinals that the filter names; the number of segments if there is none.
+ */
+size_t ak_filter_segment(const struct ak_snapshot *s,
+                         const struct ak_filter *filter, size_t segment);
+
+/* A copy with sorted labels, to be freed by ak_array_free(); or NULL. */
+struct ak_filter *ak_filter_sorted(const struct ak_filter *filter);
+
+#endif

@@ -1,0 +1,302 @@
+#include "tests/test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "core/code/hamming_kernels.h"
+#include "tests/core/code/world.h"
+
+#define WORLDS          500
+#define SEARCHES        20 /* of a world: 10,000 in all */
+#define CHANGES_BETWEEN 6
+
+static uint32_t some_bits(struct ak_rng *rng)
+{
+    static const uint32_t usual[] = {8, 16, 32, 64, 64, 64, 96, 128, 256, 1024};
+
+    if (ak_rng_below(rng, 3) == 0)
+        return 8 + 8 * (uint32_t)ak_rng_below(rng, 128);
+    return usual[ak_rng_below(rng, sizeof(usual) / sizeof(usual[0]))];
+}
+
+/* Mostly small, sometimes over several segments. */
+static size_t some_rows(struct ak_rng *rng)
+{
+    uint64_t size = ak_rng_below(rng, 200);
+
+    if (size == 0)
+        return 4000 + (size_t)ak_rng_below(rng, 5000);
+    return (size_t)ak_rng_below(rng, size < 120 ? 12 : 250);
+}
+
+static void change(struct world *w, struct ak_rng *rng)
+{
+    switch (ak_rng_below(rng, 8)) {
+    case 0:
+    case 1:
+        world_append(w, some_rows(rng));
+        break;
+    case 2:
+    case 3:
+        world_kill(w);
+        break;
+    case 4:
+    case 5:
+        world_relabel(w);
+        break;
+    case 6:
+        world_upsert(w);
+        break;
+    default:
+        world_install(w);
+        break;
+    }
+}
+
+static void search_equals_brute_force_in_10000_random_cases(void **state)
+{
+    struct ak_rng rng;
+
+    (void)state;
+    ak_rng_init(&rng, 20);
+    for (uint64_t seed = 0; seed < WORLDS; seed++) {
+        struct ak_snapshot *held = NULL;
+        struct world w, then;
+
+        world_init(&w, seed, some_bits(&rng),
+                   seed % 3 == 0 ? AK_ID_STRING : AK_ID_INTEGER,
+                   (uint32_t)ak_rng_below(&rng, 6));
+        world_append(&w, some_rows(&rng));
+        for (int round = 0; round < SEARCHES; round++) {
+            struct ak_snapshot *s;
+
+            for (int i = 0; i < CHANGES_BETWEEN; i++)
+                change(&w, &rng);
+            world_commit(&w);
+            s = ak_index_snapshot(w.ix);
+            if (round % 10 == 0) {
+                world_check_rows(&w, s);
+                world_check_next(&w, s);
+            }
+            world_check_search(&w, s);
+            /* One from the middle, to see whether it stays as it is. */
+            if (round == SEARCHES / 2) {
+                held = s;
+                world_copy(&w, &then);
+            } else {
+                ak_snapshot_drop(s);
+            }
+        }
+        ak_index_destroy(w.ix);
+        w.ix = NULL;
+        world_check_rows(&then, held);
+        world_check_search(&then, held);
+        ak_snapshot_drop(held);
+        world_clear(&then);
+        world_clear(&w);
+    }
+    ak_hamming_pin(NULL);
+}
+
+static void every_kernel_gives_the_same_bytes(void **state)
+{
+    enum { N_QUERIES = 50, LIMIT = 100 };
+    struct ak_hit *first = malloc(N_QUERIES * LIMIT * sizeof(*first));
+    struct ak_hit *hits = malloc(N_QUERIES * LIMIT * sizeof(*hits));
+    struct ak_search_result results[N_QUERIES];
+    uint8_t queries[N_QUERIES * 16];
+    struct ak_snapshot *s;
+    struct ak_err err = {0};
+    struct world w;
+
+    (void)state;
+    world_init(&w, 7, 128, AK_ID_INTEGER, 3);
+    world_append(&w, 3 * AK_SEGMENT_ROWS + 5);
+    world_commit(&w);
+    s = ak_index_snapshot(w.ix);
+    for (size_t i = 0; i < N_QUERIES; i++)
+        world_code(&w, queries + i * 16);
+    memset(hits, 0, N_QUERIES * LIMIT * sizeof(*hits));
+    for (size_t k = ak_hamming_n_kernels(); k-- > 0;) {
+        const struct ak_search search = {.codes = queries,
+                                         .n = N_QUERIES,
+                                         .limit = LIMIT,
+                                         .max_distance = UINT32_MAX};
+
+        if (ak_hamming_kernel_at(k) == NULL)
+            continue;
+        ak_hamming_pin(ak_hamming_kernel_at(k));
+        assert_status(ak_snapshot_search(s, &search, hits, results, &err),
+                      AK_OK);
+        if (k == ak_hamming_n_kernels() - 1)
+            memcpy(first, hits, N_QUERIES * LIMIT * sizeof(*hits));
+        for (size_t i = 0; i < N_QUERIES; i++) {
+            assert_int_equal(results[i].n_hits, LIMIT);
+            for (size_t h = 0; h < LIMIT; h++) {
+                const struct ak_hit *a = &hits[i * LIMIT + h];
+                const struct ak_hit *b = &first[i * LIMIT + h];
+
+                assert_int_equal(a->ordinal, b->ordinal);
+                assert_int_equal(a->distance, b->distance);
+            }
+        }
+    }
+    ak_hamming_pin(NULL);
+    ak_snapshot_drop(s);
+    world_clear(&w);
+    free(first);
+    free(hits);
+}
+
+/* Page after page is the same as all at once, with ties across the edges. */
+static void pages_follow_each_other_without_gap(void **state)
+{
+    enum { ROWS = 5000, PAGE = 7 };
+    struct ak_hit *all = malloc(ROWS * sizeof(*all)), page[PAGE];
+    struct ak_search_result result;
+    struct ak_err err = {0};
+    struct ak_snapshot *s;
+    uint8_t query[8];
+    struct world w;
+    size_t n = 0;
+
+    (void)state;
+    world_init(&w, 8, 64, AK_ID_INTEGER, 4);
+    world_append(&w, ROWS);
+    world_commit(&w);
+    s = ak_index_snapshot(w.ix);
+    world_code(&w, query);
+    struct ak_search search = {
+        .codes = query, .n = 1, .limit = ROWS, .max_distance = 5};
+    assert_status(ak_snapshot_search(s, &search, all, &result, &err), AK_OK);
+    n = result.n_hits;
+    assert_true(n > 20 * PAGE && n < ROWS);
+    search.limit = PAGE;
+    for (size_t at = 0; at < n; at += PAGE) {
+        size_t left = n - at < PAGE ? n - at : PAGE;
+
+        assert_status(ak_snapshot_search(s, &search, page, &result, &err),
+                      AK_OK);
+        assert_int_equal(result.n_hits, left);
+        for (size_t i = 0; i < left; i++) {
+            assert_int_equal(page[i].ordinal, all[at + i].ordinal);
+            assert_int_equal(page[i].distance, all[at + i].distance);
+        }
+        search.paging = true;
+        search.after_distance = page[left - 1].distance;
+        search.after_ordinal = page[left - 1].ordinal;
+    }
+    assert_status(ak_snapshot_search(s, &search, page, &result, &err), AK_OK);
+    assert_int_equal(result.n_hits, 0);
+    ak_snapshot_drop(s);
+    world_clear(&w);
+    free(all);
+}
+
+static void a_deadline_that_has_passed_says_so(void **state)
+{
+    struct ak_hit hits[10];
+    struct ak_search_result result;
+    struct ak_err err = {0};
+    struct ak_snapshot *s;
+    uint8_t query[8] = {0};
+    struct world w;
+
+    (void)state;
+    world_init(&w, 9, 64, AK_ID_INTEGER, 0);
+    world_append(&w, 2 * AK_SEGMENT_ROWS);
+    world_commit(&w);
+    s = ak_index_snapshot(w.ix);
+    struct ak_search search = {.codes = query,
+                               .n = 1,
+                               .limit = 10,
+                               .max_distance = UINT32_MAX,
+                               .deadline_ns = 1};
+    assert_status(ak_snapshot_search(s, &search, hits, &result, &err), AK_OK);
+    assert_false(result.complete);
+    assert_int_equal(result.searched, 0);
+    assert_int_equal(result.n_hits, 0);
+    search.deadline_ns = ak_clock_ns() + (uint64_t)3600 * 1000000000;
+    assert_status(ak_snapshot_search(s, &search, hits, &result, &err), AK_OK);
+    assert_true(result.complete);
+    assert_int_equal(result.searched, ak_snapshot_live(s));
+    ak_snapshot_drop(s);
+    world_clear(&w);
+}
+
+/* k results come when k exist, however few pass. */
+static void a_filter_of_few_finds_them_all(void **state)
+{
+    enum { ROWS = 5 * AK_SEGMENT_ROWS };
+    const uint64_t ordinals[] = {3, 4095, 4096, 9000, ROWS - 1, ROWS + 7};
+    const struct ak_condition must = {.ordinals = ordinals, .n_ordinals = 6};
+    const struct ak_filter filter = {.must = &must, .n_must = 1};
+    struct ak_hit hits[10];
+    struct ak_search_result result;
+    struct ak_err err = {0};
+    struct ak_snapshot *s;
+    uint8_t query[8] = {0};
+    struct world w;
+    uint64_t alive = 0, seen = 0;
+
+    (void)state;
+    world_init(&w, 10, 64, AK_ID_INTEGER, 0);
+    world_append(&w, ROWS);
+    world_commit(&w);
+    s = ak_index_snapshot(w.ix);
+    for (size_t i = 0; i < 5; i++)
+        alive += ak_snapshot_alive(s, ordinals[i]);
+    struct ak_search search = {.codes = query,
+                               .n = 1,
+                               .limit = 10,
+                               .max_distance = UINT32_MAX,
+                               .filter = &filter};
+    assert_status(ak_snapshot_search(s, &search, hits, &result, &err), AK_OK);
+    assert_int_equal(result.n_hits, alive);
+    assert_int_equal(result.searched, alive);
+    for (uint64_t at = 0; (at = ak_snapshot_next(s, at, &filter)) < ROWS; at++)
+        seen++;
+    assert_int_equal(seen, alive);
+    ak_snapshot_drop(s);
+    world_clear(&w);
+}
+
+static void an_empty_index_answers(void **state)
+{
+    struct ak_hit hits[2];
+    struct ak_search_result results[2] = {{.n_hits = 9}, {.n_hits = 9}};
+    uint8_t queries[2] = {0};
+    struct ak_search search = {
+        .codes = queries, .n = 2, .limit = 1, .max_distance = UINT32_MAX};
+    struct ak_err err = {0};
+    struct ak_snapshot *s;
+    struct world w;
+
+    (void)state;
+    world_init(&w, 11, 8, AK_ID_STRING, 0);
+    s = ak_index_snapshot(w.ix);
+    assert_int_equal(ak_snapshot_next(s, 0, NULL), 0);
+    assert_status(ak_snapshot_search(s, &search, hits, results, &err), AK_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(results[i].n_hits, 0);
+        assert_int_equal(results[i].searched, 0);
+        assert_true(results[i].complete);
+    }
+    ak_snapshot_drop(s);
+    world_clear(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(search_equals_brute_force_in_10000_random_cases),
+        cmocka_unit_test(every_kernel_gives_the_same_bytes),
+        cmocka_unit_test(pages_follow_each_other_without_gap),
+        cmocka_unit_test(a_deadline_that_has_passed_says_so),
+        cmocka_unit_test(a_filter_of_few_finds_them_all),
+        cmocka_unit_test(an_empty_index_answers),
+    };
+
+    return cmocka_run_group_tests_name("search", tests, NULL, NULL);
+}
