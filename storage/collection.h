@@ -47,7 +47,7 @@ enum ak_record_kind {
 struct ak_row_id {
     uint64_t number; /* 0..AK_STORE_MAX_ID */
     const char *text;
-    size_t len;
+    size_t len; /* 1..AK_STORE_KEY_MAX */
 };
 
 /* Bytes that are lent. */
@@ -72,6 +72,7 @@ enum ak_status ak_store_create(const char *path,
                                const struct ak_store_shape *shape,
                                struct ak_bytes config, struct ak_store **out,
                                struct ak_err *err) AK_MUST_CHECK;
+/* AK_EEXISTS of create, AK_ENOTFOUND of open: the file. */
 enum ak_status ak_store_open(const char *path, bool check,
                              struct ak_store **out,
                              struct ak_err *err) AK_MUST_CHECK;
@@ -82,10 +83,12 @@ enum ak_status ak_store_remove(const char *path,
 
 /*
  * A group of changes is one transaction: begin, changes, commit.  A change that
- * fails with AK_EINVAL, AK_ENOTFOUND, AK_EEXISTS or AK_ELIMIT was undone alone
- * and the group goes on; after any other failure the group must be ended with
- * ak_store_rollback().  After a failed commit nothing of the group happened.
- * Commit returns when the bytes are on the disk (synchronous=FULL).
+ * fails with AK_EINVAL, AK_ENOTFOUND, AK_EEXISTS, AK_ELIMIT or AK_ESEQUENCE was
+ * undone alone and the group goes on; after any other failure the group must be
+ * ended with ak_store_rollback().  After a failed commit nothing of the group
+ * happened, and there is no group.  Commit returns when the bytes are on the
+ * disk (synchronous=FULL).  After a failed fsync, which the text names, nothing
+ * more is written: ak_store_begin() is AK_EIO until the file is opened anew.
  */
 enum ak_status ak_store_begin(struct ak_store *store,
                               struct ak_err *err) AK_MUST_CHECK;
@@ -93,15 +96,25 @@ enum ak_status ak_store_commit(struct ak_store *store,
                                struct ak_err *err) AK_MUST_CHECK;
 void ak_store_rollback(struct ak_store *store);
 
-/* Copy the log into the file and let it start over; `truncate` empties it. */
+/*
+ * Copy the log into the file, as far as readers let it, so that it starts over;
+ * never waits.  `truncate` empties it as well, and is AK_EBUSY when readers held
+ * it for a second.  Not within a group.  ak_store_begin() copies a log that
+ * grew to 64 MiB by itself.
+ */
 enum ak_status ak_store_checkpoint_wal(struct ak_store *store, bool truncate,
                                        struct ak_err *err) AK_MUST_CHECK;
+/* Size of the log that was written since it started over. */
+uint64_t ak_store_wal_bytes(const struct ak_store *store);
 
 /* Rows of a batch or an upsert. */
 struct ak_store_rows {
     size_t n;
     const void *block;             /* n * row_bytes: vectors (or codes) as stored */
-    const struct ak_row_id *ids;   /* (n), or NULL: numbers are assigned upward */
+    /* (n), or NULL: the numbers after the greatest ever given or assigned, from
+       0; where ids are text, their decimal texts (a given text that is a decimal
+       number counts as given). */
+    const struct ak_row_id *ids;
     const struct ak_bytes *labels; /* names; of row i: [first[i], first[i + 1]) */
     const uint32_t *label_first;   /* (n + 1), or NULL: no labels */
     const struct ak_bytes *payloads; /* (n) JSON text, or NULL; absent: none */
@@ -150,10 +163,13 @@ struct ak_change {
 struct ak_receipt {
     uint64_t seq; /* of the record; 0 if none was appended */
     uint64_t first_ordinal;
-    uint64_t first_id; /* assigned or given first number; 0 for strings */
+    uint64_t first_id; /* assigned or given first number; 0 for given texts */
     uint64_t accepted; /* rows stored, or deleted, or relabelled */
-    uint64_t missing;  /* ids to delete that there were not */
-    bool replayed;     /* the key had been used by the same request */
+    uint64_t missing;  /* ids to delete that there were not; one that is given
+                          twice is missing once */
+    bool replayed;     /* the key had been used by the same request, whose
+                          receipt this is; of a producer's number more than 1,000
+                          back only this much is known, the rest is 0 */
     uint64_t expected; /* AK_ESEQUENCE: producer_seq that would be accepted */
 };
 
@@ -161,9 +177,13 @@ struct ak_receipt {
  * Do one change.  On AK_OK the receipt is filled; it counts when the group is
  * committed.
  *
+ * A DELETE that finds nothing appends no record.  A producer begins with 1.
+ *
  * AK_EEXISTS: the key was used by another request.  AK_ESEQUENCE: a producer's
- * gap.  AK_ENOTFOUND: RELABEL of an id that there is not, ROLLBACK to a version
- * that is not kept.  AK_EINVAL: two rows with one id.
+ * gap; of the receipt only `expected` is written.  AK_ENOTFOUND: RELABEL of an
+ * id that there is not, ROLLBACK to a version that is not kept or was not
+ * published yet.  AK_EINVAL: two rows with one id, no rows, an id or key too
+ * long.  AK_ELIMIT: a value above 64 MiB, or no number left to assign.
  */
 enum ak_status ak_store_apply(struct ak_store *store,
                               const struct ak_change *change,
@@ -181,7 +201,8 @@ enum ak_status ak_store_put_checkpoint(struct ak_store *store,
                                        const struct ak_checkpoint *checkpoint,
                                        struct ak_err *err) AK_MUST_CHECK;
 
-/* What came of a record, for GET .../batches/{seq}.  JSON text of ours. */
+/* What came of a record, for GET .../batches/{seq}.  JSON text of ours.
+   AK_ENOTFOUND: there is no such record. */
 enum ak_status ak_store_put_outcome(struct ak_store *store, uint64_t seq,
                                     struct ak_bytes outcome,
                                     struct ak_err *err) AK_MUST_CHECK;
@@ -211,7 +232,8 @@ enum ak_status ak_store_put_version(struct ak_store *store,
                                     const struct ak_version *version,
                                     struct ak_bytes model, uint64_t *number,
                                     struct ak_err *err) AK_MUST_CHECK;
-/* Codes of a full segment: AK_STORE_SEGMENT_ROWS * code_bytes bytes. */
+/* Codes of a full segment: AK_STORE_SEGMENT_ROWS * code_bytes bytes, else
+   AK_EINVAL.  Put again they replace.  AK_ENOTFOUND: no such version. */
 enum ak_status ak_store_put_codes(struct ak_store *store, uint64_t version,
                                   uint64_t segment, struct ak_bytes codes,
                                   struct ak_err *err) AK_MUST_CHECK;
@@ -219,11 +241,14 @@ enum ak_status ak_store_put_codes(struct ak_store *store, uint64_t version,
  * Flip: `version` becomes PUBLISHED, the published one PREVIOUS, and the
  * previous one RETIRED (its codes go).  `served_quality` is the last of the one
  * that stops serving.  Flipping to the published version is a no-op.
+ * AK_ENOTFOUND: no such version.
  */
 enum ak_status ak_store_flip(struct ak_store *store, uint64_t version,
                              double served_quality,
                              struct ak_err *err) AK_MUST_CHECK;
-/* A version in state ENCODING that will not be: RETIRED, its codes go. */
+/* A version in state ENCODING that will not be: RETIRED, its codes go.  Of a
+   RETIRED one too, if a rollback to it was given up.  AK_EINVAL: it serves, or
+   did so last. */
 enum ak_status ak_store_drop_version(struct ak_store *store, uint64_t version,
                                      struct ak_err *err) AK_MUST_CHECK;
 /* Forget keys older than 24 h and outcomes beyond 7 days or 100,000. */
@@ -232,6 +257,8 @@ enum ak_status ak_store_tidy(struct ak_store *store, int64_t now_ms,
 
 /* ---------------------------------------------------------------- reading */
 
+/* AK_ENOTFOUND: no such file.  Of an earlier format, before a store brought it
+   up, or of a later one: AK_ECORRUPT. */
 enum ak_status ak_view_open(const char *path, struct ak_view **out,
                             struct ak_err *err) AK_MUST_CHECK;
 void ak_view_close(struct ak_view *view); /* NULL is a no-op */

@@ -1,0 +1,69 @@
+/*
+ * store_internal.h -- the writer's side of a collection's file, as its parts
+ * share it: store.c (life, groups, the log), store_apply.c (changes),
+ * store_key.c (exactly once), store_version.c (versions and codes).
+ */
+#ifndef AK_STORAGE_STORE_INTERNAL_H
+#define AK_STORAGE_STORE_INTERNAL_H
+
+#include "core/base/blob.h"
+#include "storage/sqlite_internal.h"
+
+/* The row of table `state`: what is known without counting. */
+struct ak_store_state {
+    uint64_t last_seq;
+    uint64_t next_ordinal;
+    uint64_t live_rows;
+    uint64_t n_labels;
+    int64_t last_id; /* greatest number ever given to a row; -1: none */
+    uint64_t published;
+    uint64_t last_rollback_seq;
+};
+
+/*
+ * This connection is the only one that writes, so `now` is right without being
+ * read again; a change that is undone brings back `before`, a group that is
+ * undone `committed`.
+ */
+struct ak_store {
+    struct ak_db db;
+    struct ak_store_shape shape;
+    struct ak_store_state committed, before, now;
+    bool in_group;
+    bool broken; /* the group can only be rolled back */
+    uint32_t page_bytes;
+    uint64_t wal_pages;     /* in the log after the last commit */
+    uint64_t checkpoint_at; /* copy the log when it has so many */
+    /* Scratch of one change: the parts of its record. */
+    struct ak_writer ordinals, label_first, labels, row_labels;
+};
+
+/*
+ * Around all that is written: what failed so that the group may go on
+ * (AK_EINVAL, AK_ENOTFOUND, AK_EEXISTS, AK_ELIMIT, AK_ESEQUENCE) is undone
+ * alone, after anything else the group is broken.
+ */
+enum ak_status ak_store_enter(struct ak_store *store,
+                              struct ak_err *err) AK_MUST_CHECK;
+enum ak_status ak_store_leave(struct ak_store *store, enum ak_status status,
+                              struct ak_err *err) AK_MUST_CHECK;
+
+/*
+ * Look a change's key up.  `replayed` in the receipt says that it had been used
+ * by this request, whose receipt it then is.
+ */
+enum ak_status ak_store_key_find(struct ak_store *store,
+                                 const struct ak_change *change,
+                                 struct ak_receipt *receipt,
+                                 struct ak_err *err) AK_MUST_CHECK;
+enum ak_status ak_store_key_put(struct ak_store *store,
+                                const struct ak_change *change,
+                                const struct ak_receipt *receipt,
+                                struct ak_err *err) AK_MUST_CHECK;
+
+/* AK_ENOTFOUND: no such version; `state` may be NULL. */
+enum ak_status ak_store_version_state(struct ak_store *store, uint64_t version,
+                                      enum ak_version_state *state,
+                                      struct ak_err *err) AK_MUST_CHECK;
+
+#endif

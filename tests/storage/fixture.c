@@ -1,0 +1,167 @@
+#include "tests/storage/fixture.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/mem.h"
+
+int make_folder_fixture(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    if (f == NULL)
+        return -1;
+    *state = f;
+    snprintf(f->dir, sizeof(f->dir), "akin-test-XXXXXX");
+    if (mkdtemp(f->dir) == NULL)
+        return -1;
+    snprintf(f->path, sizeof(f->path), "%s/1.db", f->dir);
+    return 0;
+}
+
+static int make_with(void **state, bool string_ids)
+{
+    const struct ak_store_shape shape = {string_ids, ROW_BYTES, CODE_BYTES};
+    struct fixture *f;
+
+    if (make_folder_fixture(state) != 0)
+        return -1;
+    f = *state;
+    if (ak_store_create(f->path, &shape, bytes_of("{}"), &f->store, &f->err) !=
+            AK_OK ||
+        ak_view_open(f->path, &f->view, &f->err) != AK_OK) {
+        fprintf(stderr, "%s\n", f->err.text);
+        return -1;
+    }
+    return 0;
+}
+
+int make_fixture(void **state)
+{
+    return make_with(state, false);
+}
+
+int make_text_fixture(void **state)
+{
+    return make_with(state, true);
+}
+
+static void remove_tree(const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        char inner[512];
+
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        snprintf(inner, sizeof(inner), "%s/%s", path, entry->d_name);
+        if (unlink(inner) != 0)
+            remove_tree(inner);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    rmdir(path);
+}
+
+int remove_fixture(void **state)
+{
+    struct fixture *f = *state;
+
+    close_all(f);
+    remove_tree(f->dir);
+    free(f);
+    return 0;
+}
+
+struct ak_bytes bytes_of(const char *text)
+{
+    return (struct ak_bytes){text, strlen(text)};
+}
+
+bool same_text(struct ak_bytes bytes, const char *text)
+{
+    return bytes.data != NULL && bytes.len == strlen(text) &&
+           memcmp(bytes.data, text, bytes.len) == 0;
+}
+
+void fill_block(uint8_t *block, size_t n, uint64_t tag)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint64_t value = tag + i;
+
+        memcpy(block + i * ROW_BYTES, &value, ROW_BYTES);
+    }
+}
+
+void assert_block(struct ak_view *view, uint64_t first, size_t n, uint64_t tag)
+{
+    uint8_t *found = ak_array_new(n, ROW_BYTES);
+    uint8_t *expected = ak_array_new(n, ROW_BYTES);
+
+    assert_non_null(found);
+    assert_non_null(expected);
+    fill_block(expected, n, tag);
+    assert_status(ak_view_block(view, first, n, found, NULL), AK_OK);
+    assert_memory_equal(found, expected, n * ROW_BYTES);
+    ak_array_free(found);
+    ak_array_free(expected);
+}
+
+enum ak_status apply_alone(struct fixture *f, const struct ak_change *change,
+                           struct ak_receipt *receipt)
+{
+    enum ak_status status;
+
+    assert_status(ak_store_begin(f->store, &f->err), AK_OK);
+    status = ak_store_apply(f->store, change, receipt, &f->err);
+    assert_status(ak_store_commit(f->store, NULL), AK_OK);
+    return status;
+}
+
+struct ak_receipt put_rows(struct fixture *f, size_t n,
+                           const struct ak_row_id *ids, uint64_t tag)
+{
+    uint8_t *block = ak_array_new(n, ROW_BYTES);
+    struct ak_change change = {
+        .kind = AK_RECORD_BATCH,
+        .rows = {.n = n, .block = block, .ids = ids},
+    };
+    struct ak_receipt receipt = {0};
+
+    assert_non_null(block);
+    fill_block(block, n, tag);
+    assert_status(apply_alone(f, &change, &receipt), AK_OK);
+    ak_array_free(block);
+    return receipt;
+}
+
+void close_all(struct fixture *f)
+{
+    ak_view_close(f->view);
+    ak_store_close(f->store);
+    f->view = NULL;
+    f->store = NULL;
+}
+
+void open_all(struct fixture *f)
+{
+    assert_status(ak_store_open(f->path, true, &f->store, &f->err), AK_OK);
+    assert_status(ak_view_open(f->path, &f->view, &f->err), AK_OK);
+}
+
+void damage(struct fixture *f, const char *sql)
+{
+    sqlite3 *db;
+
+    close_all(f);
+    assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_changes(db) > 0 || strstr(sql, "PRAGMA") != NULL,
+                     1);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
