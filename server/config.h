@@ -58,8 +58,9 @@ struct ak_config {
     uint64_t max_timeout_ms;
 
     enum ak_config_action action;
-    char *file;       /* that was read; NULL: none */
-    uint8_t *origins; /* of each key: enum origin of config.c */
+    char *file;        /* that was read; NULL: none */
+    unsigned *origins; /* of each key: a line of the file, or what config.c
+                          says */
 };
 
 /*
@@ -83,10 +84,10 @@ void ak_config_print_sample(FILE *to);
 const char *ak_config_needs_start(const struct ak_config *now,
                                   const struct ak_config *next, size_t i);
 
-/* The limits of GET /v1/limits: each is called with its key and value. */
+/* The limits of GET /v1/limits; `each` gets the name there: times are in
+   seconds and their names say so. */
+typedef void ak_config_limit_fn(void *arg, const char *name, double value);
 void ak_config_each_limit(const struct ak_config *config,
-                          void (*each)(void *arg, const char *key,
-                                       uint64_t value),
-                          void *arg);
+                          ak_config_limit_fn *each, void *arg);
 
 #endif

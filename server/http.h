@@ -62,7 +62,8 @@ const char *ak_request_type(const struct ak_request *rq);
 /* The whole body; the handler may change the bytes in place.  One zero byte
    stands behind it. */
 uint8_t *ak_request_body(struct ak_request *rq, size_t *len);
-/* SHA-256 of method, path with query, and body: the fingerprint of a key. */
+/* SHA-256 of method, path, query but for `ack` and `timeout_seconds`, and the
+   body as it is now: the fingerprint of a key. */
 enum ak_status ak_request_fingerprint(struct ak_request *rq, uint8_t out[32],
                                       struct ak_err *err) AK_MUST_CHECK;
 /* Memory that lives as long as the request; NULL when short. */
@@ -143,7 +144,7 @@ void ak_reply_failure(struct ak_request *rq, enum ak_status status,
 /* -------------------------------------------------------------- the server */
 
 struct ak_http_params {
-    const struct ak_config *config; /* the server's, until it is destroyed */
+    const struct ak_config *config; /* lent until the server is destroyed */
     struct ak_engine *engine;
     const struct ak_route *const *tables; /* each ends with a row of NULLs */
     size_t n_tables;

@@ -1,0 +1,124 @@
+/*
+ * body.c -- what a request brings: collected up to the limit, handed to a
+ * stream, or thrown away once the request is answered.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "server/http_internal.h"
+
+#define FIRST_CAP 16384
+
+static void refresh(struct ak_request *rq)
+{
+    rq->refreshed = rq->received;
+    atomic_store(&rq->link->deadline_ns,
+                 ak_clock_ns() + rq->config->request_timeout_ms * 1000000);
+}
+
+/* Room for `more` bytes and the zero behind them; false: it was answered. */
+static bool make_room(struct ak_request *rq, size_t more)
+{
+    struct ak_http *http = rq->http;
+    size_t need = rq->body_len + more + 1, cap = rq->body_cap, held;
+    uint8_t *body;
+
+    if (need <= cap)
+        return true;
+    /* The length that is announced is within the limit: it was checked. */
+    if (rq->length > 0 && rq->length < SIZE_MAX)
+        cap = (size_t)rq->length + 1;
+    else
+        cap = cap > 0 ? cap * 2 : FIRST_CAP;
+    while (cap < need)
+        cap *= 2;
+    held = atomic_fetch_add(&http->body_memory, cap - rq->body_cap) + cap -
+           rq->body_cap;
+    if (held > rq->config->max_body_memory) {
+        atomic_fetch_sub(&http->body_memory, cap - rq->body_cap);
+        ak_reply_problem(rq, "queue-full",
+                         "the bodies of all requests together would be more "
+                         "than %llu bytes",
+                         (unsigned long long)rq->config->max_body_memory);
+        return false;
+    }
+    body = realloc(rq->body, cap);
+    if (body == NULL) {
+        atomic_fetch_sub(&http->body_memory, cap - rq->body_cap);
+        ak_reply_failure(rq, AK_ENOMEM, NULL);
+        return false;
+    }
+    rq->body = body;
+    rq->body_cap = cap;
+    return true;
+}
+
+static void collect(struct ak_request *rq, const uint8_t *bytes, size_t len)
+{
+    uint64_t limit = rq->config->max_body_bytes;
+
+    if (len > limit || rq->body_len > limit - len) {
+        ak_reply_problem(rq, "body-too-large",
+                         "the body has more than %llu bytes",
+                         (unsigned long long)limit);
+        return;
+    }
+    if (!make_room(rq, len))
+        return;
+    memcpy(rq->body + rq->body_len, bytes, len);
+    rq->body_len += len;
+    rq->body[rq->body_len] = 0;
+}
+
+/* Hand over until all is taken, or the route pauses or replies. */
+static size_t hand_over(struct ak_request *rq, const uint8_t *bytes, size_t len)
+{
+    size_t taken = 0;
+    bool stop = false;
+
+    while (taken < len && !stop) {
+        size_t n =
+            rq->stream.data(rq, rq->stream.arg, bytes + taken, len - taken);
+
+        taken += n < len - taken ? n : len - taken;
+        pthread_mutex_lock(&rq->lock);
+        /* Where a go_on() came already, the rest is offered again at once:
+           libmicrohttpd must not be left with bytes unless it is suspended. */
+        stop = rq->paused || rq->answered;
+        pthread_mutex_unlock(&rq->lock);
+    }
+    return taken;
+}
+
+size_t ak_body_take(struct ak_request *rq, const uint8_t *bytes, size_t len)
+{
+    size_t taken = len;
+
+    /* None is set while a stream pauses: the route may take its time. */
+    if (atomic_load(&rq->link->deadline_ns) == 0 ||
+        (rq->streams && !ak_request_answered(rq) &&
+         rq->received - rq->refreshed >= AK_DISCARD_BYTES))
+        refresh(rq);
+    if (ak_request_answered(rq))
+        ; /* thrown away */
+    else if (ak_clock_ns() > atomic_load(&rq->link->deadline_ns))
+        ak_reply_problem(
+            rq, "request-timeout", "the body did not come within %llu seconds",
+            (unsigned long long)rq->config->request_timeout_ms / 1000);
+    else if (rq->streams)
+        taken = hand_over(rq, bytes, len);
+    else
+        collect(rq, bytes, len);
+    rq->received += taken;
+    ak_metric_add(AK_METRIC_HTTP_BODY_BYTES, 0, taken);
+    return taken;
+}
+
+void ak_body_release(struct ak_request *rq)
+{
+    atomic_fetch_sub(&rq->http->body_memory, rq->body_cap);
+    free(rq->body);
+    rq->body = NULL;
+    rq->body_len = rq->body_cap = 0;
+}

@@ -1,0 +1,25 @@
+/* process.h -- what the system says about this process. */
+#ifndef AK_SERVER_PROCESS_H
+#define AK_SERVER_PROCESS_H
+
+#include <stdint.h>
+
+struct ak_process {
+    double cpu_seconds;
+    double start_time; /* seconds since 1970 */
+    uint64_t resident_bytes, virtual_bytes;
+    uint64_t threads;
+    uint64_t open_fds, max_fds;
+};
+
+/* What cannot be known is 0. */
+void ak_process_read(struct ak_process *out);
+
+/* Free bytes for us on the file system of `path`; 0 when it cannot be known. */
+uint64_t ak_process_disk_free(const char *path);
+
+/* Raise the limit of open files as far as it goes, so many at least to serve
+   `wanted`; the limit that holds is returned. */
+uint64_t ak_process_raise_files(uint64_t wanted);
+
+#endif

@@ -1,0 +1,13 @@
+/* routes.h -- the tables of routes that the daemon serves. */
+#ifndef AK_SERVER_ROUTES_H
+#define AK_SERVER_ROUTES_H
+
+#include "server/http.h"
+
+extern const struct ak_route ak_routes_ops[]; /* routes_ops.c */
+
+/* All of them, for ak_http_start(). */
+extern const struct ak_route *const ak_route_tables[];
+extern const size_t ak_n_route_tables;
+
+#endif

@@ -1,0 +1,488 @@
+/*
+ * routes_ops.c -- what an operator asks: alive, ready, metrics, statistics,
+ * limits, version.  All answer while the collections are being loaded.
+ */
+#include <config.h> /* autoconf's: ours beside it has the same name */
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <event2/event.h>
+#include <sqlite3.h>
+
+#include "core/base/clock.h"
+#include "core/base/cpu.h"
+#include "server/build_info.h"
+#include "server/http_internal.h"
+#include "server/process.h"
+#include "server/routes.h"
+
+#define METRICS_TYPE    "text/plain; version=0.0.4; charset=utf-8"
+#define MAX_COLLECTIONS 100 /* with series of their own */
+#define MAX_NAME        64
+
+/* --------------------------------------------------------- health and state */
+
+static void healthz(struct ak_request *rq)
+{
+    ak_reply_json(rq, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+static const char *state_of(struct ak_http *http, bool *ready)
+{
+    *ready = false;
+    if (atomic_load(&http->draining))
+        return "draining";
+    if (!ak_http_ready(http))
+        return "starting";
+    *ready = true;
+    return "ready";
+}
+
+static void readyz(struct ak_request *rq)
+{
+    struct ak_http *http = ak_request_http(rq);
+    struct ak_engine_progress p;
+    const char *state;
+    bool ready;
+    json_t *body;
+
+    ak_engine_progress(http->engine, &p);
+    state = state_of(http, &ready);
+    body = json_pack("{s:s, s:{s:s, s:s, s:s}, s:{s:I, s:I, s:I, s:I, s:I}}",
+                     "status", state, "checks", "accepting",
+                     atomic_load(&http->draining) ? "draining" : "ok",
+                     "storage", p.read_only ? "read-only" : "ok", "collections",
+                     !p.ready       ? "loading"
+                     : p.failed > 0 ? "degraded"
+                                    : "ok",
+                     "progress", "collections", (json_int_t)p.collections,
+                     "loaded", (json_int_t)p.loaded, "failed",
+                     (json_int_t)p.failed, "rows", (json_int_t)p.rows,
+                     "rows_loaded", (json_int_t)p.rows_loaded);
+    if (!ready)
+        ak_reply_header(rq, "Retry-After", "1");
+    ak_reply_json(rq, ready ? 200 : 503, body);
+}
+
+/* ----------------------------------------------------------------- metrics */
+
+/* A field of a collection's status as a series. */
+struct series {
+    const char *family, *type, *help;
+    const char *label, *value; /* beside `collection`; NULL: none */
+    enum { WHOLE, REAL } kind;
+    size_t at;
+    bool adds; /* of several collections, the sum means something */
+};
+
+#define WHOLE_AT(field) WHOLE, offsetof(struct ak_collection_status, field)
+#define REAL_AT(field)  REAL, offsetof(struct ak_collection_status, field)
+
+/* Rows of one family stand together; the first has type and help. */
+static const struct series all_series[] = {
+    {"collection_items", "gauge", "Living items.", NULL, NULL, WHOLE_AT(items),
+     true},
+    {"collection_rows", "gauge", "Rows ever, with those that were replaced.",
+     NULL, NULL, WHOLE_AT(rows), true},
+    {"collection_labels", "gauge", "Distinct labels.", NULL, NULL,
+     WHOLE_AT(labels), true},
+    {"collection_memory_bytes", "gauge", "Memory held.", "kind", "index",
+     WHOLE_AT(memory_bytes), true},
+    {"collection_memory_bytes", NULL, NULL, "kind", "learner",
+     WHOLE_AT(learner_bytes), true},
+    {"stream_seq", "gauge", "Last record that reached a stage.", "stage",
+     "durable", WHOLE_AT(durable_seq), false},
+    {"stream_seq", NULL, NULL, "stage", "learned", WHOLE_AT(learned_seq),
+     false},
+    {"stream_seq", NULL, NULL, "stage", "visible", WHOLE_AT(visible_seq),
+     false},
+    {"stream_lag_seconds", "gauge", "Age of the oldest record not learnt.",
+     NULL, NULL, REAL_AT(lag_seconds), false},
+    {"ingest_queue_records", "gauge", "Submitted and not committed.", NULL,
+     NULL, WHOLE_AT(queue_records), true},
+    {"ingest_queue_bytes", "gauge", "Submitted and not committed.", NULL, NULL,
+     WHOLE_AT(queue_bytes), true},
+    {"learn_samples_total", "counter", "Rows learnt.", NULL, NULL,
+     WHOLE_AT(learnt_rows), true},
+    {"learn_skipped_rows_total", "counter", "Rows that were not learnt.", NULL,
+     NULL, WHOLE_AT(skipped_rows), true},
+    {"learn_batches_total", "counter", "Batches learnt.", NULL, NULL,
+     WHOLE_AT(learnt_batches), true},
+    {"learn_rejected_batches_total", "counter",
+     "Batches that the learner refused.", NULL, NULL,
+     WHOLE_AT(rejected_batches), true},
+    {"learn_pending_rows", "gauge", "Rows waiting in the warm-up.", NULL, NULL,
+     WHOLE_AT(pending_rows), true},
+    {"learn_loss", "gauge", "Loss of the last batch.", NULL, NULL,
+     REAL_AT(last_loss), false},
+    {"learn_seconds_total", "counter", "Time spent learning.", NULL, NULL,
+     REAL_AT(learn_seconds), true},
+    {"index_seconds_total", "counter", "Time spent making rows searchable.",
+     NULL, NULL, REAL_AT(index_seconds), true},
+    {"publish_seconds_total", "counter", "Time spent encoding again.", NULL,
+     NULL, REAL_AT(publish_seconds), true},
+    {"quality_seconds_total", "counter", "Time spent measuring quality.", NULL,
+     NULL, REAL_AT(quality_seconds), true},
+    {"model_version", "gauge", "Version of the model.", "role", "published",
+     WHOLE_AT(published), false},
+    {"model_samples", "gauge", "Samples that the model has learnt.", "role",
+     "live", WHOLE_AT(live_samples), false},
+    {"publishes_total", "counter", "Versions that began to serve.", NULL, NULL,
+     WHOLE_AT(publishes), true},
+    {"publish_rows_total", "counter", "Rows encoded again.", NULL, NULL,
+     WHOLE_AT(published_rows), true},
+    {"publish_remaining_rows", "gauge", "Rows still to encode again.", NULL,
+     NULL, WHOLE_AT(publish_remaining_rows), true},
+    {"codes_stale_ratio", "gauge",
+     "Share of the learnt samples that the published model has not.", NULL,
+     NULL, REAL_AT(staleness), false},
+    {"quality_map_ratio", "gauge", "mAP at 100 over the window.", "series",
+     "served", REAL_AT(served.map_at_r), false},
+    {"quality_map_ratio", NULL, NULL, "series", "live", REAL_AT(live.map_at_r),
+     false},
+    {"quality_precision_ratio", "gauge", "Precision at 10 over the window.",
+     "series", "served", REAL_AT(served.precision10), false},
+    {"quality_precision_ratio", NULL, NULL, "series", "live",
+     REAL_AT(live.precision10), false},
+    {"db_file_bytes", "gauge", "Size of the file.", NULL, NULL,
+     WHOLE_AT(file_bytes), true},
+};
+
+struct collections {
+    size_t n;
+    struct ak_collection_status *status;
+    char (*names)[MAX_NAME];
+};
+
+static void collections_clear(struct collections *all)
+{
+    free(all->status);
+    free(all->names);
+}
+
+/* What each collection says now; its status is asked for once. */
+static enum ak_status collections_read(struct ak_engine *engine,
+                                       struct collections *out,
+                                       struct ak_err *err)
+{
+    struct ak_settings *settings = malloc(sizeof(*settings));
+    struct ak_collection **list = NULL;
+    enum ak_status status;
+    size_t n = 0;
+
+    *out = (struct collections){0};
+    if (settings == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory for a list of collections");
+    status = ak_engine_list(engine, &list, &n, err);
+    if (status == AK_OK) {
+        out->status = calloc(n + 1, sizeof(out->status[0]));
+        out->names = calloc(n + 1, sizeof(out->names[0]));
+        if (out->status == NULL || out->names == NULL)
+            status =
+                ak_fail(err, AK_ENOMEM, "no memory for %zu collections", n);
+        for (size_t i = 0; i < n; i++) {
+            if (status == AK_OK) {
+                struct ak_collection_status *s = &out->status[i];
+
+                ak_collection_settings(list[i], settings);
+                snprintf(out->names[i], MAX_NAME, "%s", settings->name);
+                ak_collection_status(list[i], s);
+                if (s->served.queries == 0)
+                    s->served.map_at_r = s->served.precision10 = NAN;
+                if (s->live.queries == 0)
+                    s->live.map_at_r = s->live.precision10 = NAN;
+                out->n++;
+            }
+            ak_collection_drop(list[i]);
+        }
+        free(list);
+    }
+    free(settings);
+    if (status != AK_OK)
+        collections_clear(out);
+    return status;
+}
+
+static double value_of(const struct series *s,
+                       const struct ak_collection_status *status)
+{
+    const char *at = (const char *)status + s->at;
+
+    if (s->kind == WHOLE)
+        return (double)*(const uint64_t *)(const void *)at;
+    return *(const double *)(const void *)at;
+}
+
+static void write_value(struct ak_text *t, const struct series *s,
+                        const char *collection, double value)
+{
+    ak_text_addf(t, "akind_%s{", s->family);
+    ak_metric_write_label(t, "collection", collection);
+    if (s->label != NULL) {
+        ak_text_add(t, ",", 1);
+        ak_metric_write_label(t, s->label, s->value);
+    }
+    if (isnan(value))
+        ak_text_addf(t, "} NaN\n");
+    else
+        ak_text_addf(t, "} %.15g\n", value);
+}
+
+static void write_collections(struct ak_text *t, const struct collections *all)
+{
+    for (size_t i = 0; i < sizeof(all_series) / sizeof(all_series[0]); i++) {
+        const struct series *s = &all_series[i];
+        double other = 0;
+
+        if (s->help != NULL)
+            ak_metric_write_head(t, s->family, s->type, s->help);
+        for (size_t c = 0; c < all->n; c++) {
+            double value = value_of(s, &all->status[c]);
+
+            if (c < MAX_COLLECTIONS)
+                write_value(t, s, all->names[c], value);
+            else
+                other += value;
+        }
+        if (all->n > MAX_COLLECTIONS && s->adds)
+            write_value(t, s, "_other", other);
+    }
+}
+
+static void write_one(struct ak_text *t, const char *name, const char *type,
+                      const char *help, double value)
+{
+    ak_metric_write_head(t, name, type, help);
+    ak_metric_write(t, name, NULL, NULL, value);
+}
+
+static const char *isa(void)
+{
+    unsigned has = ak_cpu_features();
+    const char *pinned = getenv("AKIND_ISA");
+
+    if (pinned != NULL)
+        return pinned;
+    if (has & AK_CPU_AVX512_VPOPCNT)
+        return "avx512-vpopcntdq";
+    if (has & AK_CPU_AVX512)
+        return "avx512";
+    if (has & AK_CPU_AVX2)
+        return "avx2";
+    return has & AK_CPU_NEON ? "neon" : "scalar";
+}
+
+static void write_process(struct ak_text *t, struct ak_http *http)
+{
+    const struct ak_config *config = atomic_load(&http->config);
+    struct ak_process p;
+    bool ready;
+    unsigned active = ak_http_active(http);
+    unsigned connections = atomic_load(&http->connections);
+
+    ak_metric_write_head(t, "build_info", "gauge", "What was built, always 1.");
+    ak_text_addf(t, "akind_build_info{version=\"%s\",", PACKAGE_VERSION);
+    ak_metric_write_label(t, "revision", AK_BUILD_GIT);
+    ak_text_add(t, ",", 1);
+    ak_metric_write_label(t, "isa", isa());
+    ak_text_addf(t, "} 1\n");
+    ak_process_read(&p);
+    write_one(t, "start_time_seconds", "gauge", "Start of the daemon.",
+              p.start_time);
+    (void)state_of(http, &ready);
+    write_one(t, "ready", "gauge", "1 when /readyz says so.", ready);
+    ak_metric_write_head(t, "http_connections", "gauge", "Open connections.");
+    ak_metric_write(t, "http_connections", "state", "active", active);
+    ak_metric_write(t, "http_connections", "state", "idle",
+                    connections > active ? connections - active : 0);
+    write_one(t, "http_body_memory_bytes", "gauge",
+              "Bodies that are being received.",
+              (double)atomic_load(&http->body_memory));
+    write_one(t, "disk_free_bytes", "gauge", "Free space of data_dir.",
+              (double)ak_process_disk_free(config->data_dir));
+    write_one(t, "process_cpu_seconds_total", "counter",
+              "User and system time.", p.cpu_seconds);
+    write_one(t, "process_resident_memory_bytes", "gauge", "Resident memory.",
+              (double)p.resident_bytes);
+    write_one(t, "process_virtual_memory_bytes", "gauge", "Virtual memory.",
+              (double)p.virtual_bytes);
+    write_one(t, "process_threads", "gauge", "Threads.", (double)p.threads);
+    write_one(t, "process_open_fds", "gauge", "Open files.",
+              (double)p.open_fds);
+    write_one(t, "process_max_fds", "gauge", "Most files that may be open.",
+              (double)p.max_fds);
+    write_one(t, "process_start_time_seconds", "gauge", "Start of the process.",
+              p.start_time);
+}
+
+static void metrics(struct ak_request *rq)
+{
+    struct ak_http *http = ak_request_http(rq);
+    struct collections all;
+    struct ak_text t = {0};
+    struct ak_err err = {0};
+    enum ak_status status = collections_read(http->engine, &all, &err);
+
+    if (status != AK_OK) {
+        ak_reply_failure(rq, status, &err);
+        return;
+    }
+    write_process(&t, http);
+    ak_router_write_metrics(&http->router, &t);
+    ak_metrics_write(&t);
+    write_collections(&t, &all);
+    collections_clear(&all);
+    if (t.failed) {
+        ak_text_clear(&t);
+        ak_reply_failure(rq, AK_ENOMEM, NULL);
+        return;
+    }
+    ak_reply_bytes(rq, 200, METRICS_TYPE, t.data, t.len);
+}
+
+/* -------------------------------------------------------------- statistics */
+
+static json_t *json_quality(const struct ak_quality *q)
+{
+    if (q->queries == 0)
+        return json_null();
+    return json_pack("{s:I, s:f, s:f}", "queries", (json_int_t)q->queries,
+                     "map", q->map_at_r, "precision_at_10", q->precision10);
+}
+
+static json_t *json_collection(const char *name,
+                               const struct ak_collection_status *s)
+{
+    return json_pack(
+        "{s:s, s:s, s:I, s:I, s:I, s:{s:I, s:I, s:I}, s:f, s:{s:I, s:I},"
+        " s:{s:I, s:I, s:I}, s:f, s:{s:o, s:o}, s:{s:I, s:I, s:I},"
+        " s:{s:I, s:I, s:I, s:I, s:f}, s:{s:I, s:I, s:I},"
+        " s:{s:f, s:f, s:f, s:f}}",
+        "name", name, "status", s->state, "items", (json_int_t)s->items, "rows",
+        (json_int_t)s->rows, "labels", (json_int_t)s->labels, "seq", "durable",
+        (json_int_t)s->durable_seq, "learned", (json_int_t)s->learned_seq,
+        "visible", (json_int_t)s->visible_seq, "lag_seconds", s->lag_seconds,
+        "queue", "records", (json_int_t)s->queue_records, "bytes",
+        (json_int_t)s->queue_bytes, "model_versions", "published",
+        (json_int_t)s->published, "live_samples", (json_int_t)s->live_samples,
+        "pending_rows", (json_int_t)s->pending_rows, "staleness", s->staleness,
+        "quality", "served", json_quality(&s->served), "live",
+        json_quality(&s->live), "memory", "index_bytes",
+        (json_int_t)s->memory_bytes, "learner_bytes",
+        (json_int_t)s->learner_bytes, "file_bytes", (json_int_t)s->file_bytes,
+        "learned", "rows", (json_int_t)s->learnt_rows, "skipped_rows",
+        (json_int_t)s->skipped_rows, "batches", (json_int_t)s->learnt_batches,
+        "rejected_batches", (json_int_t)s->rejected_batches, "last_loss",
+        isfinite(s->last_loss) ? s->last_loss : 0.0, "publishing", "publishes",
+        (json_int_t)s->publishes, "rows", (json_int_t)s->published_rows,
+        "remaining_rows", (json_int_t)s->publish_remaining_rows, "seconds",
+        "learn", s->learn_seconds, "index", s->index_seconds, "publish",
+        s->publish_seconds, "quality", s->quality_seconds);
+}
+
+static json_t *json_http(struct ak_http *http)
+{
+    uint64_t classes[6] = {0}, total = 0;
+
+    for (size_t i = 0; i <= http->router.n; i++) {
+        for (unsigned h = 0; h < 2; h++) {
+            for (unsigned c = 0; c < AK_N_CODES; c++) {
+                uint64_t n = atomic_load(&http->router.entries[i].counts[h][c]);
+
+                total += n;
+                classes[c < AK_N_CODES - 1 ? ak_http_codes[c] / 100 : 0] += n;
+            }
+        }
+    }
+    return json_pack(
+        "{s:I, s:{s:I, s:I, s:I, s:I}, s:I, s:I, s:I, s:I, s:I}",
+        "requests_total", (json_int_t)total, "by_class", "2xx",
+        (json_int_t)classes[2], "3xx", (json_int_t)classes[3], "4xx",
+        (json_int_t)classes[4], "5xx", (json_int_t)classes[5], "active",
+        (json_int_t)ak_http_active(http), "connections",
+        (json_int_t)atomic_load(&http->connections), "request_bytes_total",
+        (json_int_t)ak_metric_value(AK_METRIC_HTTP_BODY_BYTES, 0),
+        "response_bytes_total",
+        (json_int_t)ak_metric_value(AK_METRIC_HTTP_REPLY_BYTES, 0),
+        "body_memory_bytes", (json_int_t)atomic_load(&http->body_memory));
+}
+
+static void stats(struct ak_request *rq)
+{
+    struct ak_http *http = ak_request_http(rq);
+    const struct ak_config *config = ak_request_config(rq);
+    struct collections all;
+    struct ak_process p;
+    struct ak_err err = {0};
+    char now[AK_TIME_TEXT], started[AK_TIME_TEXT];
+    json_t *items;
+    bool ready;
+    const char *state = state_of(http, &ready);
+    enum ak_status status = collections_read(http->engine, &all, &err);
+
+    if (status != AK_OK) {
+        ak_reply_failure(rq, status, &err);
+        return;
+    }
+    ak_process_read(&p);
+    items = json_array();
+    for (size_t i = 0; i < all.n; i++)
+        json_array_append_new(items,
+                              json_collection(all.names[i], &all.status[i]));
+    collections_clear(&all);
+    ak_reply_json(
+        rq, 200,
+        json_pack("{s:s, s:s, s:{s:s, s:f, s:f, s:I, s:I, s:I, s:I}, s:I,"
+                  " s:o, s:{s:o}}",
+                  "status", state, "time", ak_time_format(ak_time_ms(), now),
+                  "process", "started",
+                  ak_time_format((int64_t)(p.start_time * 1000), started),
+                  "uptime_seconds",
+                  (double)(ak_clock_ns() - http->started_ns) / 1e9,
+                  "cpu_seconds", p.cpu_seconds, "resident_bytes",
+                  (json_int_t)p.resident_bytes, "threads",
+                  (json_int_t)p.threads, "open_fds", (json_int_t)p.open_fds,
+                  "max_fds", (json_int_t)p.max_fds, "disk_free_bytes",
+                  (json_int_t)ak_process_disk_free(config->data_dir), "http",
+                  json_http(http), "collections", "items", items));
+}
+
+static void add_limit(void *arg, const char *name, double value)
+{
+    json_object_set_new(arg, name,
+                        value == floor(value) ? json_integer((json_int_t)value)
+                                              : json_real(value));
+}
+
+static void limits(struct ak_request *rq)
+{
+    json_t *body = json_object();
+
+    if (body != NULL)
+        ak_config_each_limit(ak_request_config(rq), add_limit, body);
+    ak_reply_json(rq, 200, body);
+}
+
+static void version(struct ak_request *rq)
+{
+    ak_reply_json(rq, 200,
+                  json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s, s:s, s:s, s:s}}",
+                            "name", "akind", "version", PACKAGE_VERSION,
+                            "revision", AK_BUILD_GIT, "isa", isa(), "api", "v1",
+                            "libraries", "sqlite", sqlite3_libversion(),
+                            "libmicrohttpd", MHD_get_version(), "jansson",
+                            JANSSON_VERSION, "libevent", event_get_version()));
+}
+
+const struct ak_route ak_routes_ops[] = {
+    {"GET", "/healthz", healthz, AK_ROUTE_STARTING, "whether it is alive"},
+    {"GET", "/readyz", readyz, AK_ROUTE_STARTING,
+     "whether it serves, and how far the loading is"},
+    {"GET", "/metrics", metrics, AK_ROUTE_STARTING, "for Prometheus"},
+    {"GET", "/v1/stats", stats, AK_ROUTE_STARTING, "all in one call"},
+    {"GET", "/v1/limits", limits, AK_ROUTE_STARTING, "what is accepted"},
+    {"GET", "/version", version, AK_ROUTE_STARTING, "what was built"},
+    {0},
+};
