@@ -12,7 +12,8 @@ BEGIN {
     layer["core/code"] = layer["core/linalg"] = 1
     layer["core/image"] = layer["core/nn"] = 2
     layer["core/hash"] = layer["core/prune"] = layer["core/binarize"] = 3
-    layer["core/eval"] = layer["storage"] = layer["client"] = 4
+    layer["core/eval"] = layer["storage"] = 4
+    layer["client"] = 5
     layer["server"] = 5
     layer["server/worker"] = 5
     layer["tests"] = 6
@@ -24,7 +25,7 @@ BEGIN {
             to = folder(part[2])
             if (to != from && (layer[to] >= layer[from] || !(to in layer)))
                 complain(file " includes " part[2])
-            if (from == "client" && to != from && to != "core/base")
+            if (from == "client" && to != from && to !~ /^core\//)
                 complain(file " includes " part[2])
             if (to != from && part[2] ~ /_(ops|kernels|internal)\.h$/)
                 complain(file " includes the private " part[2])

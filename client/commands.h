@@ -1,0 +1,27 @@
+/* commands.h -- every command of `akin`, each in a file of its own. */
+#ifndef AK_CLIENT_COMMANDS_H
+#define AK_CLIENT_COMMANDS_H
+
+#include "client/tool.h"
+
+extern const struct command cmd_status;
+extern const struct command cmd_collection_create;
+extern const struct command cmd_collection_list;
+extern const struct command cmd_collection_show;
+extern const struct command cmd_collection_set;
+extern const struct command cmd_collection_delete;
+extern const struct command cmd_ingest;
+extern const struct command cmd_search;
+extern const struct command cmd_encode;
+extern const struct command cmd_score;
+extern const struct command cmd_publish;
+extern const struct command cmd_rollback;
+extern const struct command cmd_models;
+extern const struct command cmd_methods;
+extern const struct command cmd_get;
+extern const struct command cmd_label;
+extern const struct command cmd_delete;
+extern const struct command cmd_api;
+extern const struct command cmd_completion;
+
+#endif
