@@ -388,9 +388,8 @@ void ak_catalog_close(struct ak_catalog *catalog)
         /* Else the next start only checks more than it needs to. */
         (void)status;
     }
-    if (!catalog->db.sync_failed)
-        sqlite3_wal_checkpoint_v2(catalog->db.handle, NULL,
-                                  SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    ak_db_settle(&catalog->db);
+    catalog->opened = false;
     end(catalog);
 }
 

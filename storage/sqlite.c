@@ -224,6 +224,16 @@ void ak_db_close(struct ak_db *db)
     db->handle = NULL;
 }
 
+void ak_db_settle(struct ak_db *db)
+{
+    if (!db->sync_failed) {
+        sqlite3_busy_timeout(db->handle, 0);
+        sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0,
+                          (int *)NULL);
+    }
+    ak_db_close(db);
+}
+
 static enum ak_status unlink_if_there(const char *path, const char *beside,
                                       struct ak_err *err)
 {

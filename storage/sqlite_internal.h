@@ -54,8 +54,11 @@ struct ak_db {
 enum ak_status ak_db_open(struct ak_db *db, const char *path,
                           enum ak_db_mode mode,
                           struct ak_err *err) AK_MUST_CHECK;
-/* Ends what is open; the log is left alone after a failed fsync. */
+/* Ends what is open, and leaves the log as it is. */
 void ak_db_close(struct ak_db *db);
+/* The same of one that writes: what is in the log is copied, and the files
+   beside are removed, unless others read or an fsync failed. */
+void ak_db_settle(struct ak_db *db);
 
 /* The status and text of a result code that is not SQLITE_OK. */
 enum ak_status ak_db_fail(struct ak_db *db, int rc, struct ak_err *err);

@@ -224,14 +224,12 @@ void ak_store_close(struct ak_store *store)
     if (store->in_group)
         ak_store_rollback(store);
     if (!store->db.sync_failed) {
-        enum ak_status emptied;
+        /* What views that are still there keep in the log is safe in it. */
+        enum ak_status copied = ak_store_checkpoint_wal(store, false, NULL);
 
-        /* Without waiting: what stays in the log is safe there. */
-        sqlite3_busy_timeout(store->db.handle, 0);
-        emptied = ak_store_checkpoint_wal(store, true, NULL);
-        (void)emptied;
+        (void)copied;
     }
-    ak_db_close(&store->db);
+    ak_db_settle(&store->db);
     ak_writer_clear(&store->ordinals);
     ak_writer_clear(&store->label_first);
     ak_writer_clear(&store->labels);

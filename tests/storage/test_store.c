@@ -103,6 +103,21 @@ static void a_stale_log_is_not_taken_over(void **state)
     assert_int_equal(info.next_ordinal, 0);
 }
 
+static void a_closed_file_stands_alone(void **state)
+{
+    struct fixture *f = *state;
+    char name[128];
+
+    put_rows(f, 100, NULL, 0);
+    close_all(f);
+    snprintf(name, sizeof(name), "%s-wal", f->path);
+    assert_int_not_equal(access(name, F_OK), 0);
+    snprintf(name, sizeof(name), "%s-shm", f->path);
+    assert_int_not_equal(access(name, F_OK), 0);
+    open_all(f);
+    assert_block(f->view, 0, 100, 0);
+}
+
 static void a_file_is_only_for_its_owner(void **state)
 {
     struct fixture *f = *state;
@@ -439,6 +454,7 @@ int main(void)
         FOLDER_TEST(a_missing_file_is_not_found),
         TEST(a_removed_file_leaves_nothing),
         TEST(a_stale_log_is_not_taken_over),
+        TEST(a_closed_file_stands_alone),
         TEST(a_file_is_only_for_its_owner),
         TEST(what_was_rolled_back_never_happened),
         TEST(views_see_only_what_is_committed),
