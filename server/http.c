@@ -339,6 +339,15 @@ static enum MHD_Result on_headers(struct ak_request *rq, const char *method,
 static enum MHD_Result on_body(struct ak_request *rq, const char *data,
                                size_t *len)
 {
+    bool suspended;
+
+    /* Of a chunked body libmicrohttpd offers the next chunk that it has even
+       to a connection that the last one suspended; what is left it keeps. */
+    pthread_mutex_lock(&rq->lock);
+    suspended = rq->suspended;
+    pthread_mutex_unlock(&rq->lock);
+    if (suspended)
+        return MHD_YES;
     *len -= ak_body_take(rq, (const uint8_t *)data, *len);
     pthread_mutex_lock(&rq->lock);
     if (rq->paused && !rq->answered) {
