@@ -7,9 +7,9 @@
 #include "core/code/hamming_kernels.h"
 #include "tests/core/code/world.h"
 
-#define WORLDS          500
-#define SEARCHES        20 /* of a world: 10,000 in all */
-#define CHANGES_BETWEEN 6
+#define WORLDS          250
+#define SEARCHES        40 /* of a world: 10,000 in all */
+#define CHANGES_BETWEEN 2
 
 static uint32_t some_bits(struct ak_rng *rng)
 {
@@ -23,29 +23,33 @@ static uint32_t some_bits(struct ak_rng *rng)
 /* Mostly small, sometimes over several segments. */
 static size_t some_rows(struct ak_rng *rng)
 {
-    uint64_t size = ak_rng_below(rng, 200);
+    uint64_t size = ak_rng_below(rng, 300);
 
     if (size == 0)
         return 4000 + (size_t)ak_rng_below(rng, 5000);
-    return (size_t)ak_rng_below(rng, size < 120 ? 12 : 250);
+    return (size_t)ak_rng_below(rng, size < 200 ? 12 : 100);
 }
 
 static void change(struct world *w, struct ak_rng *rng)
 {
-    switch (ak_rng_below(rng, 8)) {
+    switch (ak_rng_below(rng, 12)) {
     case 0:
     case 1:
+    case 2:
         world_append(w, some_rows(rng));
         break;
-    case 2:
     case 3:
-        world_kill(w);
-        break;
     case 4:
     case 5:
-        world_relabel(w);
+        world_kill(w);
         break;
     case 6:
+    case 7:
+    case 8:
+        world_relabel(w);
+        break;
+    case 9:
+    case 10:
         world_upsert(w);
         break;
     default:
