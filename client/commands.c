@@ -11,6 +11,7 @@ const struct command *const akin_commands[] = {
     &cmd_ingest,
     &cmd_search,
     &cmd_encode,
+    &cmd_score,
     &cmd_publish,
     &cmd_rollback,
     &cmd_models,

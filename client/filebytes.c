@@ -11,6 +11,7 @@
 
 #include "client/npy.h"
 #include "client/tool.h"
+#include "core/eval/idx.h"
 
 /* An inflated file is held in memory; the largest here is CIFAR's 150 MB. */
 #define MAX_INFLATED ((size_t)4 << 30)
@@ -115,42 +116,27 @@ void file_bytes_close(struct file_bytes *bytes)
     *bytes = (struct file_bytes){0};
 }
 
-bool is_idx(const struct file_bytes *bytes)
+unsigned idx_dims(const char *path)
 {
-    return bytes->len >= 4 && bytes->data[0] == 0 && bytes->data[1] == 0 &&
-           bytes->data[2] == 8 && bytes->data[3] >= 1 && bytes->data[3] <= 4;
+    gzFile gz = gzopen(path, "rb");
+    uint8_t magic[4] = {0};
+    bool ok;
+
+    if (gz == NULL)
+        return 0;
+    ok = gzread(gz, magic, 4) == 4 && magic[0] == 0 && magic[1] == 0 &&
+         magic[2] == 8;
+    gzclose(gz);
+    return ok ? magic[3] : 0;
 }
 
-int idx_parse(const char *path, const struct file_bytes *bytes,
-              struct idx_view *out)
+int idx_read(const char *path, unsigned n_dims, struct ak_idx *out)
 {
-    struct idx_view view = {.width = 1};
-    size_t at;
-    size_t need;
+    struct ak_err err = {0};
 
-    if (!is_idx(bytes))
-        return tool_usage("%s: is not an idx file of unsigned bytes", path);
-    view.n_axes = bytes->data[3];
-    at = 4 + 4 * (size_t)view.n_axes;
-    if (bytes->len < at)
-        return tool_usage("%s: ends in its header", path);
-    for (unsigned i = 0; i < view.n_axes; i++) {
-        const uint8_t *b = bytes->data + 4 + 4 * (size_t)i;
-
-        view.axes[i] = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 |
-                       (uint32_t)b[2] << 8 | b[3];
-        if (i > 0 &&
-            __builtin_mul_overflow(view.width, view.axes[i], &view.width))
-            return tool_usage("%s: its axes overflow", path);
-    }
-    view.n = view.axes[0];
-    if (__builtin_mul_overflow(view.n, view.width, &need) ||
-        need != bytes->len - at)
-        return tool_usage("%s: %zu bytes of data, %zu x %zu expected", path,
-                          bytes->len - at, view.n, view.width);
-    view.data = bytes->data + at;
-    *out = view;
-    return EXIT_OK;
+    if (ak_idx_read(path, n_dims, out, &err) == AK_OK)
+        return EXIT_OK;
+    return tool_usage("%s", err.text);
 }
 
 /* ---- columns ----------------------------------------------------------- */
@@ -164,24 +150,21 @@ void column_clear(struct column *column)
     *column = (struct column){0};
 }
 
-static int from_idx(const char *path, const struct file_bytes *bytes,
-                    struct column *out)
+static int from_idx(const char *path, struct column *out)
 {
-    struct idx_view view;
-    int code = idx_parse(path, bytes, &view);
+    struct ak_idx idx = {0};
+    int code = idx_read(path, 1, &idx);
 
     if (code != EXIT_OK)
         return code;
-    if (view.n_axes != 1)
-        return tool_usage("%s: has %u axes, one is expected of labels", path,
-                          view.n_axes);
-    out->n = view.n;
-    out->ints = calloc(view.n + 1, sizeof(*out->ints));
+    out->n = idx.dims[0];
+    out->ints = calloc(out->n + 1, sizeof(*out->ints));
     if (out->ints == NULL)
-        return tool_no_memory();
-    for (size_t i = 0; i < view.n; i++)
-        out->ints[i] = view.data[i];
-    return EXIT_OK;
+        code = tool_no_memory();
+    for (size_t i = 0; code == EXIT_OK && i < out->n; i++)
+        out->ints[i] = idx.data[i];
+    ak_idx_clear(&idx);
+    return code;
 }
 
 static int from_npy(const char *path, const struct file_bytes *bytes,
@@ -279,12 +262,11 @@ int column_load(const char *path, struct column *out)
 {
     struct file_bytes bytes = {0};
     struct column column = {0};
-    int code = file_bytes_open(path, &bytes);
+    bool is_idx = idx_dims(path) != 0;
+    int code = is_idx ? from_idx(path, &column) : file_bytes_open(path, &bytes);
 
-    if (code != EXIT_OK)
-        return code;
-    if (is_idx(&bytes))
-        code = from_idx(path, &bytes, &column);
+    if (code != EXIT_OK || is_idx)
+        ;
     else if (bytes.len >= 6 && memcmp(bytes.data, "\x93NUMPY", 6) == 0)
         code = from_npy(path, &bytes, &column);
     else if (bytes.len > 0 && bytes.data[0] == '[')

@@ -16,21 +16,14 @@ struct file_bytes {
 int file_bytes_open(const char *path, struct file_bytes *out);
 void file_bytes_close(struct file_bytes *bytes);
 
-/*
- * An array in the format of the MNIST files: unsigned bytes, n of `width` bytes
- * each (1 for labels).  `data` lies in the file's bytes.
- */
-struct idx_view {
-    size_t n;
-    size_t width;
-    unsigned n_axes;
-    uint32_t axes[4];
-    const uint8_t *data;
-};
+/* Whether a file, gzipped or not, begins as an idx file of unsigned bytes; and
+   of how many dimensions, 0 for other files and for those that are missing. */
+unsigned idx_dims(const char *path);
 
-bool is_idx(const struct file_bytes *bytes);
-int idx_parse(const char *path, const struct file_bytes *bytes,
-              struct idx_view *out);
+struct ak_idx;
+
+/* ak_idx_read(), with what went wrong said: EXIT_OK or EXIT_USAGE. */
+int idx_read(const char *path, unsigned n_dims, struct ak_idx *out);
 
 /*
  * A column of values: labels or ids, one a row.  From an idx file, a .npy of

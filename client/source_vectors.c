@@ -7,11 +7,12 @@
 #include "client/npy.h"
 #include "client/source_ops.h"
 #include "client/tool.h"
+#include "core/eval/idx.h"
 
 struct part {
     struct file_bytes bytes;
     bool is_idx;
-    struct idx_view idx;
+    struct ak_idx idx;
     struct npy_view npy;
     uint64_t first; /* number of its first row */
     size_t n;
@@ -55,6 +56,7 @@ static void vectors_close(struct source *source)
 
     for (size_t i = 0; i < v->n_parts; i++) {
         file_bytes_close(&v->parts[i].bytes);
+        ak_idx_clear(&v->parts[i].idx);
         column_clear(&v->parts[i].labels);
         column_clear(&v->parts[i].ids);
     }
@@ -110,13 +112,6 @@ static const struct part *part_of(const struct vectors *v, uint32_t row)
     return &v->parts[i];
 }
 
-/* Pixels over 255 in floats: exactly what the extractor of pixels gives. */
-static void pixels_to_floats(const uint8_t *in, size_t n, float *out)
-{
-    for (size_t i = 0; i < n; i++)
-        out[i] = (float)in[i] / 255.0f;
-}
-
 static void gather_values(struct vectors *v, const struct part *part, size_t at,
                           size_t i)
 {
@@ -124,8 +119,8 @@ static void gather_values(struct vectors *v, const struct part *part, size_t at,
         memcpy((uint8_t *)v->values + i * v->dim, part->npy.data + at * v->dim,
                v->dim);
     else if (part->is_idx)
-        pixels_to_floats(part->idx.data + at * v->dim, v->dim,
-                         (float *)v->values + i * v->dim);
+        ak_idx_floats(part->idx.data + at * v->dim, v->dim,
+                      (float *)v->values + i * v->dim);
     else
         npy_floats(&part->npy, at, 1, (float *)v->values + i * v->dim);
 }
@@ -222,19 +217,21 @@ static int load_column(const char *path, const char *what, const char *file,
 static int open_part(const char *path, struct part *part, size_t *dim)
 {
     struct akin_error err = {0};
-    int code = file_bytes_open(path, &part->bytes);
+    unsigned n_dims = idx_dims(path);
+    int code;
 
-    if (code != EXIT_OK)
-        return code;
-    if (is_idx(&part->bytes)) {
+    if (n_dims == 1)
+        return tool_usage("%s: holds labels, images are expected", path);
+    if (n_dims != 0) {
         part->is_idx = true;
-        code = idx_parse(path, &part->bytes, &part->idx);
-        part->n = part->idx.n;
-        *dim = part->idx.width;
-        if (code == EXIT_OK && part->idx.n_axes < 2)
-            code = tool_usage("%s: holds labels, images are expected", path);
+        code = idx_read(path, 3, &part->idx);
+        part->n = part->idx.dims[0];
+        *dim = part->idx.item;
         return code;
     }
+    code = file_bytes_open(path, &part->bytes);
+    if (code != EXIT_OK)
+        return code;
     if (part->bytes.len < 6 || memcmp(part->bytes.data, "\x93NUMPY", 6) != 0)
         return tool_usage("%s: is neither idx, .npy, .ndjson nor a directory",
                           path);
