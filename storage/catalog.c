@@ -300,7 +300,7 @@ static enum ak_status remove_nameless(struct ak_catalog *catalog,
                                       struct ak_err *err)
 {
     enum ak_status status;
-    uint64_t file;
+    uint64_t file = 0; /* for compilers that do not see that found implies it */
     bool found;
 
     while ((status = next_nameless(catalog, &file, &found, err)) == AK_OK &&
