@@ -30,8 +30,8 @@ struct ak_collection;
 
 struct ak_engine_params {
     const char *data_dir;
-    unsigned threads;     /* of the pool; 0: one a core */
-    size_t queue_bytes;   /* submitted and not committed, all collections */
+    unsigned threads;   /* of the pool; 0: one a core */
+    size_t queue_bytes; /* submitted and not committed, all collections */
     size_t collection_queue_bytes;
 };
 
@@ -100,20 +100,23 @@ struct ak_quality {
 };
 
 struct ak_collection_status {
-    uint64_t items;         /* living rows, visible */
-    uint64_t rows;          /* ever, visible */
+    uint64_t items; /* living rows, visible */
+    uint64_t rows;  /* ever, visible */
     uint64_t durable_seq, learned_seq, visible_seq;
-    uint64_t published;     /* version */
-    uint64_t published_seq; /* its publish record */
-    uint64_t live_samples;  /* learnt by the live model */
-    uint64_t pending_rows;  /* waiting in the warm-up */
-    uint64_t labels;        /* distinct */
+    uint64_t published;         /* version */
+    uint64_t published_seq;     /* its publish record */
+    uint64_t live_samples;      /* learnt by the live model */
+    uint64_t published_samples; /* learnt by the published one */
+    int64_t checkpoint_ms;    /* when the learner was last stored; 0: not yet */
+    uint64_t pending_rows;    /* waiting in the warm-up */
+    uint64_t labels;          /* distinct */
     uint64_t unlearnt_labels; /* beyond max_labels */
     uint64_t queue_records, queue_bytes; /* submitted, not committed */
-    uint64_t publish_remaining_rows;     /* to encode again; 0: none under way */
+    uint64_t publish_remaining_rows; /* to encode again; 0: none under way */
     double staleness; /* share of live_samples that the published one has not */
     double lag_seconds; /* age of the oldest record not learnt; 0: none */
-    const char *state;  /* "warming" "ready" "publishing" "behind" */
+    const char *state;  /* "warming" "ready" "publishing" "behind" "broken" */
+    bool broken; /* indexing or learning stopped at a record; see the log */
     struct ak_quality served, live;
     uint64_t memory_bytes, learner_bytes, file_bytes;
     /* Counters since the start of the daemon. */
@@ -138,7 +141,7 @@ void ak_collection_status(struct ak_collection *c,
  */
 struct ak_submission {
     struct ak_change change;
-    size_t bytes; /* memory behind it, for the bound of the queue */
+    size_t bytes;          /* memory behind it, for the bound of the queue */
     bool settings_changed; /* `settings` become those of the collection */
     struct ak_settings settings;
     void (*done)(struct ak_submission *s, enum ak_status status,

@@ -1,0 +1,817 @@
+/*
+ * engine.c -- the data directory: making, finding, loading and removing
+ * collections, and the clockwork around them.
+ *
+ * The engine's lock guards the sorted array of collections and the progress.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/rng.h"
+#include "server/engine_internal.h"
+#include "server/log.h"
+
+#define IDLE_FLUSH_NS UINT64_C(10000000000) /* warm-up ends by itself */
+#define IDLE_WAL_NS   UINT64_C(2000000000)  /* then the log is copied */
+#define IDLE_SAVE_NS  UINT64_C(1000000000)
+#define TIDY_NS       UINT64_C(600000000000)
+#define WORK_NICE     5
+#define MAX_PATH_LEN  4096
+
+/* ---------------------------------------------------------- the collections */
+
+static void hold_owner(struct ak_collection *c)
+{
+    ak_collection_ref(c);
+}
+
+static struct ak_collection *indexer_owner(struct ak_actor *actor)
+{
+    return (
+        struct ak_collection *)((char *)actor -
+                                offsetof(struct ak_collection, indexer.actor));
+}
+
+static struct ak_collection *learner_owner(struct ak_actor *actor)
+{
+    return (
+        struct ak_collection *)((char *)actor -
+                                offsetof(struct ak_collection, learner.actor));
+}
+
+static void hold_indexer(struct ak_actor *actor)
+{
+    hold_owner(indexer_owner(actor));
+}
+
+static void drop_indexer(struct ak_actor *actor)
+{
+    ak_collection_drop(indexer_owner(actor));
+}
+
+static void hold_learner(struct ak_actor *actor)
+{
+    hold_owner(learner_owner(actor));
+}
+
+static void drop_learner(struct ak_actor *actor)
+{
+    ak_collection_drop(learner_owner(actor));
+}
+
+enum ak_status ak_collection_new(struct ak_engine *e,
+                                 const struct ak_settings *settings,
+                                 uint64_t file, struct ak_collection **out,
+                                 struct ak_err *err)
+{
+    struct ak_collection *c = calloc(1, sizeof(*c));
+    char path[MAX_PATH_LEN];
+    enum ak_status status;
+
+    if (c == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory for a collection");
+    if (!ak_catalog_path(e->catalog, file, path, sizeof(path))) {
+        free(c);
+        return ak_fail(err, AK_EINVAL, "the data directory's name is too long");
+    }
+    pthread_mutex_init(&c->lock, NULL);
+    atomic_init(&c->refs, 1);
+    atomic_init(&c->learner.saving, false);
+    c->engine = e;
+    c->settings = *settings;
+    c->file = file;
+    c->path = strdup(path);
+    c->state = AK_LOADING;
+    c->indexer.actor = (struct ak_actor){.pool = e->work,
+                                         .slice = ak_indexer_slice,
+                                         .hold = hold_indexer,
+                                         .drop = drop_indexer};
+    c->learner.actor = (struct ak_actor){.pool = e->work,
+                                         .slice = ak_learner_slice,
+                                         .hold = hold_learner,
+                                         .drop = drop_learner};
+    c->learner.saved_ns = ak_clock_ns();
+    status = ak_labels_create(&c->labels, err);
+    if (c->path == NULL)
+        status = ak_fail(err, AK_ENOMEM, "no memory for a collection");
+    if (status != AK_OK) {
+        ak_collection_drop(c);
+        return status;
+    }
+    *out = c;
+    return AK_OK;
+}
+
+/* Where `name` is, or belongs; under the lock. */
+static size_t place_of(const struct ak_engine *e, const char *name, bool *found)
+{
+    size_t low = 0, high = e->n;
+
+    *found = false;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(e->collections[middle]->settings.name, name);
+
+        if (order == 0) {
+            *found = true;
+            return middle;
+        }
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Takes over the caller's reference. */
+static enum ak_status insert(struct ak_engine *e, struct ak_collection *c,
+                             struct ak_err *err)
+{
+    enum ak_status status = AK_OK;
+    size_t at;
+    bool found;
+
+    pthread_mutex_lock(&e->lock);
+    if (e->n == e->cap) {
+        size_t cap = e->cap ? 2 * e->cap : 16;
+        struct ak_collection **grown =
+            realloc(e->collections, cap * sizeof(struct ak_collection *));
+
+        if (grown == NULL) {
+            status = ak_fail(err, AK_ENOMEM, "no memory for a collection");
+        } else {
+            e->collections = grown;
+            e->cap = cap;
+        }
+    }
+    if (status == AK_OK) {
+        at = place_of(e, c->settings.name, &found);
+        memmove(&e->collections[at + 1], &e->collections[at],
+                (e->n - at) * sizeof(struct ak_collection *));
+        e->collections[at] = c;
+        e->n++;
+        e->progress.collections++;
+    }
+    pthread_mutex_unlock(&e->lock);
+    return status;
+}
+
+/* The collection of a name with a reference, in whatever state, or NULL. */
+static struct ak_collection *find(struct ak_engine *e, const char *name)
+{
+    struct ak_collection *c = NULL;
+    bool found;
+    size_t at;
+
+    pthread_mutex_lock(&e->lock);
+    at = place_of(e, name, &found);
+    if (found)
+        c = ak_collection_ref(e->collections[at]);
+    pthread_mutex_unlock(&e->lock);
+    return c;
+}
+
+static int state_of(struct ak_collection *c)
+{
+    int state;
+
+    pthread_mutex_lock(&c->lock);
+    state = (int)c->state;
+    pthread_mutex_unlock(&c->lock);
+    return state;
+}
+
+enum ak_status ak_engine_get(struct ak_engine *e, const char *name,
+                             struct ak_collection **out, struct ak_err *err)
+{
+    struct ak_collection *c = find(e, name);
+    int state = c != NULL ? state_of(c) : AK_GONE;
+
+    if (state == AK_SERVING) {
+        *out = c;
+        return AK_OK;
+    }
+    ak_collection_drop(c);
+    if (state == AK_LOADING)
+        return ak_fail(err, AK_EBUSY, "collection \"%s\" is being loaded",
+                       name);
+    if (state == AK_FAILED)
+        return ak_fail(err, AK_EIO,
+                       "collection \"%s\" could not be loaded; see the log",
+                       name);
+    return ak_fail(err, AK_ENOTFOUND, "there is no collection \"%s\"", name);
+}
+
+enum ak_status ak_engine_list(struct ak_engine *e, struct ak_collection ***out,
+                              size_t *n, struct ak_err *err)
+{
+    struct ak_collection **list;
+
+    *n = 0;
+    pthread_mutex_lock(&e->lock);
+    list = calloc(e->n + 1, sizeof(struct ak_collection *));
+    for (size_t i = 0; list != NULL && i < e->n; i++)
+        if (state_of(e->collections[i]) == AK_SERVING)
+            list[(*n)++] = ak_collection_ref(e->collections[i]);
+    pthread_mutex_unlock(&e->lock);
+    if (list == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory for a list");
+    *out = list;
+    return AK_OK;
+}
+
+/* ----------------------------------------------------------------- create */
+
+struct create_job {
+    struct ak_job job; /* first */
+    struct ak_engine *engine;
+    struct ak_settings settings;
+    ak_created_fn *done;
+    void *arg;
+    bool created;
+    struct ak_collection *collection; /* held */
+};
+
+/* Version 0: seeded random hyperplanes, so that there is always a model.  An
+   external collection has an empty one. */
+static enum ak_status first_model(const struct ak_settings *s,
+                                  struct ak_writer *model, struct ak_err *err)
+{
+    struct ak_hash_params params = {.dim = s->dim,
+                                    .bits = s->bits,
+                                    .max_labels = s->max_labels,
+                                    .seed = s->seed};
+    struct ak_hash *hash = NULL;
+    struct ak_encoder *encoder = NULL;
+    enum ak_status status;
+
+    if (s->format == AK_FORMAT_CODE)
+        return AK_OK;
+    status = ak_hash_create("lsh", &params,
+                            strcmp(s->kind, "lsh") == 0 ? s->options : NULL,
+                            &hash, err);
+    if (status == AK_OK)
+        status = ak_hash_freeze(hash, &encoder, err);
+    if (status == AK_OK)
+        status = ak_encoder_save(encoder, model, err);
+    ak_ref_drop((struct ak_ref *)encoder);
+    ak_hash_destroy(hash);
+    return status;
+}
+
+static enum ak_status put_first_version(struct ak_store *store,
+                                        const struct ak_settings *s,
+                                        struct ak_err *err)
+{
+    struct ak_writer model = {0};
+    struct ak_version version = {.state = AK_VERSION_ENCODING,
+                                 .created_ms = ak_time_ms(),
+                                 .served_quality = NAN};
+    uint64_t number;
+    enum ak_status status = first_model(s, &model, err);
+
+    version.model_len = model.len;
+    if (status == AK_OK)
+        status = ak_store_begin(store, err);
+    if (status == AK_OK) {
+        struct ak_bytes bytes = {model.data, model.len};
+
+        status = ak_store_put_version(store, &version, bytes, &number, err);
+        if (status == AK_OK)
+            status = ak_store_flip(store, number, NAN, err);
+        if (status == AK_OK)
+            status = ak_store_commit(store, err);
+        else
+            ak_store_rollback(store);
+    }
+    ak_writer_clear(&model);
+    return status;
+}
+
+/* Writes the file; the collection exists when the catalog has its name. */
+static enum ak_status make_file(struct ak_engine *e,
+                                const struct ak_settings *s,
+                                struct ak_collection **out, struct ak_err *err)
+{
+    struct ak_store_shape shape = {.string_ids = s->string_ids,
+                                   .row_bytes = ak_settings_row_bytes(s),
+                                   .code_bytes = s->bits / 8};
+    char *text = ak_settings_text(s);
+    struct ak_collection *c = NULL;
+    uint64_t file;
+    enum ak_status status = AK_OK;
+
+    if (text == NULL)
+        status = ak_fail(err, AK_ENOMEM, "no memory for a collection");
+    if (status == AK_OK)
+        status = ak_catalog_reserve(e->catalog, &file, err);
+    if (status == AK_OK)
+        status = ak_collection_new(e, s, file, &c, err);
+    if (status == AK_OK) {
+        struct ak_bytes config = {text, strlen(text)};
+
+        status = ak_store_create(c->path, &shape, config, &c->lane.store, err);
+    }
+    if (status == AK_OK)
+        status = put_first_version(c->lane.store, s, err);
+    if (status == AK_OK)
+        status = ak_collection_load(c, err);
+    if (status == AK_OK)
+        status = ak_catalog_add(e->catalog, s->name, file, err);
+    if (status == AK_OK) {
+        c->state = AK_SERVING;
+        *out = ak_collection_ref(c);
+        status = insert(e, c, err);
+        c = status == AK_OK ? NULL : c;
+    }
+    ak_collection_drop(c);
+    free(text);
+    return status;
+}
+
+static enum ak_status compare(struct ak_collection *c,
+                              const struct ak_settings *s, struct ak_err *err)
+{
+    struct ak_settings now;
+    char *a, *b;
+    bool known, equal;
+
+    ak_collection_settings(c, &now);
+    a = ak_settings_text(&now);
+    b = ak_settings_text(s);
+    known = a != NULL && b != NULL;
+    equal = known && strcmp(a, b) == 0;
+    free(a);
+    free(b);
+    if (!known)
+        return ak_fail(err, AK_ENOMEM, "no memory for a collection");
+    if (!equal)
+        return ak_fail(err, AK_EEXISTS,
+                       "collection \"%s\" exists with other settings", s->name);
+    return AK_OK;
+}
+
+static enum ak_status create_apply(struct ak_job *job, struct ak_store *store,
+                                   struct ak_err *err)
+{
+    struct create_job *j = (struct create_job *)job;
+    struct ak_collection *c = find(j->engine, j->settings.name);
+    enum ak_status status;
+
+    (void)store;
+    if (c == NULL) {
+        j->created = true;
+        return make_file(j->engine, &j->settings, &j->collection, err);
+    }
+    switch (state_of(c)) {
+    case AK_SERVING:
+        status = compare(c, &j->settings, err);
+        break;
+    case AK_LOADING:
+        status = ak_fail(err, AK_EBUSY, "collection \"%s\" is being loaded",
+                         j->settings.name);
+        break;
+    default:
+        status = ak_fail(err, AK_EIO,
+                         "collection \"%s\" could not be loaded; see the log",
+                         j->settings.name);
+    }
+    if (status == AK_OK)
+        j->collection = c;
+    else
+        ak_collection_drop(c);
+    return status;
+}
+
+static void create_done(struct ak_job *job, enum ak_status status,
+                        const struct ak_err *err)
+{
+    struct create_job *j = (struct create_job *)job;
+
+    if (status == AK_OK && j->created)
+        ak_log_info("engine", "collection created",
+                    AK_TEXT("collection", j->settings.name),
+                    AK_TEXT("kind", j->settings.kind),
+                    AK_NUMBER("bits", j->settings.bits),
+                    AK_NUMBER("dim", j->settings.dim));
+    j->done(j->arg, status, j->created, j->collection, err);
+    free(j);
+}
+
+void ak_engine_create(struct ak_engine *e, const struct ak_settings *settings,
+                      ak_created_fn *done, void *arg)
+{
+    struct create_job *j = calloc(1, sizeof(*j));
+
+    if (j == NULL) {
+        struct ak_err err = {0};
+
+        ak_fail(&err, AK_ENOMEM, "no memory for a collection");
+        done(arg, AK_ENOMEM, false, NULL, &err);
+        return;
+    }
+    j->job.apply = create_apply;
+    j->job.done = create_done;
+    j->engine = e;
+    j->settings = *settings;
+    j->done = done;
+    j->arg = arg;
+    ak_writer_push(e->writer, &e->catalog_lane, &j->job);
+}
+
+/* ----------------------------------------------------------------- remove */
+
+struct remove_job {
+    struct ak_job job; /* first */
+    struct ak_engine *engine;
+    char name[AK_SETTINGS_NAME];
+    ak_done_fn *done;
+    void *arg;
+};
+
+static void take_out(struct ak_engine *e, struct ak_collection *c)
+{
+    bool found;
+    size_t at;
+
+    pthread_mutex_lock(&e->lock);
+    at = place_of(e, c->settings.name, &found);
+    if (found) {
+        e->n--;
+        e->progress.collections--;
+        e->progress.loaded--;
+        memmove(&e->collections[at], &e->collections[at + 1],
+                (e->n - at) * sizeof(struct ak_collection *));
+    }
+    pthread_mutex_unlock(&e->lock);
+}
+
+static enum ak_status remove_apply(struct ak_job *job, struct ak_store *store,
+                                   struct ak_err *err)
+{
+    struct remove_job *j = (struct remove_job *)job;
+    struct ak_engine *e = j->engine;
+    struct ak_collection *c = find(e, j->name);
+    struct ak_err left = {0};
+    enum ak_status status;
+
+    (void)store;
+    if (c == NULL)
+        return ak_fail(err, AK_ENOTFOUND, "there is no collection \"%s\"",
+                       j->name);
+    if (state_of(c) == AK_LOADING) {
+        ak_collection_drop(c);
+        return ak_fail(err, AK_EBUSY, "collection \"%s\" is being loaded",
+                       j->name);
+    }
+    status = ak_catalog_remove(e->catalog, j->name, err);
+    if (status != AK_OK) {
+        ak_collection_drop(c);
+        return status;
+    }
+    /* From here on it is gone, whatever becomes of its file: one that stays
+       is removed at the next start. */
+    take_out(e, c);
+    pthread_mutex_lock(&c->lock);
+    c->state = AK_GONE;
+    pthread_mutex_unlock(&c->lock);
+    ak_lane_close(e->writer, &c->lane);
+    ak_store_close(c->lane.store);
+    c->lane.store = NULL;
+    if (ak_store_remove(c->path, &left) != AK_OK)
+        ak_log_warn("engine", "a deleted collection's file stays for now",
+                    AK_TEXT("collection", j->name),
+                    AK_TEXT("reason", left.text));
+    ak_collection_expire(c, 0, true);
+    ak_collection_drop(c); /* the one of the list */
+    ak_collection_drop(c);
+    return AK_OK;
+}
+
+static void remove_done(struct ak_job *job, enum ak_status status,
+                        const struct ak_err *err)
+{
+    struct remove_job *j = (struct remove_job *)job;
+
+    if (status == AK_OK)
+        ak_log_info("engine", "collection deleted",
+                    AK_TEXT("collection", j->name));
+    j->done(j->arg, status, err);
+    free(j);
+}
+
+void ak_engine_remove(struct ak_engine *e, const char *name, ak_done_fn *done,
+                      void *arg)
+{
+    struct remove_job *j = calloc(1, sizeof(*j));
+    struct ak_err err = {0};
+
+    if (j == NULL || strlen(name) >= sizeof(j->name)) {
+        enum ak_status status = j == NULL
+                                    ? ak_fail(&err, AK_ENOMEM, "no memory")
+                                    : ak_fail(&err, AK_ENOTFOUND,
+                                              "there is no collection "
+                                              "of so long a name");
+
+        free(j);
+        done(arg, status, &err);
+        return;
+    }
+    j->job.apply = remove_apply;
+    j->job.done = remove_done;
+    j->engine = e;
+    strcpy(j->name, name);
+    j->done = done;
+    j->arg = arg;
+    ak_writer_push(e->writer, &e->catalog_lane, &j->job);
+}
+
+/* ------------------------------------------------------------------- load */
+
+struct load_task {
+    struct ak_task task; /* first */
+    struct ak_collection *collection;
+};
+
+static void count_loaded(struct ak_engine *e, bool failed)
+{
+    pthread_mutex_lock(&e->lock);
+    e->progress.loaded++;
+    e->progress.failed += failed;
+    e->progress.ready = e->progress.loaded >= e->progress.collections;
+    pthread_mutex_unlock(&e->lock);
+}
+
+static void run_load(struct ak_task *task)
+{
+    struct load_task *t = (struct load_task *)task;
+    struct ak_collection *c = t->collection;
+    struct ak_err err = {0};
+    uint64_t start = ak_clock_ns();
+    bool ok = ak_collection_load(c, &err) == AK_OK;
+
+    pthread_mutex_lock(&c->lock);
+    c->state = ok ? AK_SERVING : AK_FAILED;
+    pthread_mutex_unlock(&c->lock);
+    if (ok)
+        ak_log_info("engine", "collection loaded",
+                    AK_TEXT("collection", c->settings.name),
+                    AK_NUMBER("rows", ak_index_rows(c->index)),
+                    AK_NUMBER("seq", c->indexer.seq),
+                    AK_NUMBER("learned_seq", c->learner.seq),
+                    AK_REAL("seconds", (double)(ak_clock_ns() - start) * 1e-9));
+    else if (err.status != AK_ECANCELED)
+        ak_log_error("engine", "collection not loaded",
+                     AK_TEXT("collection", c->settings.name),
+                     AK_TEXT("reason", err.text));
+    count_loaded(c->engine, !ok);
+    if (ok) {
+        ak_actor_wake(&c->indexer.actor);
+        ak_actor_wake(&c->learner.actor);
+    }
+    ak_collection_drop(c);
+    free(t);
+}
+
+static enum ak_status load_one(void *arg, const char *name, uint64_t file,
+                               struct ak_err *err)
+{
+    struct ak_engine *e = arg;
+    struct ak_settings named = {.name = ""};
+    struct load_task *t = calloc(1, sizeof(*t));
+    enum ak_status status;
+
+    if (t == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory for a collection");
+    strncpy(named.name, name, sizeof(named.name) - 1);
+    status = ak_collection_new(e, &named, file, &t->collection, err);
+    if (status == AK_OK) {
+        ak_collection_ref(t->collection);
+        status = insert(e, t->collection, err);
+    }
+    if (status != AK_OK) {
+        free(t);
+        return status;
+    }
+    t->task.run = run_load;
+    ak_pool_run(e->work, &t->task);
+    return AK_OK;
+}
+
+void ak_engine_progress(const struct ak_engine *engine,
+                        struct ak_engine_progress *out)
+{
+    struct ak_engine *e = (struct ak_engine *)(uintptr_t)engine;
+
+    pthread_mutex_lock(&e->lock);
+    *out = e->progress;
+    pthread_mutex_unlock(&e->lock);
+    out->read_only = atomic_load(&e->read_only);
+}
+
+/* ------------------------------------------------------------- open, close */
+
+static void disk_failed(void *arg, const struct ak_err *err)
+{
+    struct ak_engine *e = arg;
+
+    /* Nothing is retried: after a failed fsync nobody knows what is on the
+       disk.  A full disk is another matter: it can be emptied. */
+    if (err->status != AK_EIO)
+        ak_log_error("engine", "a commit failed", AK_TEXT("reason", err->text));
+    else if (!atomic_exchange(&e->read_only, true))
+        ak_log_error("engine",
+                     "a commit failed; writes are refused from now on",
+                     AK_TEXT("reason", err->text));
+}
+
+enum ak_status ak_engine_open(const struct ak_engine_params *params,
+                              struct ak_engine **out, struct ak_err *err)
+{
+    struct ak_engine *e = calloc(1, sizeof(*e));
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned threads = params->threads;
+    enum ak_status status;
+
+    if (e == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory for the engine");
+    pthread_mutex_init(&e->lock, NULL);
+    atomic_init(&e->stopping, false);
+    atomic_init(&e->read_only, false);
+    e->params = *params;
+    e->last_tidy_ns = ak_clock_ns();
+    if (threads == 0)
+        threads = cores > 0 ? (unsigned)cores : 1;
+    status = ak_catalog_open(params->data_dir, &e->catalog, &e->unclean, err);
+    if (status == AK_OK)
+        status = ak_pool_create(threads, WORK_NICE, "work", &e->work, err);
+    if (status == AK_OK)
+        status = ak_pool_create(threads, 0, "search", &e->search, err);
+    if (status == AK_OK)
+        status = ak_writer_start(disk_failed, e, &e->writer, err);
+    /* The writer owns the catalog, but has nothing to do yet. */
+    if (status == AK_OK)
+        status = ak_catalog_list(e->catalog, load_one, e, err);
+    if (status != AK_OK) {
+        ak_engine_close(e);
+        return status;
+    }
+    if (e->unclean)
+        ak_log_warn("engine", "the last run did not end cleanly; files are "
+                              "checked and records replayed");
+    pthread_mutex_lock(&e->lock);
+    e->progress.ready = e->progress.loaded >= e->progress.collections;
+    pthread_mutex_unlock(&e->lock);
+    *out = e;
+    return AK_OK;
+}
+
+void ak_engine_close(struct ak_engine *e)
+{
+    if (e == NULL)
+        return;
+    atomic_store(&e->stopping, true);
+    for (size_t i = 0; i < e->n; i++)
+        ak_collection_expire(e->collections[i], 0, true);
+    /* Actors end their slices; then learners are saved; the writer does what
+       it has, and its callbacks wake nobody any more. */
+    if (e->search != NULL)
+        ak_pool_stop(e->search);
+    if (e->work != NULL)
+        ak_pool_stop(e->work);
+    for (size_t i = 0; i < e->n; i++)
+        if (e->collections[i]->state == AK_SERVING)
+            ak_learner_save(e->collections[i]);
+    ak_writer_stop(e->writer);
+    for (size_t i = 0; i < e->n; i++)
+        ak_collection_drop(e->collections[i]);
+    free(e->collections);
+    ak_pool_destroy(e->work);
+    ak_pool_destroy(e->search);
+    ak_catalog_close(e->catalog);
+    pthread_mutex_destroy(&e->lock);
+    free(e);
+}
+
+/* ------------------------------------------------------------------- tick */
+
+/* Forget what is old; then, outside of the transaction, copy the log. */
+struct tidy_job {
+    struct ak_job job; /* first */
+    struct ak_collection *collection;
+};
+
+static enum ak_status tidy_apply(struct ak_job *job, struct ak_store *store,
+                                 struct ak_err *err)
+{
+    (void)job;
+    return ak_store_tidy(store, ak_time_ms(), err);
+}
+
+static void tidy_done(struct ak_job *job, enum ak_status status,
+                      const struct ak_err *err)
+{
+    struct tidy_job *j = (struct tidy_job *)job;
+
+    if (status == AK_OK) {
+        struct ak_err why = {0};
+
+        if (ak_store_checkpoint_wal(j->collection->lane.store, true, &why) !=
+            AK_OK)
+            ak_log_warn("engine", "the log was not copied",
+                        AK_TEXT("reason", why.text));
+    }
+    (void)err;
+    ak_collection_drop(j->collection);
+    free(j);
+}
+
+static void ask_tidy(struct ak_collection *c)
+{
+    struct tidy_job *j = calloc(1, sizeof(*j));
+
+    if (j == NULL)
+        return;
+    j->job.apply = tidy_apply;
+    j->job.done = tidy_done;
+    j->collection = ak_collection_ref(c);
+    ak_writer_push(c->engine->writer, &c->lane, &j->job);
+}
+
+static void tick(struct ak_collection *c, uint64_t now, bool tidy)
+{
+    uint64_t idle, cause;
+    bool flush, copy, unsaved;
+
+    ak_collection_expire(c, now, false);
+    pthread_mutex_lock(&c->lock);
+    idle = now - c->last_commit_ns;
+    cause = c->reached.seq[AK_ACK_DURABLE];
+    flush = c->status.pending_rows > 0 && idle > IDLE_FLUSH_NS &&
+            c->last_commit_ns > 0;
+    unsaved = c->unsaved;
+    copy = c->wal_dirty && idle > IDLE_WAL_NS;
+    if (copy)
+        c->wal_dirty = false;
+    pthread_mutex_unlock(&c->lock);
+    if (flush)
+        ak_collection_append(c, AK_RECORD_FLUSH, cause);
+    if (copy || tidy)
+        ask_tidy(c);
+    /* So that an idle learner is saved too. */
+    if (unsaved && idle > IDLE_SAVE_NS)
+        ak_actor_wake(&c->learner.actor);
+}
+
+void ak_engine_tick(struct ak_engine *e)
+{
+    struct ak_collection **list;
+    uint64_t now = ak_clock_ns();
+    bool tidy = now - e->last_tidy_ns > TIDY_NS;
+    size_t n;
+
+    if (atomic_load(&e->stopping) ||
+        ak_engine_list(e, &list, &n, NULL) != AK_OK)
+        return;
+    if (tidy)
+        e->last_tidy_ns = now;
+    for (size_t i = 0; i < n; i++) {
+        tick(list[i], now, tidy);
+        ak_collection_drop(list[i]);
+    }
+    free(list);
+}
+
+/* ------------------------------------------------------------------- pool */
+
+struct run_task {
+    struct ak_task task; /* first */
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+static void run_task(struct ak_task *task)
+{
+    struct run_task *t = (struct run_task *)task;
+
+    t->fn(t->arg);
+    free(t);
+}
+
+void ak_engine_run(struct ak_engine *e, void (*fn)(void *arg), void *arg)
+{
+    struct run_task *t = calloc(1, sizeof(*t));
+
+    if (t == NULL) { /* slower for others, but done */
+        fn(arg);
+        return;
+    }
+    t->task.run = run_task;
+    t->fn = fn;
+    t->arg = arg;
+    ak_pool_run(e->search, &t->task);
+}

@@ -1,0 +1,188 @@
+/*
+ * engine_internal.h -- the engine and its collections from the inside; for the
+ * engine's own files: engine.c, collection.c, loader.c, indexer.c, learner.c.
+ *
+ * Who touches what:
+ *
+ *   writer        `store`, through jobs
+ *   indexer       struct ak_indexer, and it alone changes `index`
+ *   learner       struct ak_learner
+ *   any thread    what `lock` guards, the index's snapshots, `labels`, views
+ *
+ * Locks, in the order in which they may be taken: the engine's, a collection's,
+ * then those inside writer, pool, index and labels, which take no other.
+ * Callbacks are called with none.
+ */
+#ifndef AK_SERVER_ENGINE_INTERNAL_H
+#define AK_SERVER_ENGINE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "core/hash/hash.h"
+#include "server/engine.h"
+#include "server/labels.h"
+#include "server/pool.h"
+#include "server/quality.h"
+#include "server/waiters.h"
+#include "server/writer.h"
+#include "storage/catalog.h"
+
+#define AK_IDLE_VIEWS 8
+
+struct ak_engine {
+    struct ak_engine_params params;
+    struct ak_catalog *catalog; /* the writer's */
+    struct ak_writer_thread *writer;
+    struct ak_lane catalog_lane;
+    struct ak_pool *work;   /* indexers and learners */
+    struct ak_pool *search; /* scans */
+    bool unclean;           /* the last run was not ended */
+    atomic_bool stopping, read_only;
+    uint64_t last_tidy_ns; /* the ticking thread's */
+
+    pthread_mutex_t lock;               /* guards what follows */
+    struct ak_collection **collections; /* sorted by name */
+    size_t n, cap;
+    struct ak_engine_progress progress;
+};
+
+/* A version on its way to be served. */
+struct ak_next_version {
+    uint64_t version;
+    uint64_t seq; /* of its publish or rollback record */
+    bool rollback;
+    struct ak_encoder *encoder; /* held; NULL for none */
+};
+
+/* indexer.c: records to rows, versions to codes. */
+struct ak_indexer {
+    struct ak_actor actor;
+    struct ak_view *view;
+    uint64_t seq;                /* applied */
+    uint64_t stored_segments;    /* of the published version, in the file */
+    struct ak_next_version next; /* being encoded, or none: encoder == NULL */
+    struct ak_column *column;    /* its codes */
+    uint64_t column_segments;    /* stored, or on their way */
+    uint64_t encode_start_ns;
+    enum { AK_FLIP_NONE, AK_FLIP_ASKED, AK_FLIP_DONE, AK_FLIP_FAILED } flip;
+    bool broken;
+
+    /* Scratch, grown when needed. */
+    void *block;
+    float *x;
+    uint8_t *codes;
+    void *scratch;
+    size_t cap_rows, cap_scratch;
+};
+
+/* learner.c: records to the live model. */
+struct ak_learner {
+    struct ak_actor actor;
+    struct ak_view *view;
+    struct ak_hash *hash;   /* NULL: a kind that does not learn */
+    struct ak_encoder *map; /* of this learner, for its feature map */
+    uint64_t seq;           /* learnt, or passed over */
+    uint64_t absorbed;  /* seq, or the end of the warm-up if that is later */
+    uint64_t warm_rows; /* seen while the map is not fixed */
+    uint64_t warm_seq;  /* the record that ended the warm-up; 0: none yet */
+    uint64_t learnt_batches; /* ever; decides every_batches */
+    struct ak_quality_meter *quality;
+    bool constants_saved;
+    uint64_t saved_seq;     /* of the last checkpoint that was asked for */
+    uint64_t saved_ns;      /* when */
+    uint64_t since_batches; /* learnt since */
+    atomic_bool saving;     /* a checkpoint is on its way */
+    bool broken;
+
+    void *block;
+    float *x;
+    size_t cap_rows;
+};
+
+/* What came of a record, until it is in the file. */
+struct ak_outcome {
+    uint64_t seq;
+    char text[192];
+    struct ak_outcome *next;
+};
+
+struct ak_collection {
+    atomic_uint refs;
+    struct ak_engine *engine;
+    uint64_t file;
+    char *path;
+    struct ak_store_shape shape;
+    struct ak_lane lane;
+
+    struct ak_index *index;
+    struct ak_labels *labels;
+    struct ak_indexer indexer;
+    struct ak_learner learner;
+
+    pthread_mutex_t lock; /* guards what follows */
+    struct ak_settings settings;
+    enum { AK_LOADING, AK_SERVING, AK_FAILED, AK_GONE } state;
+    struct ak_reached reached;
+    struct ak_waiter *waiters;
+    struct ak_view *views[AK_IDLE_VIEWS];
+    size_t n_views;
+    struct ak_next_version offered;     /* by the learner, for the indexer */
+    struct ak_collection_status status; /* what the actors report */
+    struct ak_outcome *outcomes;        /* latest first */
+    uint64_t last_commit_ns, first_unlearnt_ns;
+    uint64_t last_publish_ns, last_publish_cost_ns;
+    bool wal_dirty; /* committed since the log was copied */
+    bool unsaved;   /* learnt since the last checkpoint, and idle */
+};
+
+/* -------------------------------------------------------------- engine.c */
+
+/* A new collection object, of state AK_LOADING, held once. */
+enum ak_status ak_collection_new(struct ak_engine *e,
+                                 const struct ak_settings *settings,
+                                 uint64_t file, struct ak_collection **out,
+                                 struct ak_err *err) AK_MUST_CHECK;
+
+/* ---------------------------------------------------------- collection.c */
+
+/* `seq` has got as far as `ack`: tell those who wait. */
+void ak_collection_advance(struct ak_collection *c, enum ak_ack ack,
+                           uint64_t seq);
+/* Append a record of the engine's own: a policy's publish, a flush. */
+void ak_collection_append(struct ak_collection *c, enum ak_record_kind kind,
+                          uint64_t cause);
+/* Call those whose time is up, or all. */
+void ak_collection_expire(struct ak_collection *c, uint64_t now_ns, bool all);
+void ak_collection_free(struct ak_collection *c); /* by the last drop */
+
+/* The encoder of the published version, from its file; *out is NULL for kind
+   external. */
+enum ak_status ak_collection_load_model(struct ak_view *view, uint64_t version,
+                                        struct ak_encoder **out,
+                                        struct ak_err *err) AK_MUST_CHECK;
+
+/* --------------------------------------------------- loader.c, the actors */
+
+/* Reads a collection's file; on a pool thread, before it serves. */
+enum ak_status ak_collection_load(struct ak_collection *c,
+                                  struct ak_err *err) AK_MUST_CHECK;
+
+bool ak_indexer_slice(struct ak_actor *actor);
+void ak_indexer_clear(struct ak_indexer *ix);
+/* Codes of stored rows [first, first + n) under an encoder, into codes (n *
+   code bytes); external: the block itself. */
+enum ak_status ak_indexer_encode(struct ak_collection *c, struct ak_view *view,
+                                 const struct ak_encoder *encoder,
+                                 uint64_t first, size_t n, uint8_t *codes,
+                                 struct ak_err *err) AK_MUST_CHECK;
+
+bool ak_learner_slice(struct ak_actor *actor);
+void ak_learner_clear(struct ak_learner *l);
+/* Make the learner of the settings and read its checkpoint. */
+enum ak_status ak_learner_load(struct ak_collection *c,
+                               struct ak_err *err) AK_MUST_CHECK;
+/* At the end, when no actor runs any more. */
+void ak_learner_save(struct ak_collection *c);
+
+#endif

@@ -1,0 +1,337 @@
+/*
+ * loader.c -- a collection's file into memory.
+ *
+ * Full segments come with their stored codes; a segment without them, or with a
+ * wrong checksum, and the rows after the last full one are encoded again.  The
+ * rows are loaded as of now, so the indexer goes on behind the last record.
+ * What was under way at the last stop is taken up: a version that was being
+ * encoded, and a rollback that was not carried out.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "server/engine_internal.h"
+#include "server/log.h"
+
+enum ak_status ak_collection_load_model(struct ak_view *view, uint64_t version,
+                                        struct ak_encoder **out,
+                                        struct ak_err *err)
+{
+    struct ak_bytes model;
+    enum ak_status status = ak_view_model(view, version, &model, err);
+
+    *out = NULL;
+    if (status != AK_OK || model.len == 0)
+        return status;
+    status = ak_encoder_load(model.data, model.len, out, err);
+    if (status != AK_OK)
+        ak_err_context(err, "model %llu", (unsigned long long)version);
+    return status;
+}
+
+/* Rows of one segment as they are read. */
+struct segment {
+    struct ak_collection *c;
+    struct ak_id ids[AK_SEGMENT_ROWS];
+    size_t text_at[AK_SEGMENT_ROWS];
+    bool dead[AK_SEGMENT_ROWS];
+    uint32_t first[AK_SEGMENT_ROWS + 1];
+    struct ak_writer labels, text;
+    uint64_t from;
+    size_t n;
+    uint8_t *codes;
+    uint64_t version;
+    const struct ak_encoder *encoder; /* NULL: external */
+    uint64_t encoded;                 /* rows whose codes were not stored */
+};
+
+static enum ak_status segment_codes(struct segment *s, struct ak_err *err)
+{
+    struct ak_collection *c = s->c;
+    struct ak_view *view = c->indexer.view;
+
+    if (s->encoder != NULL && s->n == AK_SEGMENT_ROWS) {
+        struct ak_err why = {0};
+        uint64_t segment = s->from / AK_SEGMENT_ROWS;
+        enum ak_status status =
+            ak_view_codes(view, s->version, segment, s->codes, &why);
+
+        if (status == AK_OK)
+            return AK_OK;
+        if (status != AK_ENOTFOUND)
+            ak_log_warn("engine", "stored codes cannot be used; encoding again",
+                        AK_TEXT("collection", c->settings.name),
+                        AK_NUMBER("segment", segment),
+                        AK_TEXT("reason", why.text));
+    }
+    s->encoded += s->n;
+    return ak_indexer_encode(c, view, s->encoder, s->from, s->n, s->codes, err);
+}
+
+static enum ak_status end_segment(struct segment *s, struct ak_err *err)
+{
+    struct ak_collection *c = s->c;
+    struct ak_index_batch batch = {.n = s->n,
+                                   .ids = s->ids,
+                                   .labels = (const uint32_t *)s->labels.data,
+                                   .first = s->first,
+                                   .codes = s->codes,
+                                   .dead = s->dead};
+    enum ak_status status;
+
+    if (s->n == 0)
+        return AK_OK;
+    if (s->labels.status != AK_OK || s->text.status != AK_OK)
+        return ak_fail(err, AK_ENOMEM, "no memory to load rows");
+    for (size_t i = 0; i < s->n && c->shape.string_ids; i++)
+        s->ids[i].text = (const char *)s->text.data + s->text_at[i];
+    status = segment_codes(s, err);
+    if (status == AK_OK)
+        status = ak_index_append(c->index, &batch, err);
+    pthread_mutex_lock(&c->engine->lock);
+    c->engine->progress.rows_loaded += s->n;
+    pthread_mutex_unlock(&c->engine->lock);
+    s->from += s->n;
+    s->n = 0;
+    s->labels.len = s->text.len = 0;
+    if (status == AK_OK && atomic_load(&c->engine->stopping))
+        status = ak_fail(err, AK_ECANCELED, "the daemon is stopping");
+    return status;
+}
+
+/* The file is walked a segment at a time: encoding reads blocks through the
+   same view, which a walk would be in the way of. */
+static enum ak_status add_row(void *arg, const struct ak_row *row,
+                              struct ak_err *err)
+{
+    struct segment *s = arg;
+
+    if (s->n == AK_SEGMENT_ROWS)
+        return AK_ECANCELED;
+    if (row->ordinal != s->from + s->n)
+        return ak_fail(err, AK_ECORRUPT, "row %llu stands where %llu should",
+                       (unsigned long long)row->ordinal,
+                       (unsigned long long)(s->from + s->n));
+    s->ids[s->n] = (struct ak_id){.number = row->id.number, .len = row->id.len};
+    s->text_at[s->n] = s->text.len;
+    if (s->c->shape.string_ids)
+        ak_write_bytes(&s->text, row->id.text, row->id.len);
+    s->dead[s->n] = row->dead != 0;
+    ak_write_u32s(&s->labels, row->labels, row->n_labels);
+    s->first[s->n + 1] = s->first[s->n] + (uint32_t)row->n_labels;
+    s->n++;
+    return AK_OK;
+}
+
+static enum ak_status load_rows(struct ak_collection *c, uint64_t version,
+                                const struct ak_encoder *encoder,
+                                uint64_t n_rows, struct ak_err *err)
+{
+    struct segment *s = calloc(1, sizeof(*s));
+    enum ak_status status = AK_OK;
+
+    if (s == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory to load rows");
+    s->c = c;
+    s->version = version;
+    s->encoder = encoder;
+    s->codes = ak_array_new(AK_SEGMENT_ROWS, c->shape.code_bytes);
+    if (s->codes == NULL)
+        status = ak_fail(err, AK_ENOMEM, "no memory to load rows");
+    while (status == AK_OK && s->from < n_rows) {
+        status = ak_view_rows(c->indexer.view, s->from, add_row, s, err);
+        if (status == AK_OK && s->n == 0)
+            status = ak_fail(err, AK_ECORRUPT, "row %llu is missing",
+                             (unsigned long long)s->from);
+        if (status == AK_OK)
+            status = end_segment(s, err);
+    }
+    if (status == AK_OK && s->encoded > AK_SEGMENT_ROWS)
+        ak_log_info("engine", "encoded rows whose codes were not stored",
+                    AK_TEXT("collection", c->settings.name),
+                    AK_NUMBER("rows", s->encoded));
+    ak_array_free(s->codes);
+    ak_writer_clear(&s->labels);
+    ak_writer_clear(&s->text);
+    free(s);
+    return status;
+}
+
+/* What the table of versions says about the last stop. */
+struct versions {
+    uint64_t encoding, encoding_seq; /* the latest to be resumed; seq 0: none */
+    uint64_t settled_seq;            /* of those that are not */
+    uint64_t published_seq;
+    uint64_t published;
+    uint64_t published_samples;
+};
+
+static enum ak_status look_at_version(void *arg, const struct ak_version *v,
+                                      struct ak_err *err)
+{
+    struct versions *all = arg;
+
+    (void)err;
+    if (v->state == AK_VERSION_ENCODING) {
+        if (v->at_seq > all->encoding_seq) {
+            all->encoding = v->version;
+            all->encoding_seq = v->at_seq;
+        }
+        return AK_OK;
+    }
+    if (v->at_seq > all->settled_seq)
+        all->settled_seq = v->at_seq;
+    if (v->version == all->published) {
+        all->published_seq = v->at_seq;
+        all->published_samples = v->samples;
+    }
+    return AK_OK;
+}
+
+/* A version that was being encoded, and a rollback that has not been. */
+static enum ak_status resume(struct ak_collection *c,
+                             const struct ak_store_info *info,
+                             struct ak_err *err)
+{
+    struct versions all = {.published = info->published};
+    struct ak_view *view = c->indexer.view;
+    uint64_t rollback = info->last_rollback_seq;
+    uint64_t served = 0;
+    struct ak_next_version next = {0};
+    enum ak_status status = ak_view_versions(view, look_at_version, &all, err);
+
+    if (status != AK_OK)
+        return status;
+    served = all.settled_seq;
+    if (rollback > all.published_seq) {
+        struct ak_record rec;
+
+        status = ak_view_record(view, rollback - 1, &rec, err);
+        if (status != AK_OK)
+            return status;
+        if (rec.version == info->published)
+            served = served > rollback ? served : rollback;
+        else
+            next = (struct ak_next_version){
+                .version = rec.version, .seq = rollback, .rollback = true};
+    }
+    if (all.encoding_seq > rollback)
+        next = (struct ak_next_version){.version = all.encoding,
+                                        .seq = all.encoding_seq};
+    if (next.seq > 0) {
+        served = served < next.seq ? served : next.seq - 1;
+        status =
+            ak_collection_load_model(view, next.version, &next.encoder, err);
+        if (status != AK_OK)
+            return status;
+        c->offered = next;
+    } else if (served < c->learner.seq) {
+        served = c->learner.seq;
+    }
+    c->reached.seq[AK_ACK_SERVED] = served;
+    c->status.published_seq = all.published_seq;
+    c->status.published_samples = all.published_samples;
+    return AK_OK;
+}
+
+static enum ak_status load_labels(struct ak_collection *c, uint64_t n,
+                                  struct ak_err *err)
+{
+    enum ak_status status = AK_OK;
+
+    for (uint32_t i = 0; i < n && status == AK_OK; i++) {
+        struct ak_bytes name;
+
+        status = ak_view_label(c->indexer.view, i, &name, err);
+        if (status == AK_OK)
+            status = ak_labels_add(c->labels, name.data, name.len, err);
+    }
+    return status;
+}
+
+static enum ak_status load_settings(struct ak_collection *c, struct ak_err *err)
+{
+    struct ak_settings_error why = {0};
+    struct ak_bytes text;
+    struct ak_settings settings;
+    char name[AK_SETTINGS_NAME];
+    json_error_t where;
+    json_t *json;
+    enum ak_status status = ak_view_config(c->indexer.view, &text, err);
+
+    if (status != AK_OK)
+        return status;
+    json = json_loadb(text.data, text.len, 0, &where);
+    if (json == NULL)
+        return ak_fail(err, AK_ECORRUPT, "settings: %s", where.text);
+    memcpy(name, c->settings.name, sizeof(name));
+    status = ak_settings_parse(name, json, &settings, &why);
+    json_decref(json);
+    if (status != AK_OK)
+        return ak_fail(err, AK_ECORRUPT, "settings: %s: %s", why.pointer,
+                       why.detail);
+    pthread_mutex_lock(&c->lock);
+    c->settings = settings;
+    pthread_mutex_unlock(&c->lock);
+    return AK_OK;
+}
+
+enum ak_status ak_collection_load(struct ak_collection *c, struct ak_err *err)
+{
+    struct ak_store_info info;
+    struct ak_encoder *encoder = NULL;
+    enum ak_status status = AK_OK;
+
+    if (c->lane.store == NULL)
+        status =
+            ak_store_open(c->path, c->engine->unclean, &c->lane.store, err);
+    if (status == AK_OK)
+        status = ak_view_open(c->path, &c->indexer.view, err);
+    if (status == AK_OK)
+        status = ak_view_open(c->path, &c->learner.view, err);
+    if (status == AK_OK)
+        status = load_settings(c, err);
+    if (status == AK_OK)
+        status = ak_view_info(c->indexer.view, &info, err);
+    if (status != AK_OK)
+        return status;
+    c->shape = info.shape;
+    pthread_mutex_lock(&c->engine->lock);
+    c->engine->progress.rows += info.next_ordinal;
+    pthread_mutex_unlock(&c->engine->lock);
+    status = ak_index_create(c->settings.bits,
+                             c->shape.string_ids ? AK_ID_STRING : AK_ID_INTEGER,
+                             &c->index, err);
+    if (status == AK_OK)
+        status = ak_collection_load_model(c->indexer.view, info.published,
+                                          &encoder, err);
+    if (status == AK_OK)
+        status = ak_index_install(c->index, NULL, (struct ak_ref *)encoder,
+                                  info.published, err);
+    if (status == AK_OK)
+        status = load_labels(c, info.n_labels, err);
+    if (status == AK_OK)
+        status = load_rows(c, info.published, encoder, info.next_ordinal, err);
+    if (status == AK_OK)
+        status = ak_index_commit(c->index, err);
+    if (status == AK_OK)
+        status = ak_learner_load(c, err);
+    if (status == AK_OK)
+        status = resume(c, &info, err);
+    ak_ref_drop((struct ak_ref *)encoder);
+    if (status != AK_OK)
+        return status;
+    c->indexer.seq = info.last_seq;
+    /* The last full segment may not have been stored; it is stored again. */
+    c->indexer.stored_segments = info.next_ordinal / AK_SEGMENT_ROWS;
+    pthread_mutex_lock(&c->lock);
+    c->reached.seq[AK_ACK_DURABLE] = info.last_seq;
+    c->reached.seq[AK_ACK_VISIBLE] = info.last_seq;
+    c->reached.seq[AK_ACK_LEARNED] =
+        c->learner.hash ? c->learner.seq : info.last_seq;
+    if (c->learner.hash != NULL)
+        c->status.live_samples = ak_hash_samples(c->learner.hash);
+    pthread_mutex_unlock(&c->lock);
+    return AK_OK;
+}

@@ -1,0 +1,559 @@
+/*
+ * The engine without HTTP: what is submitted is learnt, searchable, published,
+ * and there again after a restart and after a crash.
+ */
+#include "tests/test.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/base/rng.h"
+#include "core/hash/hash.h"
+#include "server/engine.h"
+#include "server/log.h"
+
+enum { DIM = 16, BITS = 32, CLASSES = 4, BATCH = 100, BATCHES = 30 };
+
+/* ------------------------------------------------- waiting for a callback */
+
+struct box {
+    pthread_mutex_t lock;
+    pthread_cond_t there;
+    bool done;
+    enum ak_status status;
+    bool flag;
+    enum ak_ack reached;
+    struct ak_collection *collection;
+    struct ak_receipt receipt;
+    char text[AK_ERR_TEXT];
+};
+
+static void box_init(struct box *b)
+{
+    memset(b, 0, sizeof(*b));
+    pthread_mutex_init(&b->lock, NULL);
+    pthread_cond_init(&b->there, NULL);
+}
+
+static void box_put(struct box *b)
+{
+    b->done = true;
+    pthread_cond_signal(&b->there);
+    pthread_mutex_unlock(&b->lock);
+}
+
+static void box_wait(struct box *b)
+{
+    pthread_mutex_lock(&b->lock);
+    while (!b->done)
+        pthread_cond_wait(&b->there, &b->lock);
+    pthread_mutex_unlock(&b->lock);
+}
+
+/* ------------------------------------------------------------- the helpers */
+
+static char dir[64];
+
+static int make_dir(void **state)
+{
+    (void)state;
+    strcpy(dir, "/tmp/akin-test-XXXXXX");
+    ak_log_set_level(AK_LOG_ERROR);
+    return mkdtemp(dir) != NULL ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+    char command[128];
+
+    (void)state;
+    snprintf(command, sizeof(command), "rm -rf %s", dir);
+    return system(command);
+}
+
+static struct ak_engine *open_engine(void)
+{
+    struct ak_engine_params params = {.data_dir = dir,
+                                      .threads = 2,
+                                      .queue_bytes = 64 << 20,
+                                      .collection_queue_bytes = 32 << 20};
+    struct ak_engine *e = NULL;
+    struct ak_engine_progress p;
+    struct ak_err err = {0};
+
+    if (ak_engine_open(&params, &e, &err) != AK_OK)
+        fail_msg("%s", err.text);
+    do {
+        usleep(1000);
+        ak_engine_progress(e, &p);
+    } while (!p.ready);
+    assert_int_equal(p.failed, 0);
+    return e;
+}
+
+static struct ak_settings settings_of(const char *name, const char *kind)
+{
+    struct ak_settings s = {.bits = BITS,
+                            .dim = DIM,
+                            .max_labels = 256,
+                            .seed = 7,
+                            .policy = AK_POLICY_MANUAL,
+                            .every_batches = 50};
+    const struct ak_hash_method *m = ak_hash_find(kind);
+
+    strcpy(s.name, name);
+    strcpy(s.kind, kind);
+    for (size_t i = 0; i < m->n_options; i++)
+        s.options[i] = m->options[i].initial;
+    return s;
+}
+
+static void created(void *arg, enum ak_status status, bool is_new,
+                    struct ak_collection *c, const struct ak_err *err)
+{
+    struct box *b = arg;
+
+    pthread_mutex_lock(&b->lock);
+    b->status = status;
+    b->flag = is_new;
+    b->collection = c;
+    snprintf(b->text, sizeof(b->text), "%s", err->text);
+    box_put(b);
+}
+
+static struct ak_collection *create(struct ak_engine *e,
+                                    const struct ak_settings *s)
+{
+    struct box b;
+
+    box_init(&b);
+    ak_engine_create(e, s, created, &b);
+    box_wait(&b);
+    if (b.status != AK_OK)
+        fail_msg("%s", b.text);
+    return b.collection;
+}
+
+static void submitted(struct ak_submission *s, enum ak_status status,
+                      const struct ak_receipt *receipt,
+                      const struct ak_err *err)
+{
+    struct box *b = s->arg;
+
+    pthread_mutex_lock(&b->lock);
+    b->status = status;
+    b->receipt = *receipt;
+    snprintf(b->text, sizeof(b->text), "%s", err->text);
+    box_put(b);
+}
+
+static struct ak_receipt submit(struct ak_collection *c,
+                                const struct ak_change *change)
+{
+    struct ak_submission s = {.change = *change, .bytes = 1000};
+    struct box b;
+
+    box_init(&b);
+    s.done = submitted;
+    s.arg = &b;
+    ak_collection_submit(c, &s);
+    box_wait(&b);
+    if (b.status != AK_OK)
+        fail_msg("%s", b.text);
+    return b.receipt;
+}
+
+static void waited(void *arg, enum ak_ack reached, bool in_time)
+{
+    struct box *b = arg;
+
+    pthread_mutex_lock(&b->lock);
+    b->reached = reached;
+    b->flag = in_time;
+    box_put(b);
+}
+
+static void wait_for(struct ak_collection *c, uint64_t seq, enum ak_ack ack)
+{
+    struct box b;
+
+    box_init(&b);
+    ak_collection_wait(c, seq, ack, UINT64_MAX, waited, &b);
+    box_wait(&b);
+    assert_true(b.flag);
+}
+
+/* Row i of the made stream: class i % CLASSES, around a corner of its own. */
+static void make_row(uint64_t i, float x[DIM])
+{
+    struct ak_rng rng;
+
+    ak_rng_init(&rng, 1000 + i);
+    for (int d = 0; d < DIM; d++)
+        x[d] = 1.0f * ak_rng_normal(&rng) +
+               (d % CLASSES == (int)(i % CLASSES) ? 1.2f : 0.0f);
+}
+
+static struct ak_receipt put_rows(struct ak_collection *c, uint64_t from,
+                                  size_t n, enum ak_record_kind kind,
+                                  const char *key)
+{
+    static const char *const names[CLASSES] = {"a", "b", "c", "d"};
+    float *x = calloc(n * DIM, sizeof(*x));
+    struct ak_row_id *ids = calloc(n, sizeof(*ids));
+    struct ak_bytes *labels = calloc(n, sizeof(*labels));
+    uint32_t *first = calloc(n + 1, sizeof(*first));
+    struct ak_change change = {.kind = kind, .now_ms = 1};
+    struct ak_receipt receipt;
+
+    for (size_t i = 0; i < n; i++) {
+        make_row(from + i, x + i * DIM);
+        ids[i].number = from + i;
+        labels[i] = (struct ak_bytes){names[(from + i) % CLASSES], 1};
+        first[i + 1] = (uint32_t)i + 1;
+    }
+    change.rows = (struct ak_store_rows){
+        .n = n, .block = x, .ids = ids, .labels = labels, .label_first = first};
+    if (key != NULL)
+        change.key = (struct ak_bytes){key, strlen(key)};
+    receipt = submit(c, &change);
+    free(x);
+    free(ids);
+    free(labels);
+    free(first);
+    return receipt;
+}
+
+static struct ak_receipt publish(struct ak_collection *c)
+{
+    struct ak_change change = {.kind = AK_RECORD_PUBLISH, .now_ms = 1};
+    struct ak_receipt receipt = submit(c, &change);
+
+    wait_for(c, receipt.seq, AK_ACK_SERVED);
+    return receipt;
+}
+
+/* Model file and codes of all rows, to compare two states. */
+static struct ak_writer state_of(struct ak_collection *c)
+{
+    struct ak_snapshot *s = ak_collection_snapshot(c);
+    struct ak_writer w = {0};
+    uint8_t code[BITS / 8];
+
+    assert_status(ak_encoder_save(ak_collection_model(s), &w, NULL), AK_OK);
+    for (uint64_t i = 0; i < ak_snapshot_rows(s); i++) {
+        ak_snapshot_code(s, i, code);
+        ak_write_bytes(&w, code, sizeof(code));
+        ak_write_u64(&w, ak_snapshot_id(s, i).number);
+        ak_write_u8(&w, ak_snapshot_alive(s, i));
+    }
+    ak_snapshot_drop(s);
+    return w;
+}
+
+static void assert_same_state(struct ak_writer *a, struct ak_writer *b)
+{
+    assert_int_equal(a->len, b->len);
+    assert_memory_equal(a->data, b->data, a->len);
+}
+
+/* Share of the ten nearest that have the query's class. */
+static double precision(struct ak_collection *c)
+{
+    struct ak_snapshot *s = ak_collection_snapshot(c);
+    struct ak_encoder *e = ak_collection_model(s);
+    void *scratch = aligned_alloc(64, (ak_encoder_scratch(e) + 64) & ~63ul);
+    int right = 0;
+
+    for (uint64_t q = 0; q < 100; q++) {
+        uint8_t code[BITS / 8];
+        float x[DIM];
+        struct ak_hit hits[10];
+        struct ak_search_result result;
+        struct ak_search search = {
+            .codes = code, .n = 1, .limit = 10, .max_distance = UINT32_MAX};
+
+        make_row(1000000 + q, x);
+        ak_encoder_encode(e, x, 1, code, scratch);
+        assert_status(ak_snapshot_search(s, &search, hits, &result, NULL),
+                      AK_OK);
+        assert_int_equal(result.n_hits, 10);
+        for (int i = 0; i < 10; i++)
+            right += ak_snapshot_id(s, hits[i].ordinal).number % CLASSES ==
+                     (1000000 + q) % CLASSES;
+    }
+    free(scratch);
+    ak_snapshot_drop(s);
+    return right / 1000.0;
+}
+
+/* ---------------------------------------------------------------- the tests */
+
+static void a_stream_is_learnt_and_served(void **state)
+{
+    struct ak_engine *e = open_engine();
+    struct ak_settings s = settings_of("stream", "hmoh");
+    struct ak_collection *c = create(e, &s);
+    struct ak_collection_status status;
+    struct ak_receipt r = {0};
+    double before;
+
+    (void)state;
+    s.options[0] = 64;
+    for (int i = 0; i < BATCHES; i++)
+        r = put_rows(c, (uint64_t)i * BATCH, BATCH, AK_RECORD_BATCH, NULL);
+    wait_for(c, r.seq, AK_ACK_VISIBLE);
+    before = precision(c);
+    wait_for(c, r.seq, AK_ACK_LEARNED);
+    publish(c);
+    ak_collection_status(c, &status);
+    assert_int_equal(status.items, BATCHES * BATCH);
+    assert_int_equal(status.live_samples, BATCHES * BATCH);
+    assert_true(status.published >= 1);
+    assert_true(status.staleness == 0);
+    assert_true(status.live.queries > 0);
+    print_message("# P@10 before %.3f, after %.3f; live mAP@100 %.3f\n", before,
+                  precision(c), status.live.map_at_r);
+    assert_true(precision(c) > before + 0.1);
+    ak_collection_drop(c);
+    ak_engine_close(e);
+}
+
+static void a_restart_changes_nothing(void **state)
+{
+    struct ak_engine *e = open_engine();
+    struct ak_settings s = settings_of("again", "hmoh");
+    struct ak_collection *c = create(e, &s);
+    struct ak_writer before, after, later, undisturbed;
+    struct ak_receipt r = {0};
+
+    (void)state;
+    for (int i = 0; i < 50; i++)
+        r = put_rows(c, (uint64_t)i * BATCH, BATCH, AK_RECORD_BATCH, NULL);
+    wait_for(c, r.seq, AK_ACK_LEARNED);
+    publish(c);
+    before = state_of(c);
+    ak_collection_drop(c);
+    ak_engine_close(e);
+
+    e = open_engine();
+    assert_status(ak_engine_get(e, "again", &c, NULL), AK_OK);
+    after = state_of(c);
+    assert_same_state(&before, &after);
+    for (int i = 50; i < 60; i++)
+        r = put_rows(c, (uint64_t)i * BATCH, BATCH, AK_RECORD_BATCH, NULL);
+    publish(c);
+    later = state_of(c);
+    ak_collection_drop(c);
+
+    /* The same stream without a restart. */
+    s = settings_of("once", "hmoh");
+    c = create(e, &s);
+    for (int i = 0; i < 60; i++)
+        r = put_rows(c, (uint64_t)i * BATCH, BATCH, AK_RECORD_BATCH, NULL);
+    publish(c);
+    undisturbed = state_of(c);
+    assert_same_state(&later, &undisturbed);
+    ak_writer_clear(&before);
+    ak_writer_clear(&after);
+    ak_writer_clear(&later);
+    ak_writer_clear(&undisturbed);
+    ak_collection_drop(c);
+    ak_engine_close(e);
+}
+
+static void upserts_deletes_and_relabels_are_seen(void **state)
+{
+    struct ak_engine *e = open_engine();
+    struct ak_settings s = settings_of("items", "lsh");
+    struct ak_collection *c = create(e, &s);
+    struct ak_row_id gone[2] = {{.number = 3}, {.number = 99999}};
+    struct ak_row_id one = {.number = 5};
+    struct ak_bytes label = {"z", 1};
+    struct ak_change erase = {
+        .kind = AK_RECORD_DELETE, .ids = gone, .n_ids = 2, .now_ms = 1};
+    struct ak_change relabel = {.kind = AK_RECORD_RELABEL,
+                                .ids = &one,
+                                .n_ids = 1,
+                                .set_labels = true,
+                                .labels = &label,
+                                .n_labels = 1,
+                                .now_ms = 1};
+    struct ak_receipt r;
+    struct ak_snapshot *snap;
+    const uint32_t *labels;
+    uint32_t z;
+
+    (void)state;
+    put_rows(c, 0, 10, AK_RECORD_UPSERT, NULL);
+    put_rows(c, 7, 1, AK_RECORD_UPSERT, NULL); /* replaces row 7 by row 10 */
+    r = submit(c, &erase);
+    assert_int_equal(r.accepted, 1);
+    assert_int_equal(r.missing, 1);
+    r = submit(c, &relabel);
+    wait_for(c, r.seq, AK_ACK_VISIBLE);
+    snap = ak_collection_snapshot(c);
+    assert_int_equal(ak_snapshot_rows(snap), 11);
+    assert_int_equal(ak_snapshot_live(snap), 9);
+    assert_false(ak_snapshot_alive(snap, 3));
+    assert_false(ak_snapshot_alive(snap, 7));
+    assert_int_equal(ak_snapshot_id(snap, 10).number, 7);
+    assert_true(ak_collection_label_number(c, "z", 1, &z));
+    assert_int_equal(ak_snapshot_labels(snap, 5, &labels), 1);
+    assert_int_equal(labels[0], z);
+    assert_string_equal(ak_collection_label(c, z), "z");
+    ak_snapshot_drop(snap);
+    ak_collection_drop(c);
+    ak_engine_close(e);
+}
+
+static void a_rollback_serves_the_earlier_codes(void **state)
+{
+    struct ak_engine *e = open_engine();
+    struct ak_settings s = settings_of("back", "hmoh");
+    struct ak_collection *c = create(e, &s);
+    struct ak_change back = {
+        .kind = AK_RECORD_ROLLBACK, .version = 0, .now_ms = 1};
+    struct ak_writer before, after, forth;
+    struct ak_receipt r;
+
+    (void)state;
+    r = put_rows(c, 0, 100, AK_RECORD_BATCH, NULL);
+    wait_for(c, r.seq, AK_ACK_VISIBLE);
+    before = state_of(c); /* version 0 */
+    publish(c);
+    forth = state_of(c);
+    assert_true(before.len != forth.len ||
+                memcmp(before.data, forth.data, forth.len) != 0);
+    r = submit(c, &back);
+    wait_for(c, r.seq, AK_ACK_SERVED);
+    after = state_of(c);
+    assert_same_state(&before, &after);
+    ak_writer_clear(&after);
+    back.version = 1;
+    r = submit(c, &back);
+    wait_for(c, r.seq, AK_ACK_SERVED);
+    after = state_of(c);
+    assert_same_state(&forth, &after);
+    ak_writer_clear(&before);
+    ak_writer_clear(&after);
+    ak_writer_clear(&forth);
+    ak_collection_drop(c);
+    ak_engine_close(e);
+}
+
+/*
+ * A child streams with keys and is killed at a random moment, again and again;
+ * in the end the model and the codes are those of an undisturbed run.
+ */
+static void kills_change_nothing(void **state)
+{
+    struct ak_rng rng;
+    struct ak_writer ends[2];
+
+    (void)state;
+    ak_rng_init(&rng, 11);
+    for (int round = 0; round < 12; round++) {
+        pid_t child = fork();
+
+        if (child == 0) {
+            struct ak_engine *e = open_engine();
+            struct ak_settings s = settings_of("killed", "hmoh");
+            struct ak_collection *c = create(e, &s);
+
+            for (int i = 0; i < 60; i++) {
+                char key[24];
+
+                snprintf(key, sizeof(key), "batch-%04d", i);
+                put_rows(c, (uint64_t)i * BATCH, BATCH, AK_RECORD_BATCH, key);
+            }
+            pause();
+        }
+        assert_true(child > 0);
+        usleep((useconds_t)ak_rng_below(&rng, 150000) + 5000);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+    for (int run = 0; run < 2; run++) {
+        struct ak_engine *e = open_engine();
+        struct ak_settings s = settings_of(run ? "whole" : "killed", "hmoh");
+        struct ak_collection *c = create(e, &s);
+        struct ak_collection_status status;
+
+        for (int i = 0; i < 60; i++) {
+            char key[24];
+
+            snprintf(key, sizeof(key), "batch-%04d", i);
+            put_rows(c, (uint64_t)i * BATCH, BATCH, AK_RECORD_BATCH, key);
+        }
+        publish(c);
+        ak_collection_status(c, &status);
+        assert_int_equal(status.rows, 60 * BATCH);
+        assert_int_equal(status.items, 60 * BATCH);
+        assert_int_equal(status.live_samples, 60 * BATCH);
+        ends[run] = state_of(c);
+        ak_collection_drop(c);
+        ak_engine_close(e);
+    }
+    assert_same_state(&ends[0], &ends[1]);
+    ak_writer_clear(&ends[0]);
+    ak_writer_clear(&ends[1]);
+}
+
+static void removed(void *arg, enum ak_status status, const struct ak_err *err)
+{
+    struct box *b = arg;
+
+    pthread_mutex_lock(&b->lock);
+    b->status = status;
+    snprintf(b->text, sizeof(b->text), "%s", err->text);
+    box_put(b);
+}
+
+static void a_deleted_collection_is_gone_for_good(void **state)
+{
+    struct ak_engine *e = open_engine();
+    struct ak_settings s = settings_of("brief", "hmoh");
+    struct ak_collection *c = create(e, &s), *other = NULL;
+    struct box b;
+
+    (void)state;
+    put_rows(c, 0, 50, AK_RECORD_BATCH, NULL);
+    box_init(&b);
+    ak_engine_remove(e, "brief", removed, &b);
+    box_wait(&b);
+    assert_status(b.status, AK_OK);
+    assert_status(ak_engine_get(e, "brief", &other, NULL), AK_ENOTFOUND);
+    ak_collection_drop(c);
+    c = create(e, &s);
+    {
+        struct ak_collection_status status;
+
+        ak_collection_status(c, &status);
+        assert_int_equal(status.rows, 0);
+        assert_int_equal(status.durable_seq, 0);
+    }
+    ak_collection_drop(c);
+    ak_engine_close(e);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stream_is_learnt_and_served),
+        cmocka_unit_test(a_restart_changes_nothing),
+        cmocka_unit_test(upserts_deletes_and_relabels_are_seen),
+        cmocka_unit_test(a_rollback_serves_the_earlier_codes),
+        cmocka_unit_test(kills_change_nothing),
+        cmocka_unit_test(a_deleted_collection_is_gone_for_good),
+    };
+
+    return cmocka_run_group_tests_name("engine", tests, make_dir, remove_dir);
+}
