@@ -1,0 +1,147 @@
+#!/usr/bin/python3 -B
+"""deploy/quickstart, from nothing to a picture, on the build under test."""
+
+import re
+
+from akin_test import *
+
+home = tempfile.mkdtemp(prefix="akin-quickstart-")
+data = os.path.join(home, "akin")
+script = str(SOURCE / "deploy" / "quickstart")
+output = {}
+
+
+def quickstart(*args):
+    return subprocess.run([script, "--build", str(BUILD)] + list(args),
+                          text=True, capture_output=True,
+                          stdin=subprocess.DEVNULL, timeout=5 * DEADLINE,
+                          env=dict(os.environ, XDG_DATA_HOME=home, HOME=home,
+                                   TERM="dumb"))
+
+
+def ok(*args):
+    done = quickstart(*args)
+    equal(done.returncode, 0, "exit status of quickstart\n%s%s" % (
+        done.stdout[-2000:], done.stderr[-2000:]))
+    return done.stdout + done.stderr
+
+
+def pid():
+    return int(Path(data, "quickstart.pid").read_text())
+
+
+def end():
+    """Leave no daemon behind, whatever became of the test."""
+    try:
+        if data in Path("/proc/%d/cmdline" % pid()).read_text():
+            os.kill(pid(), signal.SIGKILL)
+    except (OSError, ValueError):
+        pass
+    shutil.rmtree(home, ignore_errors=True)
+
+
+atexit.register(end)
+
+
+class Started(Daemon):
+    """The daemon that quickstart has started."""
+
+    def __init__(self):
+        self.local = threading.local()
+        self.port = int(Path(data, "akind.port").read_text())
+        self.log_path = os.path.join(data, "akind.log")
+        self.directory = data
+        self.reported = 0
+        self.expected, self.process = True, None
+
+
+@test("quickstart streams 60,000 images in and leaves a daemon that serves")
+def _():
+    start = time.monotonic()
+    text = output["first"] = ok("--port", "0")
+    note("quickstart took %.0f s" % (time.monotonic() - start))
+    d = Started()
+    info = Collection(d, "fashion").info()
+    equal(info["items"], 60000, "items")
+    equal(info["model_versions"]["live_samples"], 60000, "live_samples")
+    check(info["model_versions"]["published"] >= 1, "nothing is published")
+    check(d.url in text, "the address is not told")
+
+
+@test("it prints P@10 and mAP, and they are good")
+def _():
+    text = output["first"]
+    p = re.search(r"P@10\D*(0?\.\d+)", text)
+    m = re.search(r"mAP\D*(0?\.\d+)", text)
+    check(p and m, "it says %r" % text[-1500:])
+    note("%s, %s" % (p.group(0), m.group(0)))
+    check(float(p.group(1)) > 0.7, p.group(0))
+
+
+@test("it writes a picture and says where")
+def _():
+    picture = Path(data, "fashion.png")
+    check(str(picture) in output["first"], "the place is not told")
+    equal(picture.read_bytes()[:8], b"\x89PNG\r\n\x1a\n", "signature")
+    check(picture.stat().st_size > 10000, "the picture is empty")
+
+
+@test("the curl command that it prints works as it stands")
+def _():
+    line = [l for l in output["first"].splitlines() if "/search -H" in l][0]
+    command = line[line.index("curl"):]
+    done = subprocess.run(["bash", "-c", command], capture_output=True,
+                          text=True)
+    equal(len(json.loads(done.stdout)["items"]), 5, "hits")
+
+
+@test("run again it goes on: the same daemon, nothing doubled")
+def _():
+    before = Collection(Started(), "fashion").info()
+    first = pid()
+    ok()
+    equal(pid(), first, "process of the daemon")
+    after = Collection(Started(), "fashion").info()
+    for field in ("items", "seq", "model_versions"):
+        equal(after[field], before[field], field)
+
+
+@test("after a kill -9 it starts the daemon again, and nothing is lost")
+def _():
+    before = Collection(Started(), "fashion").info()
+    os.kill(pid(), signal.SIGKILL)
+    ok("--port", "0")
+    after = Collection(Started(), "fashion").info()
+    for field in ("items", "seq", "model_versions"):
+        equal(after[field], before[field], field)
+
+
+@test("a port that is taken is refused when it was asked for")
+def _():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        done = quickstart("--port", str(sock.getsockname()[1]))
+    check(done.returncode != 0, "it went on")
+    check("taken" in done.stderr, "it says %r" % done.stderr)
+
+
+@test("--stop ends it, and once more does nothing")
+def _():
+    ok("--port", "0")
+    last = pid()
+    ok("--stop")
+    check(not os.path.exists("/proc/%d" % last) or
+          "zombie" in Path("/proc/%d/status" % last).read_text(),
+          "it is still there")
+    check("no akind" in ok("--stop"), "it stopped something")
+
+
+@test("the log of its daemon has no report of a sanitizer")
+def _():
+    log = Path(data, "akind.log").read_text(errors="replace")
+    for report in REPORTS:
+        check(report not in log, log[-3000:])
+
+
+main()

@@ -1,0 +1,343 @@
+#!/usr/bin/python3 -B
+"""Search, compared with a slow, obvious one on the codes that the daemon shows:
+all distances, sorted by (distance, order of arrival)."""
+
+from akin_test import *
+
+daemon = Daemon().start()
+
+N, DIM = 9000, 16
+X, Y = clusters(N, DIM, classes=6, seed=11, spread=0.8)
+LABELS = ["c%d" % y for y in Y]
+QUERIES, _ = clusters(64, DIM, classes=6, seed=12, spread=0.8)
+
+
+class Brute:
+    """The same collection as arrays in order of arrival."""
+
+    def __init__(self, c):
+        self.c = c
+        items = c.items()
+        self.ids = [i["id"] for i in items]
+        self.labels = [i["labels"] for i in items]
+        ids, codes = c.codes()
+        place = {id: k for k, id in enumerate(ids)}
+        self.codes = codes[[place[id] for id in self.ids]]
+
+    def find(self, code, limit=10, radius=None, keep=None):
+        d = distances(code[None], self.codes)[0]
+        order = np.argsort(d, kind="stable")
+        hits = [(self.ids[i], int(d[i])) for i in order
+                if (radius is None or d[i] <= radius) and
+                (keep is None or keep(self.ids[i], self.labels[i]))]
+        return hits[:limit]
+
+
+def hits(answer):
+    return [(i["id"], i["distance"]) for i in answer["items"]]
+
+
+def code_of(answer):
+    return np.frombuffer(bytes.fromhex(answer["query_code"]), np.uint8)
+
+
+collections = {}
+for bits in (8, 40, 64, 256):
+    c = daemon.collection("b%d" % bits, bits=bits, dim=DIM,
+                          labels={"mode": "multi"},
+                          model={"kind": "hmoh",
+                                 "params": {"seed": bits,
+                                            "kernel_anchors": 32}})
+    for at in range(0, N, 3000):
+        c.learn(X[at:at + 3000],
+                [[l, "even" if i % 2 == 0 else "odd"]
+                 for i, l in enumerate(LABELS[at:at + 3000], at)],
+                ids=list(range(10000 + at, 10000 + at + 3000)))
+    seq = c.stream()["durable_seq"]
+    c.wait_learned(seq)
+    c.publish()
+    # Replaced and deleted ones, so that ordinals have holes.
+    c.upsert(X[100:110], [[l, "again"] for l in LABELS[100:110]],
+             list(range(10100, 10110)))
+    daemon.post(c.path + "/items/delete",
+                {"ids": list(range(10200, 10300))}, ack="visible").expect(200)
+    collections[bits] = (c, Brute(c))
+C, B = collections[64]
+
+
+for bits, (c, brute) in collections.items():
+    @test("%d bits: hits of vectors are those of the slow search" % bits)
+    def _(c=c, brute=brute):
+        encoded = c.encode(QUERIES)
+        for k, query in enumerate(QUERIES):
+            limit = (1, 10, 100, 1000)[k % 4]
+            answer = c.search({"vector": query.tolist()}, limit=limit)
+            equal(code_of(answer).tobytes(), encoded[k].tobytes(),
+                  "query_code and encode")
+            equal(hits(answer), brute.find(encoded[k], limit),
+                  "hits of query %d" % k)
+            equal(answer["complete"], True, "complete")
+            equal(answer["searched"], len(brute.ids), "searched")
+
+    @test("%d bits: a batch of queries is answered as each alone" % bits)
+    def _(c=c, brute=brute):
+        encoded = c.encode(QUERIES)
+        body = {"queries": [{"query": {"vector": q.tolist()}, "limit": 17}
+                            for q in QUERIES]}
+        answers = daemon.post(c.path + "/search/batch",
+                              body).expect(200).json["results"]
+        equal(len(answers), len(QUERIES), "number of results")
+        for k, answer in enumerate(answers):
+            equal(hits(answer), brute.find(encoded[k], 17),
+                  "hits of query %d" % k)
+        answers = daemon.post(c.path + "/search/batch", npy(QUERIES), type=NPY,
+                              limit=17).expect(200).json["results"]
+        for k, answer in enumerate(answers):
+            equal(hits(answer), brute.find(encoded[k], 17),
+                  "hits of row %d" % k)
+
+
+@test("every item is at distance 0 from itself")
+def _():
+    for bits, (c, brute) in collections.items():
+        for k in range(0, len(brute.ids), 397):
+            answer = c.search({"id": brute.ids[k]}, limit=1)
+            equal(answer["items"][0]["distance"], 0, "distance")
+            equal(code_of(answer).tobytes(), brute.codes[k].tobytes(),
+                  "query_code of id %d" % brute.ids[k])
+
+
+@test("a query by code, by id and by vector find the same")
+def _():
+    for k in range(0, len(B.ids), 1003):
+        id = B.ids[k]
+        vector = C.item(id, **{"with": "vector"}).json["vector"]
+        expected = B.find(B.codes[k], 25)
+        for query in ({"id": id}, {"code": B.codes[k].tobytes().hex()},
+                      {"vector": vector}):
+            equal(hits(C.search(query, limit=25)), expected,
+                  "hits of %s" % short(query, 40))
+
+
+@test("the body may be one npy row")
+def _():
+    for query in QUERIES[:5]:
+        expected = hits(C.search({"vector": query.tolist()}, limit=7))
+        reply = daemon.post(C.path + "/search", npy(query[None]), type=NPY,
+                            limit=7).expect(200)
+        equal(hits(reply.json), expected, "hits")
+        check("scan;dur=" in reply.headers.get("server-timing", ""),
+              "Server-Timing is %r" % reply.headers.get("server-timing"))
+    reply = daemon.post(C.path + "/search", npy(QUERIES[:1]), type=NPY,
+                        limit=7, label="c1").expect(200)
+    check(all("c1" in B.labels[B.ids.index(i["id"])]
+              for i in reply.json["items"]), "the label is not heeded")
+
+
+@test("max_distance has all within it and none beyond")
+def _():
+    for bits, (c, brute) in collections.items():
+        for radius in (0, 1, bits // 8, bits // 4):
+            code = brute.codes[radius]
+            answer = c.search({"code": code.tobytes().hex()},
+                              max_distance=radius, limit=1000)
+            equal(hits(answer), brute.find(code, 1000, radius),
+                  "hits within %d of %d bits" % (radius, bits))
+
+
+@test("pages of a radius search have all hits once, in order")
+def _():
+    code = B.codes[5]
+    for limit in (1, 7, 64, 1000):
+        expected = B.find(code, len(B.ids), 64)
+        found, cursor = [], None
+        while True:
+            body = {"query": {"code": code.tobytes().hex()},
+                    "max_distance": 64, "limit": limit}
+            if cursor:
+                body["cursor"] = cursor
+            page = daemon.post(C.path + "/search", body).expect(200).json
+            found += hits(page)
+            cursor = page["next_cursor"]
+            # The small pages need not be turned to the end.
+            if cursor is None or len(found) >= 40 * limit:
+                break
+        equal(found, expected[:len(found)], "hits at limit %d" % limit)
+        check(cursor or len(found) == len(expected), "the end is missing")
+
+
+@test("fewer hits than the limit are all there are, and never padded")
+def _():
+    answer = C.search({"id": B.ids[0]}, limit=1000,
+                      filter={"must": [{"label": "again"}]})
+    equal(len(answer["items"]), 10, "number of hits")
+    answer = C.search({"id": B.ids[0]}, limit=10,
+                      filter={"must": [{"label": "nobody"}]})
+    equal(answer["items"], [], "hits of an unknown label")
+    equal(answer["next_cursor"], None, "next_cursor")
+
+
+FILTERS = (
+    ("must one label", {"must": [{"label": "c1"}]},
+     lambda i, l: "c1" in l),
+    ("must two labels", {"must": [{"label": "c1"}, {"label": "odd"}]},
+     lambda i, l: "c1" in l and "odd" in l),
+    ("must any of two", {"must": [{"labels_any": ["c1", "c4"]}]},
+     lambda i, l: "c1" in l or "c4" in l),
+    ("must not a label", {"must_not": [{"label": "even"}]},
+     lambda i, l: "even" not in l),
+    ("must and must not", {"must": [{"label": "c2"}],
+                           "must_not": [{"label": "odd"}]},
+     lambda i, l: "c2" in l and "odd" not in l),
+    ("should one of them", {"should": [{"label": "c0"}, {"label": "c5"}]},
+     lambda i, l: "c0" in l or "c5" in l),
+    ("must be among ids", {"must": [{"ids": [10001, 10002, 10105, 10201,
+                                             99999]}]},
+     lambda i, l: i in (10001, 10002, 10105)),
+    ("must not be among ids", {"must_not": [{"ids": [10001, 10002]}]},
+     lambda i, l: i not in (10001, 10002)),
+    ("a label nobody has is not excluded", {"must_not": [{"label": "?"}]},
+     lambda i, l: True),
+    ("empty clauses", {"must": [], "must_not": []}, lambda i, l: True),
+)
+for what, filter, keep in FILTERS:
+    @test("a filter, %s, keeps what the slow search keeps" % what)
+    def _(filter=filter, keep=keep):
+        for k in (3, 333, 3333):
+            for limit in (5, 500):
+                answer = C.search({"id": B.ids[k]}, limit=limit,
+                                  filter=filter)
+                equal(hits(answer), B.find(B.codes[k], limit, None, keep),
+                      "hits")
+
+
+@test("a filter and a radius go together")
+def _():
+    answer = C.search({"id": B.ids[9]}, limit=1000, max_distance=20,
+                      filter={"must": [{"label": "odd"}]})
+    equal(hits(answer), B.find(B.codes[9], 1000, 20,
+                               lambda i, l: "odd" in l), "hits")
+
+
+@test("hits carry what was asked for")
+def _():
+    answer = C.search({"id": B.ids[0]}, limit=20,
+                      **{"with": ["labels", "payload", "code"]})
+    for item in answer["items"]:
+        k = B.ids.index(item["id"])
+        equal(item["labels"], B.labels[k], "labels")
+        equal(item["code"], B.codes[k].tobytes().hex(), "code")
+        check(abs(item["score"] - (1 - item["distance"] / 64)) < 0.001,
+              "score %r at distance %d" % (item["score"], item["distance"]))
+    bare = C.search({"id": B.ids[0]}, limit=1)["items"][0]
+    check("code" not in bare, "an unasked code")
+
+
+@test("explain shows the bits that differ and what decided them")
+def _():
+    answer = C.search({"vector": QUERIES[0].tolist()}, limit=3,
+                      **{"with": ["code", "explain"]})
+    query = np.unpackbits(code_of(answer))
+    for item in answer["items"]:
+        code = np.unpackbits(np.frombuffer(bytes.fromhex(item["code"]),
+                                           np.uint8))
+        bits = [int(i) for i in np.flatnonzero(code != query)]
+        explain = item["explain"]
+        found = explain["bits"] if isinstance(explain, dict) else explain
+        found = [b["bit"] if isinstance(b, dict) else b for b in found]
+        equal(sorted(found), bits, "bits that differ")
+
+
+@test("encode is the same for a row alone and in any company")
+def _():
+    for bits, (c, _) in collections.items():
+        rows = X[:4096]
+        whole = c.encode(rows)
+        for size in (1, 2, 3, 5, 16, 17, 100, 1023):
+            part = c.encode(rows[:size])
+            equal(part.tobytes(), whole[:size].tobytes(),
+                  "codes of %d rows" % size)
+        for k in (0, 1, 2047, 4095):
+            one = c.encode(rows[k:k + 1])
+            equal(one.tobytes(), whole[k].tobytes(), "code of row %d" % k)
+
+
+@test("encode answers in JSON as in npy")
+def _():
+    expected = [code.tobytes().hex() for code in C.encode(X[:50])]
+    version = C.info()["model_versions"]["published"]
+    reply = daemon.post(C.path + "/encode", npy(X[:50]), type=NPY)
+    equal(reply.expect(200).json, {"model_version": version,
+                                   "codes": expected}, "answer to npy")
+    reply = daemon.post(C.path + "/encode",
+                        {"items": [{"vector": x.tolist()} for x in X[:50]]})
+    equal(reply.expect(200).json["codes"], expected, "answer to JSON")
+
+
+@test("stored codes are those of encode, for all")
+def _():
+    for bits, (c, brute) in collections.items():
+        rows = X[np.array(brute.ids) - 10000]
+        check((c.encode(rows) == brute.codes).all(),
+              "codes of %d bits differ" % bits)
+
+
+@test("searches from many threads are all right")
+def _():
+    encoded = C.encode(QUERIES)
+    expected = [B.find(code, 10) for code in encoded]
+    errors = []
+
+    def ask(first):
+        try:
+            for k in range(first, first + 40):
+                k %= len(QUERIES)
+                answer = C.search({"vector": QUERIES[k].tolist()})
+                equal(hits(answer), expected[k], "hits of query %d" % k)
+        except Exception as error:
+            errors.append(error)
+    threads = [threading.Thread(target=ask, args=(i * 7,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    check(not errors, errors[:1])
+
+
+@test("an empty collection has no hits")
+def _():
+    c = daemon.collection("empty", dim=DIM)
+    answer = c.search({"vector": X[0].tolist()})
+    equal(answer["items"], [], "items")
+    equal(answer["searched"], 0, "searched")
+
+
+@test("answers are the same after a restart")
+def _():
+    before = [C.search({"vector": q.tolist()}, limit=50) for q in QUERIES]
+    daemon.restart()
+    after = [C.search({"vector": q.tolist()}, limit=50) for q in QUERIES]
+    equal(after, before, "answers")
+
+
+@test("codes and answers are the same under each instruction set")
+def _():
+    queries = [{"vector": q.tolist()} for q in QUERIES[:20]]
+    before = [C.search(q, limit=50) for q in queries]
+    codes = {bits: c.encode(X).tobytes()
+             for bits, (c, _) in collections.items()}
+    equal(daemon.terminate(), 0, "exit status of akind")
+    for isa in ("scalar", "avx2", "avx512"):
+        # One that this machine does not have falls back to what it has.
+        other = Daemon(daemon.directory, env={"AKIND_ISA": isa}).start()
+        for bits, (c, _) in collections.items():
+            mine = Collection(other, c.name)
+            check(mine.encode(X).tobytes() == codes[bits],
+                  "codes of %d bits differ under %s" % (bits, isa))
+        mine = Collection(other, C.name)
+        equal([mine.search(q, limit=50) for q in queries], before,
+              "answers under " + isa)
+        other.stop()
+
+
+main()
