@@ -1,0 +1,339 @@
+/*
+ * hmoh.c against an implementation that is slow and obvious: plain loops, and
+ * all of W added to the sum after every sample.
+ */
+#include "tests/test.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "core/base/rng.h"
+#include "core/hash/codebook.h"
+#include "core/hash/hash.h"
+
+enum { DIM = 12, N = 260, CLASSES = 9, MOST_LABELS = 3 };
+enum { ANCHORS, DIVISOR, DECLARED, CENTRED, PICK, N_OPTIONS };
+
+static float x[N * DIM];
+static uint32_t labels[N * MOST_LABELS], first[N + 1];
+
+static int make_rows(void **state)
+{
+    struct ak_rng rng;
+    uint32_t at = 0;
+
+    (void)state;
+    ak_rng_init(&rng, 11);
+    for (size_t i = 0; i < N; i++) {
+        uint32_t n = 1 + (uint32_t)ak_rng_below(&rng, MOST_LABELS);
+
+        first[i] = at;
+        for (uint32_t d = 0; d < DIM; d++)
+            x[i * DIM + d] = ak_rng_normal(&rng);
+        for (uint32_t l = 0; l < n; l++) {
+            uint32_t c = (uint32_t)ak_rng_below(&rng, CLASSES);
+
+            x[i * DIM + c] += 2.0f;
+            labels[at++] = c * 1000003u;
+        }
+    }
+    first[N] = at;
+    return 0;
+}
+
+/* Classes in order of first sight. */
+static uint32_t class_of(uint32_t label, uint32_t *seen, uint32_t *n_seen)
+{
+    for (uint32_t c = 0; c < *n_seen; c++)
+        if (seen[c] == label)
+            return c;
+    seen[*n_seen] = label;
+    return (*n_seen)++;
+}
+
+/* Different classes of row i, sorted by insertion. */
+static size_t classes_of(size_t i, uint32_t *classes, uint32_t *seen,
+                         uint32_t *n_seen)
+{
+    size_t n = 0;
+
+    for (uint32_t l = first[i]; l < first[i + 1]; l++) {
+        uint32_t c = class_of(labels[l], seen, n_seen);
+        bool twice = false;
+        size_t at = n;
+
+        for (size_t k = 0; k < n; k++)
+            twice = twice || classes[k] == c;
+        if (twice)
+            continue;
+        for (; at > 0 && classes[at - 1] > c; at--)
+            classes[at] = classes[at - 1];
+        classes[at] = c;
+        n++;
+    }
+    return n;
+}
+
+/* W (width, bits) round after round, and the sum of all of them. */
+static void slow_hmoh(const float *z, size_t width, uint32_t bits,
+                      struct ak_codebook *book, double *sum)
+{
+    float *w = ak_array_new(width * bits, sizeof(*w));
+    float *target = ak_array_new(bits, sizeof(*target));
+    uint32_t seen[CLASSES], n_seen = 0;
+
+    for (size_t i = 0; i < N; i++) {
+        uint32_t classes[MOST_LABELS];
+        size_t n = classes_of(i, classes, seen, &n_seen);
+
+        assert_status(ak_codebook_grow(book, n_seen, NULL), AK_OK);
+        ak_codebook_target(book, classes, n, target);
+        for (uint32_t j = 0; j < bits; j++) {
+            float y = 0;
+
+            for (size_t k = 0; k < width; k++)
+                y = fmaf(z[i * width + k], w[k * bits + j], y);
+            if ((y > 0 ? 1.0f : -1.0f) != target[j])
+                for (size_t k = 0; k < width; k++)
+                    w[k * bits + j] += target[j] * z[i * width + k];
+        }
+        for (size_t k = 0; k < width * bits; k++)
+            sum[k] += (double)w[k];
+    }
+    ak_array_free(w);
+    ak_array_free(target);
+}
+
+static void compare(uint32_t bits, const double *options)
+{
+    const struct ak_hash_params params = {DIM, bits, 100, 3};
+    const struct ak_hash_batch batch = {x, labels, first, N};
+    struct ak_hash *h = NULL;
+    struct ak_encoder *e = NULL;
+    struct ak_codebook book;
+    float *z, *y;
+    double *sum;
+    void *scratch;
+    size_t width, differ = 0;
+
+    assert_status(ak_hash_create("hmoh", &params, options, &h, NULL), AK_OK);
+    if (ak_hash_warmup_rows(h) > 0)
+        assert_status(ak_hash_fix(h, x, N, NULL), AK_OK);
+    assert_status(ak_hash_update(h, &batch, NULL, NULL), AK_OK);
+    assert_int_equal(ak_hash_samples(h), N);
+    assert_int_equal(ak_hash_classes(h), CLASSES);
+    assert_status(ak_hash_freeze(h, &e, NULL), AK_OK);
+    ak_hash_destroy(h);
+
+    width = ak_encoder_map_dim(e);
+    assert_int_equal(width,
+                     options[ANCHORS] > 0 ? (size_t)options[ANCHORS] : DIM);
+    scratch = ak_array_new(1, ak_encoder_scratch(e));
+    z = ak_array_new(N * width, sizeof(*z));
+    y = ak_array_new((size_t)N * bits, sizeof(*y));
+    sum = ak_array_new(width * bits, sizeof(*sum));
+    ak_encoder_map(e, x, N, z, scratch);
+    ak_encoder_project(e, x, N, y, scratch);
+    assert_status(ak_codebook_init(&book, bits, (uint32_t)options[DECLARED],
+                                   options[PICK] != 0, params.seed, NULL),
+                  AK_OK);
+    slow_hmoh(z, width, bits, &book, sum);
+
+    /* y is a float sum of `width` products of weights rounded to float. */
+    for (size_t i = 0; i < N; i++)
+        for (uint32_t j = 0; j < bits; j++) {
+            double want = 0, size = 0;
+
+            for (size_t k = 0; k < width; k++) {
+                double term = (double)z[i * width + k] * sum[k * bits + j] / N;
+
+                want += term;
+                size += fabs(term);
+            }
+            assert_true(fabs((double)y[i * bits + j] - want) <=
+                        1e-5 * (size + 1e-6));
+            differ += (y[i * bits + j] > 0) != (want > 0);
+        }
+    assert_true(differ <= N * bits / 1000);
+    ak_codebook_clear(&book);
+    ak_array_free(sum);
+    ak_array_free(y);
+    ak_array_free(z);
+    ak_array_free(scratch);
+    ak_ref_drop(ak_encoder_ref(e));
+}
+
+static void it_learns_what_the_slow_one_does(void **state)
+{
+    static const uint32_t bits[] = {8, 16, 32, 48, 72};
+
+    (void)state;
+    for (int b = 0; b < 5; b++) {
+        const double raw[N_OPTIONS] = {0, 6, 16, 0, 0};
+        const double kernel[N_OPTIONS] = {20, 6, 10, 0, 0};
+        const double both[N_OPTIONS] = {33, 2.5, 10, 1, 1};
+        /* Fewer codes than classes: some of them are random ones. */
+        const double few[N_OPTIONS] = {0, 6, 2, 0, 0};
+
+        compare(bits[b], raw);
+        compare(bits[b], kernel);
+        compare(bits[b], both);
+        compare(bits[b], few);
+    }
+}
+
+static struct ak_hash *raw_learner(uint32_t max_labels)
+{
+    const struct ak_hash_params params = {DIM, 16, max_labels, 3};
+    const double raw[N_OPTIONS] = {0, 6, 16, 0, 0};
+    struct ak_hash *h = NULL;
+
+    assert_status(ak_hash_create("hmoh", &params, raw, &h, NULL), AK_OK);
+    return h;
+}
+
+static void assert_same_state(const struct ak_hash *a, const struct ak_hash *b)
+{
+    struct ak_writer wa = {0}, wb = {0};
+
+    assert_status(ak_hash_save_state(a, &wa, NULL), AK_OK);
+    assert_status(ak_hash_save_state(b, &wb, NULL), AK_OK);
+    assert_int_equal(wa.len, wb.len);
+    assert_memory_equal(wa.data, wb.data, wa.len);
+    ak_writer_clear(&wa);
+    ak_writer_clear(&wb);
+}
+
+static void features_that_could_overflow_are_refused(void **state)
+{
+    struct ak_hash *h = raw_learner(100), *same = raw_learner(100);
+    const struct ak_hash_batch good = {x, labels, first, N};
+    float *huge = ak_array_new(N * DIM, sizeof(*huge));
+    const struct ak_hash_batch bad = {huge, labels, first, N};
+    struct ak_err err = {0};
+
+    (void)state;
+    for (size_t i = 0; i < N * DIM; i++)
+        huge[i] = i % 2 ? 3e38f : -3e38f;
+    assert_status(ak_hash_update(h, &good, NULL, NULL), AK_OK);
+    assert_status(ak_hash_update(same, &good, NULL, NULL), AK_OK);
+    assert_status(ak_hash_update(h, &bad, NULL, &err), AK_ENUMERIC);
+    assert_non_null(strstr(err.text, "features are too large"));
+    assert_same_state(h, same);
+    assert_status(ak_hash_update(h, &good, NULL, NULL), AK_OK);
+    assert_status(ak_hash_update(same, &good, NULL, NULL), AK_OK);
+    assert_same_state(h, same);
+    ak_array_free(huge);
+    ak_hash_destroy(h);
+    ak_hash_destroy(same);
+}
+
+/* A refused batch must not leave its new labels behind either. */
+static void a_refused_batch_brings_no_classes(void **state)
+{
+    struct ak_hash *h = raw_learner(100);
+    float huge[2 * DIM];
+    const uint32_t names[] = {5, 6}, at[] = {0, 1, 2};
+    const struct ak_hash_batch bad = {huge, names, at, 2};
+
+    (void)state;
+    for (size_t i = 0; i < 2 * DIM; i++)
+        huge[i] = 3e38f;
+    assert_status(ak_hash_update(h, &bad, NULL, NULL), AK_ENUMERIC);
+    assert_int_equal(ak_hash_classes(h), 0);
+    assert_int_equal(ak_hash_samples(h), 0);
+    ak_hash_destroy(h);
+}
+
+static void repeated_labels_count_once(void **state)
+{
+    struct ak_hash *a = raw_learner(100), *b = raw_learner(100);
+    const uint32_t once[] = {4, 5, 5, 4}, once_at[] = {0, 2, 4};
+    const uint32_t twice[] = {4, 5, 4, 5, 4, 5}, twice_at[] = {0, 3, 6};
+    const struct ak_hash_batch ba = {x, once, once_at, 2};
+    const struct ak_hash_batch bb = {x, twice, twice_at, 2};
+
+    (void)state;
+    assert_status(ak_hash_update(a, &ba, NULL, NULL), AK_OK);
+    assert_status(ak_hash_update(b, &bb, NULL, NULL), AK_OK);
+    assert_same_state(a, b);
+    ak_hash_destroy(a);
+    ak_hash_destroy(b);
+}
+
+static void the_loss_is_the_share_of_wrong_bits(void **state)
+{
+    struct ak_hash *h = raw_learner(100);
+    const uint32_t names[] = {1}, at[] = {0, 1};
+    const struct ak_hash_batch one = {x, names, at, 1};
+    struct ak_hash_loss loss;
+    uint32_t ones = 0;
+    struct ak_codebook book;
+
+    (void)state;
+    assert_status(ak_codebook_init(&book, 16, 16, false, 3, NULL), AK_OK);
+    assert_status(ak_codebook_grow(&book, 1, NULL), AK_OK);
+    for (uint32_t j = 0; j < 16; j++)
+        ones += ak_codebook_bit(&book, 0, j) > 0;
+    /* W = 0 says bit 0 to all, so the ones of the code are wrong; then none. */
+    assert_status(ak_hash_update(h, &one, &loss, NULL), AK_OK);
+    assert_true(fabs(loss.loss - ones / 16.0) < 1e-12);
+    assert_status(ak_hash_update(h, &one, &loss, NULL), AK_OK);
+    assert_true(loss.loss == 0);
+    ak_codebook_clear(&book);
+    ak_hash_destroy(h);
+}
+
+static void centring_needs_a_kernel(void **state)
+{
+    const struct ak_hash_params params = {DIM, 16, 10, 3};
+    const double odd[N_OPTIONS] = {0, 6, 16, 1, 0};
+    struct ak_hash *h = NULL;
+    struct ak_err err = {0};
+
+    (void)state;
+    assert_status(ak_hash_create("hmoh", &params, odd, &h, &err), AK_EINVAL);
+    assert_string_equal(err.text, "hmoh.centred_kernel is 1, which needs "
+                                  "hmoh.kernel_anchors of at least 1, it is 0");
+}
+
+/* h is small on purpose: 40 classes on 8-bit codes of order 8. */
+static void classes_beyond_the_order_are_learnt_too(void **state)
+{
+    const struct ak_hash_params params = {DIM, 8, 1000, 3};
+    const double raw[N_OPTIONS] = {0, 6, 1, 0, 0};
+    struct ak_hash *h = NULL;
+    uint32_t many[N], at[N + 1];
+    const struct ak_hash_batch batch = {x, many, at, N};
+    struct ak_hash_loss loss;
+
+    (void)state;
+    for (uint32_t i = 0; i < N; i++) {
+        many[i] = i % 40;
+        at[i + 1] = i + 1;
+    }
+    at[0] = 0;
+    assert_status(ak_hash_create("hmoh", &params, raw, &h, NULL), AK_OK);
+    assert_status(ak_hash_update(h, &batch, &loss, NULL), AK_OK);
+    assert_int_equal(loss.learnt, N);
+    assert_int_equal(ak_hash_classes(h), 40);
+    ak_hash_destroy(h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_learns_what_the_slow_one_does),
+        cmocka_unit_test(features_that_could_overflow_are_refused),
+        cmocka_unit_test(a_refused_batch_brings_no_classes),
+        cmocka_unit_test(repeated_labels_count_once),
+        cmocka_unit_test(the_loss_is_the_share_of_wrong_bits),
+        cmocka_unit_test(centring_needs_a_kernel),
+        cmocka_unit_test(classes_beyond_the_order_are_learnt_too),
+    };
+
+    return cmocka_run_group_tests_name("hmoh", tests, make_rows, NULL);
+}
