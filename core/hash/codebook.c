@@ -10,8 +10,8 @@
  *  - Rows are shuffled for HMOH too.  Taken in order, the first 16 rows of a
  *    Sylvester matrix repeat every 16 columns, so with ten classes all bits
  *    beyond the 16th were copies.  For the same reason independent rows come
- *    first (core/linalg/hadamard.h), and a draw of which codes or columns are
- *    equal is drawn again.
+ *    first (core/linalg/hadamard.h), and a draw is repeated if codes or columns
+ *    of it are equal.
  *  - Column 0 of the matrix is +1 for every class.  Where order == bits nothing
  *    can be done about it short of dropping a bit; it stays, as in the paper.
  *  - Columns of V are not scaled to unit length: only signs are used.
@@ -88,7 +88,7 @@ static void draw(struct ak_codebook *b, struct ak_rng *rows, struct ak_rng *v)
 }
 
 struct score {
-    uint32_t flaws; /* columns that are constant or like an earlier one */
+    uint32_t flaws; /* columns constant, or like or opposite to another */
     uint32_t least; /* smallest distance of two codes */
     uint64_t sum;   /* of all distances */
 };
@@ -100,20 +100,20 @@ static uint32_t count_flaws(const struct ak_codebook *b, const uint64_t *codes,
     size_t words = ak_code_words(b->bits);
     uint32_t flaws = 0;
 
-    /* Two columns are told apart by a 64-bit hash of their entries, which for
-       up to 64 classes is the column itself. */
+    /* Columns are turned so that they begin with 0, and told apart by a 64-bit
+       hash of their entries, which for up to 64 classes is the column itself. */
     for (uint32_t j = 0; j < b->bits; j++) {
-        uint64_t hash = 0;
+        uint64_t turn = codes[j / 64] >> (j % 64) & 1, hash = 0;
         uint32_t ones = 0;
         bool flaw;
 
         for (uint32_t c = 0; c < n; c++) {
-            uint64_t bit = codes[c * words + j / 64] >> (j % 64) & 1;
+            uint64_t bit = (codes[c * words + j / 64] >> (j % 64) & 1) ^ turn;
 
             hash = (n > 64 ? hash * 0x9e3779b97f4a7c15u : hash << 1) + bit;
             ones += (uint32_t)bit;
         }
-        flaw = ones == 0 || ones == n;
+        flaw = ones == 0;
         for (uint32_t i = 0; i < j && !flaw; i++)
             flaw = columns[i] == hash;
         columns[j] = hash;

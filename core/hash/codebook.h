@@ -39,8 +39,9 @@ struct ak_codebook {
 
 /*
  * Shuffle and projection are drawn until the codes of the first `declared`
- * classes all differ, and so do their columns, none of which is constant, as
- * far as bits and order allow; the best draw of some if none is perfect.  With
+ * classes all differ, and no column is constant, or equal or opposite to
+ * another, as far as bits and order allow; the best of some draws if none is
+ * perfect.  With
  * `pick`, 500 are drawn and the one with the largest (minimum, mean) distance
  * between those codes is kept; fewer where 500 would take seconds.
  */

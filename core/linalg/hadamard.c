@@ -39,11 +39,12 @@ void ak_hadamard_independent_first(uint32_t *rows, uint32_t n)
     uint32_t basis[32] = {0};
     uint32_t found = 0;
 
-    /* At most 32 rows move, each over the ones in between. */
+    /* A coordinate of 1 makes affine independence a linear one.  At most 32
+       rows move, each over the ones in between. */
     for (uint32_t i = 0; i < n; i++) {
         uint32_t row = rows[i];
 
-        if (!extend(basis, row))
+        if (!extend(basis, row | UINT32_C(1) << 31))
             continue;
         memmove(rows + found + 1, rows + found, (i - found) * sizeof(*rows));
         rows[found++] = row;

@@ -28,12 +28,13 @@ void ak_hadamard_row(uint32_t row, uint32_t order, uint64_t *words);
 
 /*
  * Arrange rows (n), numbers of different rows of a matrix whose order is 2^k,
- * so that those which are independent as vectors over GF(2) come first, and
- * otherwise keep their sequence.
+ * so that those which are affinely independent as vectors over GF(2) come
+ * first, and otherwise keep their sequence.
  *
- * Two columns j and j' agree on a set of rows exactly when j ^ j' has an even
- * overlap with each; once the set spans GF(2)^k no two columns agree.  So after
- * this the first k rows of a full set already tell all columns apart.
+ * Columns j and j' are equal on a set of rows, or opposite, exactly when the
+ * overlap of j ^ j' with each row is even, or odd, for all of them.  A set whose
+ * affine span is all of GF(2)^k leaves no such pair.  So after this the first
+ * k + 1 rows of a full matrix already tell all columns apart.
  */
 void ak_hadamard_independent_first(uint32_t *rows, uint32_t n);
 
