@@ -1,8 +1,8 @@
 /*
  * limits.h -- what the data routes take, at most.
  *
- * Set once from the configuration, before the first request; then read by any
- * thread.  Each has its key in the table of settings (config.h).
+ * Set from the configuration at the start and at a reload, by one thread; read
+ * by any.  Each has its key in the table of settings (config.h).
  */
 #ifndef AK_SERVER_LIMITS_H
 #define AK_SERVER_LIMITS_H
