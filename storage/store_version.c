@@ -214,7 +214,7 @@ static enum ak_status step_down(struct ak_store *store, uint64_t next,
 {
     static const char set_quality[] =
         "UPDATE versions SET served_quality = ? WHERE version = ?";
-    uint64_t published, previous;
+    uint64_t published = 0, previous = 0;
     bool has_published, has_previous;
     enum ak_status status;
     struct ak_sql q;
