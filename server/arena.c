@@ -6,7 +6,7 @@
 #include "core/base/mem.h"
 
 #define BLOCK 16384
-#define ALIGN 64
+#define ALIGN 16
 
 struct ak_arena_block {
     struct ak_arena_block *older;

@@ -14,7 +14,7 @@ struct ak_arena {
     size_t bytes;                  /* of all blocks */
 };
 
-/* `n` zeroed elements of `size` bytes at a 64-byte boundary; NULL when memory
+/* `n` zeroed elements of `size` bytes ; NULL when memory
    is short or the product overflows.  None is a valid pointer. */
 void *ak_arena_array(struct ak_arena *arena, size_t n, size_t size);
 /* A copy of `len` bytes with a zero behind them; NULL when memory is short. */

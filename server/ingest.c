@@ -1,0 +1,109 @@
+#include "server/ingest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "server/body_rows.h"
+#include "server/op.h"
+
+/* A longer body is read on the pool: the threads of HTTP serve all. */
+#define READ_HERE 65536
+
+static void answer(struct ak_op *op)
+{
+    struct ak_collection_status now;
+    const struct ak_receipt *r = &op->receipt;
+    bool batch = op->submission.change.kind == AK_RECORD_BATCH;
+    json_t *o = ak_op_receipt_json(op);
+
+    ak_collection_status(op->c, &now);
+    ak_op_headers(op, now.published, r->seq);
+    if (o != NULL) {
+        json_object_set_new(o, "accepted",
+                            json_integer((json_int_t)r->accepted));
+        json_object_set_new(o, "first_id",
+                            op->settings.string_ids
+                                ? json_null()
+                                : json_integer((json_int_t)r->first_id));
+        if (batch)
+            json_object_set_new(o, "published",
+                                json_integer((json_int_t)now.published));
+    }
+    ak_reply_json(op->rq, op->status, o);
+}
+
+/* What the key stands for: this route, and the body as it came. */
+static bool take_fingerprint(struct ak_op *op, const uint8_t *body, size_t len)
+{
+    struct ak_change *change = &op->submission.change;
+    const char *type = ak_request_header(op->rq, "Content-Type");
+    struct ak_err err = {0};
+    uint8_t digest[32];
+    enum ak_status status;
+
+    if (change->key.data == NULL)
+        return true;
+    status =
+        ak_body_digest(ak_body_kind(op->rq), type, body, len, digest, &err);
+    if (status == AK_OK)
+        status = ak_op_fingerprint(
+            op, change->kind == AK_RECORD_BATCH ? "POST batches" : "PUT items",
+            digest, sizeof(digest), change->fingerprint, &err);
+    if (status != AK_OK)
+        ak_op_fail(op, status, &err);
+    return status == AK_OK;
+}
+
+static void read_rows(struct ak_op *op)
+{
+    struct ak_change *change = &op->submission.change;
+    uint64_t start = ak_clock_ns();
+    struct ak_err err = {0};
+    enum ak_status status;
+    size_t len;
+    uint8_t *body = ak_request_body(op->rq, &len);
+
+    if (!take_fingerprint(op, body, len))
+        return;
+    ak_rows_init(&op->rows, &op->settings, 0);
+    ak_body_read_rows(&op->rows, ak_body_kind(op->rq),
+                      ak_request_header(op->rq, "Content-Type"), body, len);
+    ak_request_stage(op->rq, "decode", ak_clock_ns() - start);
+    if (op->rows.status != AK_OK) {
+        ak_op_fail(op, op->rows.status, NULL);
+        return;
+    }
+    if (!ak_faults_none(&op->rows.faults)) {
+        ak_faults_reply(op->rq, &op->rows.faults);
+        return;
+    }
+    status = ak_rows_store(&op->rows, &change->rows, &err);
+    if (status != AK_OK)
+        ak_op_fail(op, status, &err);
+    else
+        ak_op_submit(op, ak_rows_bytes(&op->rows) + len, answer);
+}
+
+void ak_ingest(struct ak_request *rq, enum ak_record_kind kind,
+               unsigned accepted)
+{
+    struct ak_op *op = ak_op_begin(rq, AK_OP_WRITES, NULL, 0);
+    enum ak_body_kind body_kind;
+    struct ak_op_key key;
+    size_t len;
+
+    if (op == NULL)
+        return;
+    body_kind = ak_body_accept(rq, accepted);
+    if (body_kind == AK_BODY_OTHER || !ak_op_read_key(op, &key))
+        return;
+    op->submission.change.kind = kind;
+    op->submission.change.key = key.key;
+    op->submission.change.producer_seq = key.producer_seq;
+    ak_request_body(rq, &len);
+    if (len > READ_HERE || op->settings.extractor[0] != '\0')
+        ak_op_run(op, read_rows);
+    else
+        read_rows(op);
+}

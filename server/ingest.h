@@ -1,0 +1,21 @@
+/*
+ * ingest.h -- rows of a request become one record, or a stream of records.
+ *
+ * Both take a request whose route writes rows: a labelled batch (AK_RECORD_BATCH)
+ * or an upsert (AK_RECORD_UPSERT).  They answer it.
+ */
+#ifndef AK_SERVER_INGEST_H
+#define AK_SERVER_INGEST_H
+
+#include "server/http.h"
+#include "storage/collection.h"
+
+/* The whole body is there and is of one of `accepted` (ak_body_kind). */
+void ak_ingest(struct ak_request *rq, enum ak_record_kind kind,
+               unsigned accepted);
+
+/* The headers of lines of JSON are there: each chunk of ?chunk= lines is one
+   atomic batch. */
+void ak_ingest_stream(struct ak_request *rq);
+
+#endif
