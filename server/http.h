@@ -136,6 +136,16 @@ struct ak_fault {
 void ak_reply_faults(struct ak_request *rq, const char *slug,
                      const struct ak_fault *faults, size_t n,
                      const char *detail);
+/* A problem with members of its own: those of `extra` (an object, stolen; NULL:
+   none) stand behind the usual ones. */
+void ak_reply_problem_with(struct ak_request *rq, const char *slug,
+                           json_t *extra, const char *fmt, ...)
+    AK_PRINTF(4, 5);
+/* A problem as a part of another answer, such as a line of a stream; NULL when
+   memory is short. */
+json_t *ak_problem_json(struct ak_request *rq, const char *slug,
+                        const struct ak_fault *faults, size_t n,
+                        const char *detail);
 /* What a status of ours becomes: the one table of statuses in reply.c.  The
    text of AK_EIO, AK_ECORRUPT and AK_ENOMEM is logged, not sent. */
 void ak_reply_failure(struct ak_request *rq, enum ak_status status,

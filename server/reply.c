@@ -225,6 +225,42 @@ void ak_reply_problem(struct ak_request *rq, const char *slug, const char *fmt,
     ak_reply_faults(rq, slug, NULL, 0, detail);
 }
 
+json_t *ak_problem_json(struct ak_request *rq, const char *slug,
+                        const struct ak_fault *faults, size_t n,
+                        const char *detail)
+{
+    struct ak_text t = {0};
+    json_t *problem = NULL;
+
+    write_problem(&t, find(slug), detail, rq->id, faults, n);
+    if (!t.failed)
+        problem = json_loadb(t.data, t.len, 0, NULL);
+    ak_text_clear(&t);
+    return problem;
+}
+
+void ak_reply_problem_with(struct ak_request *rq, const char *slug,
+                           json_t *extra, const char *fmt, ...)
+{
+    json_t *problem;
+    char detail[1024], *text;
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(detail, sizeof(detail), fmt, ap);
+    va_end(ap);
+    problem = ak_problem_json(rq, slug, NULL, 0, detail);
+    if (problem != NULL && extra != NULL)
+        json_object_update(problem, extra);
+    text = problem != NULL ? json_dumps(problem, JSON_FLAGS) : NULL;
+    json_decref(extra);
+    json_decref(problem);
+    if (text == NULL)
+        finish_without_memory(rq);
+    else
+        finish(rq, find(slug)->status, PROBLEM, text, strlen(text));
+}
+
 void ak_reply_failure(struct ak_request *rq, enum ak_status status,
                       const struct ak_err *err)
 {

@@ -5,6 +5,11 @@
 #include "server/http.h"
 
 extern const struct ak_route ak_routes_ops[]; /* routes_ops.c */
+extern const struct ak_route ak_routes_collections[];
+extern const struct ak_route ak_routes_batches[];
+extern const struct ak_route ak_routes_items[];
+extern const struct ak_route ak_routes_search[];
+extern const struct ak_route ak_routes_models[];
 
 /* All of them, for ak_http_start(). */
 extern const struct ak_route *const ak_route_tables[];

@@ -74,7 +74,10 @@ void ak_rows_fault(struct ak_rows *rows, size_t place, const char *field,
     char pointer[128] = "", detail[200];
     va_list ap;
 
-    if (rows->columns) {
+    if (rows->whole || rows->at[0] != '\0') {
+        snprintf(pointer, sizeof(pointer), "%s", rows->at);
+        ak_pointer_add(pointer, sizeof(pointer), field);
+    } else if (rows->columns) {
         /* The column of "vector" is "vectors", and so on. */
         snprintf(pointer, sizeof(pointer), "%s/%s%s", rows->prefix, field,
                  strcmp(field, "labels") == 0 ? "" : "s");
@@ -555,9 +558,8 @@ static bool add_hex(struct ak_rows *rows, size_t place, const json_t *value)
     return ak_rows_add_code(rows, place, "code", bytes, digits / 2);
 }
 
-/* The file that "image" means: a part by its name, or base64. */
-static bool read_image(struct ak_rows *rows, size_t place, const json_t *value,
-                       const struct ak_multipart *parts, struct ak_bytes *out)
+bool ak_rows_read_image(struct ak_rows *rows, size_t place, const json_t *value,
+                        const struct ak_multipart *parts, struct ak_bytes *out)
 {
     const char *text = json_string_value(value);
     size_t len = json_string_length(value);
@@ -626,7 +628,7 @@ static bool add_looks(struct ak_rows *rows, size_t place, const json_t *item,
     }
     if (code != NULL)
         return add_hex(rows, place, code);
-    if (!read_image(rows, place, image, parts, &file) ||
+    if (!ak_rows_read_image(rows, place, image, parts, &file) ||
         !ak_rows_add_image(rows, place, "image", file))
         return false;
     if (rows->settings->keep_images)
@@ -691,4 +693,25 @@ void ak_rows_add_item(struct ak_rows *rows, size_t place, const json_t *item,
     if (good)
         ak_rows_close_row(rows, place, id != NULL ? &row_id : NULL, payload,
                           kept);
+}
+
+void ak_rows_read_patch(struct ak_rows *rows, const json_t *patch,
+                        struct ak_change *change)
+{
+    const json_t *labels = json_object_get(patch, "labels");
+    const json_t *payload = json_object_get(patch, "payload");
+
+    rows->whole = true;
+    if (labels != NULL && !json_is_array(labels)) {
+        ak_rows_fault(rows, 0, "labels", "validation-failed",
+                      "must be an array of strings or integers");
+    } else if (labels != NULL && ak_rows_add_labels(rows, 0, labels) &&
+               ak_rows_end_labels(rows, 0)) {
+        change->set_labels = true;
+        change->labels =
+            (const struct ak_bytes *)(const void *)rows->labels.data;
+        change->n_labels = rows->labels.len / sizeof(*change->labels);
+    }
+    if (payload != NULL)
+        change->set_payload = read_payload(rows, 0, payload, &change->payload);
 }

@@ -39,6 +39,8 @@ struct ak_rows {
     /* How a place is told: "/items/17/vector", or by columns "/vectors/17". */
     const char *prefix;
     bool columns;
+    char at[128]; /* when it is set, the place of what is added: "/query" */
+    bool whole;   /* the body itself is that place */
 
     size_t n; /* rows without a fault */
     struct ak_faults faults;
@@ -86,6 +88,11 @@ bool ak_rows_add_image(struct ak_rows *rows, size_t place, const char *field,
 bool ak_rows_add_code(struct ak_rows *rows, size_t place, const char *field,
                       const uint8_t *bytes, size_t len);
 
+/* The file that a JSON value means: a part by its name (`parts` may be NULL), or
+   base64; false after a fault. */
+bool ak_rows_read_image(struct ak_rows *rows, size_t place, const json_t *value,
+                        const struct ak_multipart *parts, struct ak_bytes *out);
+
 /* Close the row whose looks were added: its id (NULL: none), payload, image
    file (absent: none); labels were added since the row before. */
 void ak_rows_close_row(struct ak_rows *rows, size_t place,
@@ -103,6 +110,11 @@ bool ak_rows_end_labels(struct ak_rows *rows, size_t place);
 /* An id of the kind that the collection has; false after a fault. */
 bool ak_rows_read_id(struct ak_rows *rows, size_t place, const json_t *value,
                      struct ak_row_id *out);
+
+/* The fields "labels" and "payload" of a patch of one item, into `change`; told
+   at "/labels" and so on. */
+void ak_rows_read_patch(struct ak_rows *rows, const json_t *patch,
+                        struct ak_change *change);
 
 /* Told at field `field` of the row at `place`. */
 void ak_rows_fault(struct ak_rows *rows, size_t place, const char *field,
