@@ -57,7 +57,7 @@ enum ak_body_kind ak_body_accept(struct ak_request *rq, unsigned accepted)
 static void read_items(struct ak_rows *rows, uint8_t *bytes, size_t len,
                        const struct ak_multipart *parts)
 {
-    static const char *const hot[] = {"items/*/vector"};
+    static const char *const hot[] = {"items[].vector"};
     size_t max = ak_limits()->max_batch_items, i;
     struct ak_json body = {0};
     const char *key, *top = parts != NULL ? "/meta" : "";

@@ -108,10 +108,10 @@ enum ak_status ak_item_json(struct ak_lookup *l, const struct ak_row *row,
     json_t *id = ak_id_json(l->settings->string_ids, row->id.number,
                             row->id.text, row->id.len);
     json_t *labels = ak_lookup_labels(l, row->labels, row->n_labels);
-    json_t *payload =
-        row->payload.data == NULL
-            ? json_null()
-            : json_loadb(row->payload.data, row->payload.len, 0, NULL);
+    json_t *payload = row->payload.data == NULL
+                          ? json_null()
+                          : json_loadb(row->payload.data, row->payload.len,
+                                       JSON_ALLOW_NUL, NULL);
     json_t *o = json_pack("{s:o, s:o, s:o}", "id", id, "labels", labels,
                           "payload", payload);
     enum ak_status status =

@@ -40,7 +40,7 @@ static enum ak_status tell(const struct ak_json *json,
         break;
     case json_error_null_character:
     case json_error_null_byte_in_key:
-        what = "a string with the character 0";
+        what = "a key with the character 0";
         break;
     case json_error_duplicate_key:
         what = "the same key twice in an object";
@@ -117,7 +117,8 @@ enum ak_status ak_json_parse(struct ak_json *json, char *text, size_t len,
     ak_json_paths_init(&paths, rules);
     status = ak_json_scan(json, text, &len, &paths, rules, fault);
     if (status == AK_OK) {
-        json->root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+        json->root = json_loadb(
+            text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
         if (json->root == NULL)
             status = tell(json, &error, fault);
     }

@@ -12,6 +12,9 @@
  * arrays become the nearest float (json_float.h); all others are jansson's, so
  * integers beyond 64 bits and reals beyond double are errors.
  *
+ * A string may hold the character 0, as JSON has it: who reads one looks at its
+ * length, and refuses it where it must be a name.  A key may not.
+ *
  * main() calls json_object_seed() once, before there are threads.
  */
 #ifndef AK_SERVER_JSON_BODY_H

@@ -226,7 +226,8 @@ static void read_cursor(struct reader *r, const char *base, const json_t *o,
     } else if (q->max_distance == UINT32_MAX) {
         fault_at(r, base, "cursor", "validation-failed",
                  "only a search with max_distance has pages");
-    } else if (!ak_cursor_read(json_string_value(v), AK_CURSOR_SEARCH,
+    } else if (strlen(json_string_value(v)) != json_string_length(v) ||
+               !ak_cursor_read(json_string_value(v), AK_CURSOR_SEARCH,
                                &q->cursor)) {
         ak_faults_whole(r->faults, "invalid-cursor",
                         "the cursor is not one of a search");
@@ -321,7 +322,7 @@ static void read_batch(struct reader *r, struct ak_queries *q)
 static void read_json(struct reader *r, struct ak_queries *q, uint8_t *bytes,
                       size_t len)
 {
-    static const char *const hot[] = {"query/vector", "queries/*/query/vector"};
+    static const char *const hot[] = {"query.vector", "queries[].query.vector"};
     struct ak_op *op = r->op;
 
     if (!ak_read_json(&op->json, bytes, len, &hot[q->batch], 1, r->faults))

@@ -62,6 +62,15 @@ static enum ak_status invalid(struct ak_settings_error *error,
     return refuse(error, "validation-failed", pointer, "%s", detail);
 }
 
+/* The text of a string; NULL for what is none, or has a zero byte. */
+static const char *text_of(const json_t *value)
+{
+    const char *text = json_string_value(value);
+
+    return text != NULL && strlen(text) == json_string_length(value) ? text
+                                                                     : NULL;
+}
+
 /* Every key of `object` is one of `names`; object may be NULL. */
 static enum ak_status only(const json_t *object, const char *pointer,
                            const char *const *names, size_t n,
@@ -122,7 +131,7 @@ static enum ak_status choice(const json_t *object, const char *key,
 
     if (v == NULL)
         return AK_OK;
-    word = json_string_value(v);
+    word = text_of(v);
     if (word == NULL)
         return invalid(error, pointer, "must be \"%s\" or \"%s\"", a, b);
     if (strcmp(word, a) != 0 && strcmp(word, b) != 0)
@@ -214,7 +223,7 @@ static enum ak_status read_model(const json_t *model, struct ak_settings *s,
                                  struct ak_settings_error *error)
 {
     static const char *const names[] = {"kind", "params"};
-    const char *kind = json_string_value(json_object_get(model, "kind"));
+    const char *kind = text_of(json_object_get(model, "kind"));
     const struct ak_hash_method *m;
     char kinds[128];
     enum ak_status status;
@@ -258,7 +267,7 @@ static enum ak_status read_extractor(const json_t *body, struct ak_settings *s,
                                      struct ak_settings_error *error)
 {
     const json_t *v = json_object_get(body, "extractor");
-    const char *name = json_string_value(v);
+    const char *name = text_of(v);
     struct ak_pixels_spec spec;
     struct ak_err err = {0};
     enum ak_status status;
@@ -352,7 +361,7 @@ static enum ak_status read_policy(const json_t *publish, struct ak_settings *s,
 {
     static const char at[] = "/publish/policy";
     const json_t *v = json_object_get(publish, "policy");
-    const char *policy = v == NULL ? "manual" : json_string_value(v);
+    const char *policy = v == NULL ? "manual" : text_of(v);
 
     if (policy == NULL)
         return invalid(error, at, "must be one of: " BUILT_POLICIES);

@@ -247,8 +247,8 @@ static void what_jansson_refuses_is_told_without_quoting(void **state)
            "byte 6: the text is no UTF-8");
     refuse("{\"a\":\"\\ud800\"}", "malformed-json", "",
            "byte 13: invalid Unicode");
-    refuse("{\"a\":\"x\\u0000y\"}", "malformed-json", "",
-           "byte 15: a string with the character 0");
+    refuse("{\"x\\u0000y\":1}", "malformed-json", "",
+           "byte 11: a key with the character 0");
     refuse("{\"a\":\"\x01\"}", "malformed-json", "",
            "byte 6: control character 0x1");
     refuse("{\"a\":NaN}", "malformed-json", "", "byte 8: invalid token");
