@@ -422,6 +422,9 @@ static enum akin_result call_init(struct call *call, struct akin *client,
     }
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
+    /* When a kept connection breaks, curl sends again by itself. */
+    if (!akin_is_idempotent(request))
+        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     return AKIN_OK;
 }
 

@@ -183,7 +183,7 @@ static int run_create(struct tool *tool, int argc, char **argv)
         return code;
     }
     code = tool_call(tool, "PUT", akin_collection_path(argv[0], "%s", ""), root,
-                     false, &made);
+                     CALL_AGAIN, &made);
     if (code == EXIT_OK && tool->json)
         tool_print_json(made);
     else if (code == EXIT_OK)
@@ -196,7 +196,7 @@ static int run_show(struct tool *tool, int argc, char **argv)
 {
     json_t *root = NULL;
     int code = tool_call(tool, "GET", akin_collection_path(argv[0], "%s", ""),
-                         NULL, false, &root);
+                         NULL, CALL_AGAIN, &root);
 
     (void)argc;
     if (code == EXIT_OK && tool->json) {
@@ -229,7 +229,7 @@ static int run_set(struct tool *tool, int argc, char **argv)
                           "what there is");
     }
     code = tool_call(tool, "PATCH", akin_collection_path(argv[0], "%s", ""),
-                     root, false, &now);
+                     root, CALL_AGAIN, &now);
     if (code == EXIT_OK && tool->json)
         tool_print_json(now);
     else if (code == EXIT_OK)
@@ -250,7 +250,7 @@ static int run_delete(struct tool *tool, int argc, char **argv)
     if (code == EXIT_OK)
         code =
             tool_call(tool, "DELETE", akin_collection_path(argv[0], "%s", ""),
-                      NULL, false, NULL);
+                      NULL, CALL_ONCE, NULL);
     if (code == EXIT_OK && !tool->json)
         tool_note(tool, "collection %s is gone", argv[0]);
     return code;

@@ -126,8 +126,9 @@ static int run_completion(struct tool *tool, int argc, char **argv)
     put_names(tool_options);
     puts("\"; fi\n"
          "  COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
-         "  [ \"${#COMPREPLY[@]}\" -eq 0 ] && COMPREPLY=($(compgen -f -- "
-         "\"$cur\"))\n"
+         "  if [ \"${#COMPREPLY[@]}\" -eq 0 ]; then\n"
+         "    COMPREPLY=($(compgen -f -- \"$cur\"))\n"
+         "  fi\n"
          "}\n"
          "complete -o filenames -F _akin akin");
     return EXIT_OK;

@@ -118,7 +118,7 @@ static int look_at_collection(struct tool *tool, const char *name,
     const char *ids;
     const char *kind;
     int code = tool_call(tool, "GET", akin_collection_path(name, "%s", ""),
-                         NULL, false, &root);
+                         NULL, CALL_AGAIN, &root);
 
     if (code != EXIT_OK)
         return code;
@@ -198,7 +198,7 @@ static int wait_for(struct tool *tool, const char *collection,
         int64_t reached;
         int code =
             tool_call(tool, "GET", akin_collection_path(collection, "/stream"),
-                      NULL, false, &root);
+                      NULL, CALL_AGAIN, &root);
 
         if (code != EXIT_OK)
             return code;

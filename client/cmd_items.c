@@ -39,7 +39,7 @@ static int ids_are_texts(struct tool *tool, const char *collection, bool *texts)
     const char *ids;
     int code =
         tool_call(tool, "GET", akin_collection_path(collection, "%s", ""), NULL,
-                  false, &root);
+                  CALL_AGAIN, &root);
 
     if (code != EXIT_OK)
         return code;
@@ -102,7 +102,7 @@ static int run_get(struct tool *tool, int argc, char **argv)
                          akin_collection_path(argv[0], "/items/%s%s%s", segment,
                                               with != NULL ? "?with=" : "",
                                               with != NULL ? with : ""),
-                         NULL, false, &root);
+                         NULL, CALL_AGAIN, &root);
     if (code == EXIT_OK && root != NULL) {
         if (tool->json)
             tool_print_json(root);
@@ -130,7 +130,7 @@ static int run_label(struct tool *tool, int argc, char **argv)
         json_array_append_new(labels, json_string(argv[i]));
     code = tool_call(tool, "PATCH",
                      akin_collection_path(argv[0], "/items/%s", segment),
-                     json_pack("{s:o}", "labels", labels), true, &root);
+                     json_pack("{s:o}", "labels", labels), CALL_KEYED, &root);
     if (code == EXIT_OK && tool->json)
         tool_print_json(root);
     json_decref(root);
@@ -144,7 +144,7 @@ static int delete_many(struct tool *tool, const char *collection, json_t *body)
     char deleted[CELL], missing[CELL];
     int code = tool_call(tool, "POST",
                          akin_collection_path(collection, "/items/delete"),
-                         body, true, &root);
+                         body, CALL_KEYED, &root);
 
     if (code == EXIT_OK && tool->json)
         tool_print_json(root);

@@ -61,32 +61,39 @@ static int run_models(struct tool *tool, int argc, char **argv)
     return code;
 }
 
-/* The answer to a publish or a rollback. */
+/*
+ * The answer to a publish or a rollback.  A wait of the daemon's ends with 202
+ * when its time is up.
+ */
 static int say_version(struct tool *tool, int code, json_t *root)
 {
     char cell[CELL];
+    bool serves = tool->status == 200;
 
-    if (code == EXIT_OK && tool->json)
+    if (code != EXIT_OK)
+        return code;
+    cell_text(root, "version", cell);
+    if (tool->json)
         tool_print_json(root);
-    else if (code == EXIT_OK)
-        printf("version %s %s\n", cell_text(root, "version", cell),
-               o.no_wait ? "is on its way" : "serves");
+    if (!serves && !o.no_wait) {
+        fprintf(stderr, "akin: version %s does not serve yet\n", cell);
+        code = EXIT_TIMEOUT;
+    } else if (!tool->json) {
+        printf("version %s %s\n", cell, o.no_wait ? "is on its way" : "serves");
+    }
     json_decref(root);
     return code;
 }
 
-/*
- * A wait of the daemon's ends with 202 when its time is up; then it is asked
- * whether the version serves until the tool's own time is up.
- */
+/* The daemon gives up before the tool does, so that its answer is heard. */
 static const char *query_of(const struct tool *tool, char out[CELL])
 {
+    uint64_t seconds = tool->timeout_seconds;
+
     if (o.no_wait)
         return "";
     snprintf(out, CELL, "?ack=visible&timeout_seconds=%llu",
-             (unsigned long long)(tool->timeout_seconds > 5
-                                      ? tool->timeout_seconds - 2
-                                      : tool->timeout_seconds));
+             (unsigned long long)(seconds > 5 ? seconds - 2 : seconds));
     return out;
 }
 
@@ -97,7 +104,7 @@ static int run_publish(struct tool *tool, int argc, char **argv)
     int code = tool_call(tool, "POST",
                          akin_collection_path(argv[0], "/models/publish%s",
                                               query_of(tool, query)),
-                         NULL, true, &root);
+                         NULL, CALL_KEYED, &root);
 
     (void)argc;
     return say_version(tool, code, root);
@@ -119,7 +126,7 @@ static int run_rollback(struct tool *tool, int argc, char **argv)
                      akin_collection_path(argv[0], "/models/%llu/rollback%s",
                                           (unsigned long long)version,
                                           query_of(tool, query)),
-                     NULL, true, &root);
+                     NULL, CALL_KEYED, &root);
     return say_version(tool, code, root);
 }
 

@@ -104,7 +104,7 @@ static const uint8_t *hit_pixels(struct pictures *p, uint32_t item)
     ok = tool_call(p->tool, "GET",
                    akin_collection_path(p->collection, "/items/%s?with=vector",
                                         segment),
-                   NULL, false, &root) == EXIT_OK;
+                   NULL, CALL_AGAIN, &root) == EXIT_OK;
     free(segment);
     vector = json_object_get(root, "vector");
     ok = ok && json_array_size(vector) == p->score->dim;

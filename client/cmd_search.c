@@ -104,7 +104,7 @@ static int id_query(struct tool *tool, const char *collection, json_t *query)
     uint64_t id;
     int code =
         tool_call(tool, "GET", akin_collection_path(collection, "%s", ""), NULL,
-                  false, &root);
+                  CALL_AGAIN, &root);
 
     if (code != EXIT_OK)
         return code;
@@ -225,7 +225,7 @@ static int run_search(struct tool *tool, int argc, char **argv)
         json_array_append_new(with, json_string("payload"));
     json_object_set_new(body, "with", with);
     code = tool_call(tool, "POST", akin_collection_path(argv[0], "/search"),
-                     body, false, &root);
+                     body, CALL_AGAIN, &root);
     if (code != EXIT_OK)
         return code;
     n = json_array_size(json_object_get(root, "items"));

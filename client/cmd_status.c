@@ -118,7 +118,7 @@ static int print_stream(struct tool *tool, const char *name)
     json_t *root = NULL;
     char cell[CELL];
     int code = tool_call(tool, "GET", akin_collection_path(name, "/stream"),
-                         NULL, false, &root);
+                         NULL, CALL_AGAIN, &root);
 
     if (code != EXIT_OK)
         return code;
@@ -133,7 +133,7 @@ static int one_collection(struct tool *tool, const char *name)
     struct table table;
     json_t *root = NULL;
     int code = tool_call(tool, "GET", akin_collection_path(name, "%s", ""),
-                         NULL, false, &root);
+                         NULL, CALL_AGAIN, &root);
 
     if (code != EXIT_OK)
         return code;
@@ -165,7 +165,8 @@ static int run_status(struct tool *tool, int argc, char **argv)
     if (tool->json) {
         json_t *stats = NULL;
 
-        code = tool_call(tool, "GET", strdup("/v1/stats"), NULL, false, &stats);
+        code = tool_call(tool, "GET", strdup("/v1/stats"), NULL, CALL_AGAIN,
+                         &stats);
         if (code == EXIT_OK)
             tool_print_json(stats);
         json_decref(stats);
@@ -174,7 +175,8 @@ static int run_status(struct tool *tool, int argc, char **argv)
     code = read_readiness(tool, &ready, &status);
     if (code != EXIT_OK)
         return code;
-    code = tool_call(tool, "GET", strdup("/version"), NULL, false, &version);
+    code =
+        tool_call(tool, "GET", strdup("/version"), NULL, CALL_AGAIN, &version);
     if (code != EXIT_OK)
         goto out;
     printf("akind %s at %s is %s\n", cell_text(version, "version", cell),

@@ -88,12 +88,13 @@ const char *nearest_word(const char *word, const char *const *words, size_t n)
 
 static bool is_choice(const char *choices, const char *value)
 {
-    size_t n = strlen(value);
+    size_t n = strcspn(value, "|");
 
+    if (n == 0 || value[n] != '\0')
+        return false;
     for (const char *at = choices; at != NULL; at = strchr(at, '|')) {
         at += *at == '|';
-        if (strncmp(at, value, n) == 0 && (at[n] == '|' || at[n] == '\0') &&
-            n > 0)
+        if (strncmp(at, value, n) == 0 && (at[n] == '|' || at[n] == '\0'))
             return true;
     }
     return false;

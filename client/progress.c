@@ -33,6 +33,7 @@ void progress_init(struct progress *progress, const struct tool *tool)
 struct line {
     char text[512];
     size_t len;
+    size_t room; /* pieces that do not fit are left away */
 };
 
 static void add(struct line *line, const char *fmt, ...)
@@ -40,39 +41,43 @@ static void add(struct line *line, const char *fmt, ...)
 
 static void add(struct line *line, const char *fmt, ...)
 {
+    char piece[2 * CELL + 32];
     va_list ap;
     int n;
 
     va_start(ap, fmt);
-    n = vsnprintf(line->text + line->len, sizeof(line->text) - line->len, fmt,
-                  ap);
+    n = vsnprintf(piece, sizeof(piece), fmt, ap);
     va_end(ap);
-    if (n > 0 && (size_t)n < sizeof(line->text) - line->len)
-        line->len += (size_t)n;
+    if (n > 0 && line->len + (size_t)n + 2 < line->room)
+        line->len += (size_t)snprintf(line->text + line->len,
+                                      sizeof(line->text) - line->len, "%s%s",
+                                      line->len > 0 ? "  " : "", piece);
 }
 
+/* The most wanted first: a narrow terminal shows the beginning. */
 static void add_numbers(struct line *line, const struct progress_state *s)
 {
     char a[CELL], b[CELL];
     double rate = s->seconds > 0 ? (double)s->rows / s->seconds : 0;
 
-    add(line, "%s", human_count(s->rows, a));
     if (s->total > 0)
-        add(line, "/%s", human_count(s->total, a));
-    add(line, " rows  %s rows/s", human_count((uint64_t)rate, a));
-    add(line, "  %s/s",
-        human_bytes(s->seconds > 0 ? (double)s->bytes / s->seconds : 0, b));
+        add(line, "%s/%s rows", human_count(s->rows, a),
+            human_count(s->total, b));
+    else
+        add(line, "%s rows", human_count(s->rows, a));
+    add(line, "%s rows/s", human_count((uint64_t)rate, a));
     if (s->live >= 0)
-        add(line, "  live mAP %.3f", s->live);
+        add(line, "live mAP %.3f", s->live);
     if (s->served >= 0)
-        add(line, "  served %.3f", s->served);
-    if (s->skipped > 0)
-        add(line, "  there before %s", human_count(s->skipped, a));
-    if (s->waits > 0)
-        add(line, "  waits %s", human_count(s->waits, a));
+        add(line, "served %.3f", s->served);
     if (s->total > s->rows && rate > 0)
-        add(line, "  ETA %s",
-            human_time((double)(s->total - s->rows) / rate, a));
+        add(line, "ETA %s", human_time((double)(s->total - s->rows) / rate, a));
+    if (s->waits > 0)
+        add(line, "waits %s", human_count(s->waits, a));
+    add(line, "%s/s",
+        human_bytes(s->seconds > 0 ? (double)s->bytes / s->seconds : 0, a));
+    if (s->skipped > 0)
+        add(line, "there before %s", human_count(s->skipped, a));
 }
 
 static void put_bar(const struct progress *p, double ratio, unsigned width)
@@ -101,16 +106,18 @@ static void put_bar(const struct progress *p, double ratio, unsigned width)
 static void draw(struct progress *p, const struct progress_state *s)
 {
     unsigned columns = tool_columns(STDERR_FILENO);
-    struct line line = {0};
+    unsigned head = (unsigned)strlen(s->verb) + 6; /* "ingest  41% " */
+    struct line line = {.room = sizeof(line.text)};
     double ratio = s->total > 0 ? (double)s->rows / (double)s->total : 0;
     unsigned room;
 
+    /* A line that wraps could not be drawn over. */
+    if (columns > head && columns - head < line.room)
+        line.room = columns - head;
     add_numbers(&line, s);
-    fputs("\r\033[K", stderr);
-    fputs(s->verb, stderr);
-    fputc(' ', stderr);
-    room = columns > line.len + strlen(s->verb) + 11
-               ? columns - (unsigned)(line.len + strlen(s->verb)) - 11
+    fprintf(stderr, "\r\033[K%s ", s->verb);
+    room = columns > head + line.len + 4
+               ? columns - head - (unsigned)line.len - 4
                : 0;
     if (room > BAR_MOST)
         room = BAR_MOST;
@@ -121,11 +128,7 @@ static void draw(struct progress *p, const struct progress_state *s)
     }
     if (s->total > 0)
         fprintf(stderr, "%3d%% ", (int)(100 * ratio));
-    /* A line that wraps could not be drawn over. */
-    fprintf(stderr, "%.*s",
-            (int)(columns > strlen(s->verb) + 7 ? columns - strlen(s->verb) - 7
-                                                : 0),
-            line.text);
+    fputs(line.text, stderr);
     fflush(stderr);
     p->drawn = true;
 }
@@ -153,7 +156,7 @@ void progress_show(struct progress *p, const struct progress_state *s,
     uint64_t pause = p->mode == PROGRESS_BAR    ? BAR_NS
                      : p->mode == PROGRESS_JSON ? JSON_NS
                                                 : LINE_NS;
-    struct line line = {0};
+    struct line line = {.room = sizeof(line.text)};
 
     if (p->mode == PROGRESS_NONE || (!last && now - p->last_ns < pause))
         return;

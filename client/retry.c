@@ -16,8 +16,7 @@
 #define DEFAULT_BASE_MS  100
 #define DEFAULT_CAP_MS   10000
 
-/* Whether a second sending cannot do what one would not have done. */
-static int is_idempotent(const struct akin_request *request)
+int akin_is_idempotent(const struct akin_request *request)
 {
     return request->idempotency_key != NULL || request->repeatable ||
            strcmp(request->method, "GET") == 0 ||
@@ -63,7 +62,7 @@ int64_t akin_retry_delay_ms(const struct akin_retry *retry,
     uint64_t cap = retry->cap_ms != 0 ? retry->cap_ms : DEFAULT_CAP_MS;
     uint64_t wait = base;
 
-    if (request->single || attempt >= most || !is_idempotent(request) ||
+    if (request->single || attempt >= most || !akin_is_idempotent(request) ||
         !may_pass(result, err))
         return -1;
     if (retry_after_ms >= 0)

@@ -110,7 +110,7 @@ static int look_at_collection(struct tool *tool, struct score *s,
     json_t *root = NULL;
     int code =
         tool_call(tool, "GET", akin_collection_path(collection, "%s", ""), NULL,
-                  false, &root);
+                  CALL_AGAIN, &root);
 
     if (code != EXIT_OK)
         return code;

@@ -134,7 +134,7 @@ int tool_connect(struct tool *tool)
 
 int tool_call_bytes(struct tool *tool, const char *method, char *path,
                     const char *content_type, const void *data, size_t len,
-                    bool keyed, json_t **out)
+                    enum call_mode mode, json_t **out)
 {
     struct akin_error err = {0};
     struct akin_reply reply = {0};
@@ -144,19 +144,21 @@ int tool_call_bytes(struct tool *tool, const char *method, char *path,
                                    .content_type = content_type,
                                    .accept = "application/json",
                                    .pieces = &piece,
-                                   .n_pieces = data != NULL};
+                                   .n_pieces = data != NULL,
+                                   .repeatable = mode == CALL_AGAIN};
     char key[33];
     enum akin_result result = AKIN_OK;
     int code = path == NULL ? tool_no_memory() : tool_connect(tool);
 
     if (code != EXIT_OK)
         goto out;
-    if (keyed) {
+    if (mode == CALL_KEYED) {
         result = akin_random_key(key, &err);
         request.idempotency_key = key;
     }
     if (result == AKIN_OK)
         result = akin_send(tool->client, &request, &reply, &err);
+    tool->status = reply.status;
     if (result == AKIN_OK && out != NULL) {
         *out = akin_reply_json(&reply, &err);
         if (*out == NULL)
@@ -172,7 +174,7 @@ out:
 }
 
 int tool_call(struct tool *tool, const char *method, char *path, json_t *body,
-              bool keyed, json_t **out)
+              enum call_mode mode, json_t **out)
 {
     char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
     int code;
@@ -184,7 +186,7 @@ int tool_call(struct tool *tool, const char *method, char *path, json_t *body,
     }
     code = tool_call_bytes(tool, method, path,
                            text != NULL ? "application/json" : NULL, text,
-                           text != NULL ? strlen(text) : 0, keyed, out);
+                           text != NULL ? strlen(text) : 0, mode, out);
     free(text);
     json_decref(body);
     return code;
@@ -211,7 +213,7 @@ int tool_list(struct tool *tool, char *path, each_item_fn *each, void *context)
                      cursor == NULL ? "" : "cursor=",
                      cursor == NULL ? "" : cursor) < 0)
             page = NULL;
-        code = tool_call(tool, "GET", page, NULL, false, &root);
+        code = tool_call(tool, "GET", page, NULL, CALL_AGAIN, &root);
         if (code != EXIT_OK)
             break;
         items = json_object_get(root, "items");

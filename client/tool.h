@@ -39,6 +39,7 @@ struct tool {
     uint64_t timeout_seconds; /* of one request */
     uint64_t retries;
     struct akin *client; /* made by tool_connect() */
+    int status;          /* of HTTP, of the last answer to tool_call() */
 };
 
 struct command {
@@ -74,19 +75,25 @@ void tool_note(const struct tool *tool, const char *fmt, ...)
 /* Makes the client: EXIT_OK or the code to leave with, said already. */
 int tool_connect(struct tool *tool);
 
+/* Whether a call may be sent again when it is not known what became of it. */
+enum call_mode {
+    CALL_ONCE,  /* no, unless it is a GET */
+    CALL_AGAIN, /* a repeat does no harm */
+    CALL_KEYED  /* with an idempotency key it does none */
+};
+
 /*
  * Send and read the object that comes back into *out (owned; NULL: not
- * wanted).  `path` is freed.  `body` is stolen and may be NULL.  A write gets
- * an idempotency key when `keyed`, so that it can be retried.  What went wrong
- * was said when the code is not EXIT_OK.
+ * wanted).  `path` is freed.  `body` is stolen and may be NULL.  What went
+ * wrong was said when the code is not EXIT_OK.
  */
 int tool_call(struct tool *tool, const char *method, char *path, json_t *body,
-              bool keyed, json_t **out);
+              enum call_mode mode, json_t **out);
 
 /* The same for a body of bytes. */
 int tool_call_bytes(struct tool *tool, const char *method, char *path,
                     const char *content_type, const void *data, size_t len,
-                    bool keyed, json_t **out);
+                    enum call_mode mode, json_t **out);
 
 /* One page after the other of a list: calls `each` for every item until it
    returns a code other than EXIT_OK.  `path` is freed, has a query or none. */

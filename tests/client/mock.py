@@ -21,7 +21,7 @@ AKIN = os.path.join(os.environ.get("top_builddir", "."), "client", "akin")
 
 
 def npy(values, shape, descr="<f4"):
-    head = repr({"descr": descr, "fortran_order": False, "shape": shape})
+    head = "{'descr': %r, 'fortran_order': False, 'shape': %r, }" % (descr, shape)
     head = head.encode() + b" " * (-(11 + len(head)) % 64) + b"\n"
     code = {"<f4": "f", "<i8": "q", "|u1": "B"}[descr]
     body = struct.pack("<%d%s" % (len(values), code), *values)
@@ -76,6 +76,7 @@ class Mock:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = 1 << 16
 
             def log_message(self, *args):
                 pass
@@ -110,7 +111,7 @@ class Mock:
         else:
             self.server = Server(("127.0.0.1", 0), Handler)
             self.url = "http://127.0.0.1:%d" % self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self):
         self.server.shutdown()
