@@ -521,6 +521,7 @@ enum ak_status ak_json_scan(struct ak_json *json, char *text, size_t *len,
 {
     struct scan s;
     uint8_t set = paths->all;
+    const char *zero;
     enum ak_status status;
     int opened;
 
@@ -535,6 +536,10 @@ enum ak_status ak_json_scan(struct ak_json *json, char *text, size_t *len,
     json->n_floats = json->n_slots = json->next_slot = 0;
     if (*len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
         return malformed(&s, "a byte order mark, must begin with the value");
+    /* jansson 2.14 swallows one behind a number. */
+    zero = memchr(text, '\0', *len);
+    if (zero != NULL)
+        return fail_at(&s, zero, "malformed-json", "a zero byte");
     do {
         status = read_value(&s, set, &opened);
         if (status == AK_OK && !opened)
