@@ -160,7 +160,8 @@ static void waited(void *arg, enum ak_ack reached, bool in_time)
 {
     struct ak_op *op = arg;
 
-    op->reached = reached;
+    op->reached =
+        !in_time && op->ack == AK_ACK_LEARNED ? AK_ACK_DURABLE : reached;
     op->status = in_time ? 200 : 202;
     reply_lines(op->arg, NULL);
 }

@@ -6,6 +6,7 @@
 
 #include "core/base/mem.h"
 #include "server/json_scan.h"
+#include "server/pointer.h"
 
 /* Where the byte `at` of the text that jansson saw was in what was sent. */
 static size_t sent_position(const struct ak_json *json, size_t at)
@@ -18,10 +19,57 @@ static size_t sent_position(const struct ak_json *json, size_t at)
 }
 
 /*
+ * The pointer to the value that ends at `text + at`, into `pointer` (cap).  Up
+ * to there the text was read without a fault, so that a walk over its marks
+ * suffices: a bracket opens a level, a colon ends a key, a comma an element.
+ */
+static void locate(const char *text, size_t at, char *pointer, size_t cap)
+{
+    struct {
+        const char *key; /* NULL: an array */
+        size_t len, index;
+    } levels[AK_JSON_DEPTH_MAX];
+    const char *key = "";
+    size_t n = 0, len = 0;
+
+    for (size_t i = 0; i < at; i++) {
+        if (text[i] == '"') {
+            key = text + i + 1;
+            for (i++; i < at && text[i] != '"'; i++)
+                i += text[i] == '\\';
+            len = (size_t)(text + i - key);
+        } else if (text[i] == '{' || text[i] == '[') {
+            assert(n < AK_JSON_DEPTH_MAX);
+            levels[n].key = text[i] == '{' ? "" : NULL;
+            levels[n].len = levels[n].index = 0;
+            n++;
+        } else if (text[i] == '}' || text[i] == ']') {
+            n--;
+        } else if (text[i] == ':') {
+            levels[n - 1].key = key;
+            levels[n - 1].len = len;
+        } else if (text[i] == ',') {
+            levels[n - 1].index++;
+        }
+    }
+    pointer[0] = '\0';
+    for (size_t i = 0; i < n; i++) {
+        char name[64];
+
+        snprintf(name, sizeof(name), "%.*s", (int)levels[i].len,
+                 levels[i].key != NULL ? levels[i].key : "");
+        if (levels[i].key != NULL)
+            ak_pointer_add(pointer, cap, name);
+        else
+            ak_pointer_add_index(pointer, cap, levels[i].index);
+    }
+}
+
+/*
  * What jansson found, in words that quote nothing of the body: its own text
  * ends with the token where it stopped.
  */
-static enum ak_status tell(const struct ak_json *json,
+static enum ak_status tell(const struct ak_json *json, const char *text,
                            const json_error_t *error, struct ak_fault *fault)
 {
     const char *code = "malformed-json", *what = NULL;
@@ -65,6 +113,9 @@ static enum ak_status tell(const struct ak_json *json,
     len = cut == NULL ? (int)strlen(what) : (int)(cut - what);
     fault->code = code;
     fault->pointer[0] = '\0';
+    if (json_error_code(error) == json_error_numeric_overflow)
+        locate(text, (size_t)error->position, fault->pointer,
+               sizeof(fault->pointer));
     snprintf(fault->detail, sizeof(fault->detail), "byte %zu: %.*s",
              sent_position(json, (size_t)error->position), len, what);
     return AK_EINVAL;
@@ -120,7 +171,7 @@ enum ak_status ak_json_parse(struct ak_json *json, char *text, size_t len,
         json->root = json_loadb(
             text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
         if (json->root == NULL)
-            status = tell(json, &error, fault);
+            status = tell(json, text, &error, fault);
     }
     if (status != AK_OK) {
         json->n_floats = json->n_slots = 0;

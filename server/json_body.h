@@ -77,8 +77,8 @@ struct ak_json {
  *   non-finite-value    a number that rounds to infinity
  *   validation-failed   a value in a hot array is no number; an integer outside
  *                       of one does not fit 64 bits
- * and for what is in a hot array a pointer such as "/items/17/vector/3", else
- * an empty one and the byte in the detail.  Never a byte of the text itself.
+ * and for a number a pointer such as "/items/17/vector/3", else an empty one;
+ * the byte is in the detail.  Never a byte of the text itself.
  * AK_ENOMEM: `fault` is not written.  On failure `json` is empty.
  */
 enum ak_status ak_json_parse(struct ak_json *json, char *text, size_t len,

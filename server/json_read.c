@@ -29,6 +29,8 @@ bool ak_read_json(struct ak_json *json, uint8_t *bytes, size_t len,
         ak_faults_whole(faults, "internal", "memory is short");
     } else if (slash == NULL) {
         ak_faults_whole(faults, fault.code, "%s", fault.detail);
+    } else if (strspn(slash + 1, "0123456789") < strlen(slash + 1)) {
+        ak_faults_add(faults, fault.pointer, fault.code, "%s", fault.detail);
     } else {
         *slash = '\0';
         ak_faults_add(faults, fault.pointer, fault.code, "element %s: %s",

@@ -437,7 +437,7 @@ static enum ak_status finish(struct parser *p, struct ak_multipart *m,
     qsort(m->by_name, m->n_parts, sizeof(*m->by_name), by_name);
     for (size_t i = 1; i < m->n_parts; i++)
         if (strcmp(m->by_name[i - 1]->name, m->by_name[i]->name) == 0)
-            return ak_fail(err, AK_EINVAL,
+            return ak_fail(err, AK_EEXISTS,
                            "multipart: two parts are named \"%s\"",
                            m->by_name[i]->name);
     return AK_OK;

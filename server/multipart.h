@@ -37,8 +37,9 @@ struct ak_multipart {
  * linear in the body.
  *
  * AK_EINVAL: no multipart/form-data, a wrong boundary, an unclosed body, a
- * nested multipart, a part without a name or with one that was there; the text
- * numbers parts from 1.  AK_ELIMIT: too many parts, too long headers.
+ * nested multipart, a part without a name; the text numbers parts from 1.
+ * AK_EEXISTS: two parts of one name.  AK_ELIMIT: too many parts, too long
+ * headers.
  * AK_ENOMEM.
  */
 enum ak_status ak_multipart_parse(const char *content_type, const void *body,

@@ -394,7 +394,9 @@ static void waited(void *arg, enum ak_ack reached, bool in_time)
 {
     struct ak_op *op = arg;
 
-    op->reached = reached;
+    /* What is searched but not learnt has not come as far as was asked. */
+    op->reached =
+        !in_time && op->ack == AK_ACK_LEARNED ? AK_ACK_DURABLE : reached;
     op->status = in_time ? 200 : 202;
     answer_now(op);
 }

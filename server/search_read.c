@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "core/base/hex.h"
 #include "server/body_rows.h"
 #include "server/id_json.h"
@@ -382,6 +383,7 @@ bool ak_search_read(struct ak_op *op, struct ak_queries *q, bool batch)
 {
     struct reader r = {.op = op, .faults = &op->rows.faults};
     enum ak_body_kind kind = ak_body_kind(op->rq);
+    uint64_t start = ak_clock_ns();
     size_t len;
     uint8_t *bytes = ak_request_body(op->rq, &len);
 
@@ -391,6 +393,7 @@ bool ak_search_read(struct ak_op *op, struct ak_queries *q, bool batch)
         read_json(&r, q, bytes, len);
     else
         read_rows(&r, q, kind, bytes, len);
+    ak_request_stage(op->rq, "decode", ak_clock_ns() - start);
     if (r.answered)
         return false;
     if (op->rows.status != AK_OK)

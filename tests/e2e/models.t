@@ -57,7 +57,8 @@ def _():
                "no rows are pending")
     samples = c.info()["model_versions"]["live_samples"]
     equal(samples, 4000, "live_samples")
-    equal(versions(c)[c.publish()]["samples"], 4000, "samples")
+    version = c.publish()
+    equal(versions(c)[version]["samples"], 4000, "samples")
 
 
 @test("learned codes retrieve better than those of version 0")

@@ -252,10 +252,14 @@ static void what_jansson_refuses_is_told_without_quoting(void **state)
     refuse("{\"a\":\"\x01\"}", "malformed-json", "",
            "byte 6: control character 0x1");
     refuse("{\"a\":NaN}", "malformed-json", "", "byte 8: invalid token");
-    refuse("{\"a\":1e400}", "non-finite-value", "",
+    refuse("{\"a\":1e400}", "non-finite-value", "/a",
            "byte 10: a number beyond the range of double");
-    refuse("{\"a\":9223372036854775808}", "validation-failed", "",
+    refuse("{\"a\":9223372036854775808}", "validation-failed", "/a",
            "byte 24: an integer that does not fit 64 bits");
+    refuse("{\"a\":{\"x\":[1,\",\\\"]\"]},\"it\":[{},{\"b/\":0,"
+           "\"id\":9223372036854775808}]}",
+           "validation-failed", "/it/1/id",
+           "byte 63: an integer that does not fit 64 bits");
     refuse("3", "malformed-json", "", "byte 1: '[' or '{' expected");
 }
 

@@ -196,7 +196,7 @@ static void bad_bodies_are_refused(void **state)
            "multipart: part 1: it has two dispositions");
     refuse(TYPE,
            "--b\r\n" HEAD("x") "\r\n1\r\n--b\r\n" HEAD("x") "\r\n2\r\n--b--",
-           AK_EINVAL, "multipart: two parts are named \"x\"");
+           AK_EEXISTS, "multipart: two parts are named \"x\"");
     refuse(
         TYPE,
         "--b\r\n" HEAD("x") "\r\n1\r\n--b\r\n" HEAD(
