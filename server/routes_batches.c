@@ -8,9 +8,19 @@
 #include "core/base/clock.h"
 #include "server/body_rows.h"
 #include "server/ingest.h"
+#include "server/limits.h"
 #include "server/op.h"
 
 #define ACCEPTED (AK_BODY_JSON | AK_BODY_MULTIPART | AK_BODY_NDJSON)
+
+/* A body that will be refused for its length: the server says so. */
+static bool too_long(struct ak_request *rq)
+{
+    const char *length = ak_request_header(rq, "Content-Length");
+
+    return length != NULL &&
+           strtoull(length, NULL, 10) > ak_limits()->max_body_bytes;
+}
 
 /* Called after the headers, and again with the whole body unless it streams. */
 static void post_batches(struct ak_request *rq)
@@ -24,8 +34,8 @@ static void post_batches(struct ak_request *rq)
                          "the body has no line with an item");
     else if (ak_request_complete(rq))
         ak_ingest(rq, AK_RECORD_BATCH, ACCEPTED);
-    else
-        (void)ak_body_accept(rq, ACCEPTED);
+    else if (!too_long(rq))
+        (void)ak_body_accept(rq, ACCEPTED); /* before it is sent in vain */
 }
 
 /* ------------------------------------------------------------- what became */
