@@ -497,18 +497,6 @@ enum ak_status ak_config_load(int argc, char *const *argv,
     if (status == AK_OK && c->action != AK_CONFIG_HELP &&
         c->action != AK_CONFIG_VERSION)
         status = read_arguments(c, argc, argv, true, err);
-    if (status == AK_OK && c->collection_queue_bytes > c->queue_bytes)
-        status = ak_fail(err, AK_EINVAL,
-                         "collection_queue_bytes is %llu, must be at most "
-                         "queue_bytes, which is %llu",
-                         (unsigned long long)c->collection_queue_bytes,
-                         (unsigned long long)c->queue_bytes);
-    if (status == AK_OK && c->max_body_bytes > c->collection_queue_bytes)
-        status = ak_fail(err, AK_EINVAL,
-                         "max_body_bytes is %llu, must be at most "
-                         "collection_queue_bytes, which is %llu",
-                         (unsigned long long)c->max_body_bytes,
-                         (unsigned long long)c->collection_queue_bytes);
     if (status != AK_OK) {
         ak_config_destroy(c);
         return status;

@@ -8,7 +8,9 @@
  * body of another (CWE-444), so such a request is answered with 400 before
  * anything else looks at it, and its connection is closed.
  *
- * What it cannot see: bare line feeds, folded lines.
+ * What it cannot see: bare line feeds, folded lines, and what libmicrohttpd
+ * answers itself: a Content-Length that is no number or beyond 64 bits (400 and
+ * 413 in HTML, with the head written twice, and closed).
  *
  * Against web pages that drive a local daemon: a foreign Origin or
  * Sec-Fetch-Site, and a Host that is no loopback name (DNS rebinding), are 403.
@@ -119,6 +121,11 @@ static void check_framing(struct check *c, const char *version)
     if (c->n_hosts > 1) {
         complain(c, AK_PROTOCOL_FRAMING, "ambiguous-framing",
                  "more than one Host");
+        return;
+    }
+    if (c->n_hosts == 0 && strcmp(version, "HTTP/1.0") != 0) {
+        complain(c, AK_PROTOCOL_FRAMING, "malformed-request",
+                 "there is no Host");
         return;
     }
     rq->chunked = c->n_codings > 0;

@@ -509,7 +509,10 @@ static enum ak_status start_daemon(struct ak_http *http, struct ak_err *err)
     options[n++] = (struct MHD_OptionItem){name, (intptr_t)(number), pointer}
     OPTION(MHD_OPTION_EXTERNAL_LOGGER, on_message, http);
     OPTION(MHD_OPTION_LISTEN_SOCKET, http->fd, NULL);
-    OPTION(MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL);
+    /* At 1 it refuses a blank in the target and a missing Host itself: by a cut
+       connection, and by an answer whose head it writes twice.  The guard does
+       both better. */
+    OPTION(MHD_OPTION_STRICT_FOR_CLIENT, 0, NULL);
     OPTION(MHD_OPTION_URI_LOG_CALLBACK, on_uri, http);
     OPTION(MHD_OPTION_NOTIFY_COMPLETED, on_completed, http);
     OPTION(MHD_OPTION_NOTIFY_CONNECTION, on_connection, http);

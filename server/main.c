@@ -327,7 +327,7 @@ static int run(struct daemon *d)
     if (status != AK_OK) {
         ak_log_error("main", "cannot listen", AK_TEXT("error", err.text));
         ak_engine_close(d->engine);
-        return exit_code(status);
+        return EX_OSERR;
     }
     if (ak_http_port(d->http) > 0)
         write_port(c->data_dir, ak_http_port(d->http));

@@ -565,6 +565,9 @@ def whole_answers(data):
         if status == 100:
             data = rest
             continue
+        # libmicrohttpd 0.9.75 writes the head of an error of its own twice.
+        if status in (400, 413) and rest.startswith(head + mark):
+            rest = rest[len(head + mark):]
         length = int(low.get("content-length", len(rest)))
         if len(rest) < length:
             return None

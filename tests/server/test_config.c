@@ -163,7 +163,6 @@ static void errors_say_where_and_what(void **state)
         {"listen = 127.0.0.1:99999\n", "must be ADDRESS:PORT"},
         {"listen = unix:akind.sock\n", "must begin with /"},
         {"data_dir =\n", ":1: data_dir is empty"},
-        {"max_body_bytes = 128MiB\n", "must be at most collection_queue_bytes"},
     };
     static const char *const bad_lines[][3] = {
         {"--max-limti=5", NULL},
