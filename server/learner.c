@@ -577,7 +577,10 @@ static enum ak_status learn_relabel(struct ak_collection *c,
     if (status == AK_ENUMERIC || status == AK_EINVAL)
         status = AK_OK;
     else if (status != AK_OK)
-        ak_fail(err, status, "%s", refused.text);
+        return ak_fail(err, status, "%s", refused.text);
+    pthread_mutex_lock(&c->lock);
+    c->status.live_samples = ak_hash_samples(c->learner.hash);
+    pthread_mutex_unlock(&c->lock);
     return status;
 }
 

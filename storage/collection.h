@@ -148,8 +148,9 @@ struct ak_change {
     struct ak_bytes config;
 
     /* FLUSH, PUBLISH by a policy: the record that made it due, so that a replay
-       does not append it twice; 0: by a person.  A second change with the same
-       kind and cause appends nothing and answers with the first one's seq. */
+       does not append it twice; 0: by a person.  When there is one of the same
+       kind and cause, or one of this kind that came after the cause, nothing is
+       appended and the answer has that one's seq. */
     uint64_t cause;
 
     /* Exactly once.  `key` is an Idempotency-Key (chunked streams add their

@@ -549,24 +549,34 @@ static enum ak_status set_config(struct ak_store *store,
     return ak_sql_run(&q, err);
 }
 
+/*
+ * The record that makes this one unnecessary: of the same cause, or any of its
+ * kind that has come after the cause.
+ */
 static enum ak_status find_cause(struct ak_store *store,
                                  const struct ak_change *change, uint64_t *seq,
                                  bool *found, struct ak_err *err)
 {
-    static const char select[] =
+    static const char same[] =
         "SELECT seq FROM records WHERE kind = ? AND cause = ?";
-    enum ak_status status;
-    struct ak_sql q;
+    static const char later[] =
+        "SELECT seq FROM records WHERE kind = ? AND seq > ? LIMIT 1";
+    enum ak_status status = AK_OK;
 
-    ak_sql_start(&q, &store->db, select);
-    ak_sql_i64(&q, change->kind);
-    ak_sql_u64(&q, change->cause);
-    status = ak_sql_next(&q, found, err);
-    if (status != AK_OK || !*found)
-        return status;
-    *seq = ak_sql_col_u64(&q, 0);
-    ak_sql_end(&q);
-    return AK_OK;
+    *found = false;
+    for (int i = 0; i < 2 && status == AK_OK && !*found; i++) {
+        struct ak_sql q;
+
+        ak_sql_start(&q, &store->db, i == 0 ? same : later);
+        ak_sql_i64(&q, change->kind);
+        ak_sql_u64(&q, change->cause);
+        status = ak_sql_next(&q, found, err);
+        if (status == AK_OK && *found) {
+            *seq = ak_sql_col_u64(&q, 0);
+            ak_sql_end(&q);
+        }
+    }
+    return status;
 }
 
 static enum ak_status apply_kind(struct ak_store *store,
