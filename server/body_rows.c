@@ -53,23 +53,21 @@ enum ak_body_kind ak_body_accept(struct ak_request *rq, unsigned accepted)
 
 /* -------------------------------------------------------------------- JSON */
 
-/* {"items": [...]} of `bytes`; `parts` hold the images that items name. */
-static void read_items(struct ak_rows *rows, uint8_t *bytes, size_t len,
-                       const struct ak_multipart *parts)
+/* {"items": [...]}, beneath `top`; `parts` hold the images that items name. */
+static void add_items(struct ak_rows *rows, struct ak_json *json,
+                      const char *top, const struct ak_multipart *parts)
 {
-    static const char *const hot[] = {"items[].vector"};
     size_t max = ak_limits()->max_batch_items, i;
-    struct ak_json body = {0};
-    const char *key, *top = parts != NULL ? "/meta" : "";
     json_t *value, *items, *item;
     char pointer[128];
+    const char *key;
 
-    if (!ak_read_json(&body, bytes, len, hot, 1, &rows->faults))
-        return;
-    if (!json_is_object(body.root))
+    if (!json_is_object(json->root)) {
         ak_faults_add(&rows->faults, top, "validation-failed",
                       "must be an object");
-    json_object_foreach(body.root, key, value)
+        return;
+    }
+    json_object_foreach(json->root, key, value)
     {
         if (strcmp(key, "items") == 0)
             continue;
@@ -77,24 +75,29 @@ static void read_items(struct ak_rows *rows, uint8_t *bytes, size_t len,
         ak_pointer_add(pointer, sizeof(pointer), key);
         ak_faults_add(&rows->faults, pointer, "unknown-field", "no such field");
     }
-    items = json_object_get(body.root, "items");
-    if (!json_is_object(body.root))
-        ;
-    else if (!json_is_array(items))
+    items = json_object_get(json->root, "items");
+    if (!json_is_array(items) || json_array_size(items) > max) {
         ak_faults_add(&rows->faults, rows->prefix, "validation-failed",
-                      "must be given, an array");
-    else if (json_array_size(items) > max)
-        ak_faults_add(&rows->faults, rows->prefix, "validation-failed",
-                      "has %zu items, must have at most %zu",
-                      json_array_size(items), max);
-    else
-        json_array_foreach(items, i, item)
-        {
-            if (!ak_rows_going(rows))
-                break;
-            ak_rows_add_item(rows, i, item, &body, parts);
-        }
-    ak_json_clear(&body);
+                      "must be an array of 1..%zu items", max);
+        return;
+    }
+    json_array_foreach(items, i, item)
+    {
+        if (!ak_rows_going(rows))
+            break;
+        ak_rows_add_item(rows, i, item, json, parts);
+    }
+}
+
+static void read_items(struct ak_rows *rows, uint8_t *bytes, size_t len,
+                       const struct ak_multipart *parts)
+{
+    static const char *const hot[] = {"items[].vector"};
+    struct ak_json json = {0};
+
+    if (ak_read_json(&json, bytes, len, hot, 1, &rows->faults))
+        add_items(rows, &json, parts != NULL ? "/meta" : "", parts);
+    ak_json_clear(&json);
 }
 
 /* --------------------------------------------------------------- multipart */

@@ -103,7 +103,7 @@ void ak_ingest(struct ak_request *rq, enum ak_record_kind kind,
     op->submission.change.producer_seq = key.producer_seq;
     ak_request_body(rq, &len);
     if (len > READ_HERE || op->settings.extractor[0] != '\0')
-        ak_op_run(op, read_rows);
+        ak_op_offload(op, read_rows);
     else
         read_rows(op);
 }

@@ -417,7 +417,7 @@ static void dispatch(struct stream *st)
     pthread_mutex_lock(&st->lock);
     st->busy = true;
     pthread_mutex_unlock(&st->lock);
-    ak_op_run(st->op, submit_chunk);
+    ak_op_offload(st->op, submit_chunk);
 }
 
 static size_t stream_data(struct ak_request *rq, void *arg,

@@ -469,10 +469,16 @@ static bool wait_for_min_seq(struct ak_op *op, ak_op_fn *fn)
     return true;
 }
 
+void ak_op_offload(struct ak_op *op, ak_op_fn *fn)
+{
+    op->next = fn;
+    ak_engine_run(ak_request_engine(op->rq), run, op);
+}
+
 void ak_op_run(struct ak_op *op, ak_op_fn *fn)
 {
     if (!wait_for_min_seq(op, fn))
-        ak_engine_run(ak_request_engine(op->rq), run, op);
+        ak_op_offload(op, fn);
 }
 
 void ak_op_run_here(struct ak_op *op, ak_op_fn *fn)

@@ -88,6 +88,8 @@ void ak_op_refused(struct ak_op *op, enum ak_status status,
 json_t *ak_op_receipt_json(const struct ak_op *op);
 const char *ak_op_state_name(enum ak_ack ack);
 
+/* Run `fn` on the pool at once: what is too long for a thread of HTTP. */
+void ak_op_offload(struct ak_op *op, ak_op_fn *fn);
 /* Run `fn` on the pool when the collection shows record min_seq; when it does
    not in time the answer is 503 not-caught-up. */
 void ak_op_run(struct ak_op *op, ak_op_fn *fn);

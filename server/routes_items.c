@@ -616,7 +616,7 @@ static void delete_items(struct ak_request *rq)
     }
     op->arg = filter;
     if (filter != NULL)
-        ak_op_run(op, delete_by_filter);
+        ak_op_offload(op, delete_by_filter);
     else
         ak_op_submit(op, ak_rows_bytes(&op->rows), answer_delete_many);
 }

@@ -150,7 +150,7 @@ static void changed(struct ak_op *op)
     struct change *change = op->arg;
 
     if (op->reached == AK_ACK_SERVED && op->status == 200 && !change->known)
-        ak_op_run(op, find_version);
+        ak_op_offload(op, find_version);
     else
         answer_version(op);
 }

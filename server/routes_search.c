@@ -58,7 +58,7 @@ static void search(struct ak_request *rq, bool batch, unsigned accepted)
     op->arg = q;
     ak_request_body(rq, &len);
     if (kind == AK_BODY_IMAGE || len > READ_HERE)
-        ak_op_run(op, read_search);
+        ak_op_offload(op, read_search);
     else
         read_search(op);
 }

@@ -379,6 +379,19 @@ static void read_rows(struct reader *r, struct ak_queries *q,
     }
 }
 
+/* A body that says how long it may take means the wait for min_seq too. */
+static void take_deadline(struct ak_op *op, const struct ak_queries *q)
+{
+    uint64_t last = 0;
+
+    if (ak_request_query(op->rq, "timeout_seconds") != NULL)
+        return;
+    for (size_t i = 0; i < q->n; i++)
+        if (q->list[i].deadline_ns > last)
+            last = q->list[i].deadline_ns;
+    op->deadline_ns = last;
+}
+
 bool ak_search_read(struct ak_op *op, struct ak_queries *q, bool batch)
 {
     struct reader r = {.op = op, .faults = &op->rows.faults};
@@ -393,14 +406,17 @@ bool ak_search_read(struct ak_op *op, struct ak_queries *q, bool batch)
         read_json(&r, q, bytes, len);
     else
         read_rows(&r, q, kind, bytes, len);
-    ak_request_stage(op->rq, "decode", ak_clock_ns() - start);
     if (r.answered)
         return false;
-    if (op->rows.status != AK_OK)
+    if (op->rows.status != AK_OK) {
         ak_op_fail(op, op->rows.status, NULL);
-    else if (!ak_faults_none(r.faults))
+        return false;
+    }
+    if (!ak_faults_none(r.faults)) {
         ak_faults_reply(op->rq, r.faults);
-    else
-        return true;
-    return false;
+        return false;
+    }
+    ak_request_stage(op->rq, "decode", ak_clock_ns() - start);
+    take_deadline(op, q);
+    return true;
 }

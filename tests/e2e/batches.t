@@ -414,7 +414,8 @@ def _():
         # Warm up alike, then cut differently.
         c.learn(X[:2400], LABELS[:2400], ack="learned")
         for at in range(2400, 2400 + 300, size):
-            seq = c.learn(X[at:at + size], LABELS[at:at + size])["seq"]
+            end = min(at + size, 2700)
+            seq = c.learn(X[at:end], LABELS[at:end])["seq"]
         c.wait_learned(seq)
         c.publish()
         models.append(c.model_bytes())
