@@ -301,10 +301,11 @@ static void report(const struct sender_result *r, const struct times *times,
     report_line("searchable", r->rows, times->visible);
     if (compared != NULL)
         report_line("sqlite", compared->rows, compared->seconds);
-    printf("%s in %s batches", human_bytes((double)r->bytes, a),
-           human_count(r->batches, b));
+    printf("%s in %s batch%s", human_bytes((double)r->bytes, a),
+           human_count(r->batches, b), r->batches == 1 ? "" : "es");
     if (r->waits > 0)
-        printf(", %s waits", human_count(r->waits, a));
+        printf(", %s wait%s", human_count(r->waits, a),
+               r->waits == 1 ? "" : "s");
     if (r->replayed > 0)
         printf(", %s rows were there before", human_count(r->replayed, a));
     putchar('\n');

@@ -183,7 +183,7 @@ static int make_sheet(struct tool *tool, const char *collection,
     struct ak_err err = {0};
     struct sheet *sheet = NULL;
     size_t *rows = calloc(o.rows + 1, sizeof(*rows));
-    char title[128], note[192];
+    char title[128], note[192], count[CELL];
     size_t n = rows != NULL ? choose_rows(s, rows) : 0;
     unsigned hits = (unsigned)(s->k < SHEET_HITS ? s->k : SHEET_HITS);
     int code = EXIT_OK;
@@ -205,10 +205,10 @@ static int make_sheet(struct tool *tool, const char *collection,
     snprintf(title, sizeof(title), "%.60s: queries and their %u nearest",
              collection, hits);
     snprintf(note, sizeof(note),
-             "%zu items, %u bits, model %lld   mAP %.3f   P@%zu %.3f   "
+             "%s items, %u bits, model %lld   mAP %.3f   P@%zu %.3f   "
              "wrong ones framed",
-             s->n_items, s->bits, (long long)s->model_version, r->map, s->k,
-             r->precision);
+             human_count(s->n_items, count), s->bits,
+             (long long)s->model_version, r->map, s->k, r->precision);
     sheet_title(sheet, title, note);
     for (size_t i = 0; i < n; i++)
         draw_row(sheet, (unsigned)i, &p, rows[i]);

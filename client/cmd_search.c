@@ -236,7 +236,8 @@ static int run_search(struct tool *tool, int argc, char **argv)
         if (json_is_false(json_object_get(root, "complete")))
             tool_note(tool, "akin: out of time; not all items were compared");
         tool_note(tool, "%zu of %s items, model version %s", n,
-                  cell_text(root, "searched", searched),
+                  human_count((uint64_t)akin_json_integer(root, "searched", 0),
+                              searched),
                   cell_text(root, "model_version", version));
     }
     json_decref(root);

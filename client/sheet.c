@@ -8,12 +8,12 @@
 #include "client/font.h"
 
 /* All in pixels. */
-#define CELL_SIZE  112 /* about; images are enlarged by a whole number to it */
+#define CELL_SIZE  140 /* about; images are enlarged by a whole number to it */
 #define MARGIN     40
 #define GAP        12 /* between two hits */
 #define QUERY_GAP  36 /* between a query and its hits */
 #define ROW_GAP    16
-#define CAPTION    18 /* height of the line beneath an image */
+#define CAPTION    26 /* height of the line beneath an image */
 #define TITLE      72 /* height of the head */
 #define FRAME      4
 #define MAX_PIXELS ((size_t)100 << 20)
@@ -190,6 +190,9 @@ void sheet_put(struct sheet *s, unsigned row, unsigned column,
     uint32_t x =
         MARGIN + column * (w + GAP) + (column > 0 ? QUERY_GAP - GAP : 0);
     uint32_t y = MARGIN + TITLE + row * (h + CAPTION + ROW_GAP);
+    uint32_t room = w + GAP / 2;
+    bool fits = 2 * FONT_ADVANCE * strlen(caption) <= room;
+    struct colour colour = wrong ? red : column == 0 ? black : grey;
 
     if (pixels != NULL)
         draw_image(s, x, y, pixels);
@@ -199,10 +202,7 @@ void sheet_put(struct sheet *s, unsigned row, unsigned column,
         frame(s, x, y, w, h, FRAME, red);
     else
         frame(s, x, y, w, h, 1, hair);
-    write_text(s, x, y + h + 8, w + GAP / 2, 1, caption,
-               wrong         ? red
-               : column == 0 ? black
-                             : grey);
+    write_text(s, x, y + h + 8, room, fits ? 2 : 1, caption, colour);
 }
 
 const struct ak_image *sheet_image(const struct sheet *s)

@@ -19,6 +19,9 @@
 /* What is read from a file or from stdin whole; streams have no limit. */
 #define MAX_FILE ((size_t)8 << 30)
 
+/* Of the field errors of a problem; with --json all are printed. */
+#define FIELDS_SHOWN 5
+
 int tool_usage(const char *fmt, ...)
 {
     va_list ap;
@@ -91,9 +94,11 @@ int tool_failure(const struct tool *tool, const struct akin_error *err)
         return exit_code(err->result);
     }
     fprintf(stderr, "akin: %s\n", err->text);
-    for (size_t i = 0; i < err->n_fields; i++)
+    for (size_t i = 0; i < err->n_fields && i < FIELDS_SHOWN; i++)
         fprintf(stderr, "  %s: %s [%s]\n", err->fields[i].pointer,
                 err->fields[i].detail, err->fields[i].code);
+    if (err->n_fields > FIELDS_SHOWN)
+        fprintf(stderr, "  and %zu more\n", err->n_fields - FIELDS_SHOWN);
     if (err->result == AKIN_ECONNECT)
         fputs("  is akind running there? see --url, AKIN_URL, akin(1)\n",
               stderr);
