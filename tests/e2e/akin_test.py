@@ -535,7 +535,7 @@ class Daemon:
                         sock.shutdown(socket.SHUT_WR)
                 elif got:
                     sent = len(data)
-            self.raw_closed = closed
+            self.raw_closed, self.raw_bytes = closed, got
             return whole_answers(got) or []
 
     def collection(self, name, bits=32, dim=16, **rest):
@@ -640,8 +640,13 @@ class Collection:
                     "max_distance": bits, "with": ["code"]}
             if cursor:
                 body["cursor"] = cursor
-            page = self.daemon.post(self.path + "/search",
-                                    body).expect(200).json
+            reply = self.daemon.post(self.path + "/search", body)
+            if reply.status == 409:
+                # Another version serves now, such as that of the warm-up.
+                reply.problem(409, "state-conflict")
+                ids, codes, cursor = [], [], None
+                continue
+            page = reply.expect(200).json
             ids += [i["id"] for i in page["items"]]
             codes += [i["code"] for i in page["items"]]
             cursor = page["next_cursor"]

@@ -3,6 +3,8 @@
 libmicrohttpd answers some of it itself, with HTML; then only the status is
 ours to promise."""
 
+import re
+
 from akin_test import *
 
 daemon = Daemon().start()
@@ -25,10 +27,14 @@ def refused(name, data, *statuses, problem=None):
     @test(name)
     def _():
         answers = daemon.raw(data)
-        equal(len(answers), 1, "number of answers (%r)" % answers)
-        answers[0].expect(*statuses)
         if problem:
+            equal(len(answers), 1, "number of answers (%r)" % answers)
             answers[0].problem(statuses[0], problem)
+        # libmicrohttpd 0.9.75 sends the head of its own refusals twice.
+        found = {int(s) for s in re.findall(rb"HTTP/1\.1 (\d+)",
+                                            daemon.raw_bytes)}
+        check(found and found <= set(statuses), "answered %r" %
+              daemon.raw_bytes[:600])
         check(daemon.raw_closed, "the connection stays open")
         equal(daemon.get(shoes.path).status, 200, "status of the collection")
 

@@ -6,7 +6,7 @@ from akin_test import *
 daemon = Daemon().start()
 
 DIM = 16
-X, Y = clusters(12000, DIM, classes=5, seed=21, spread=0.6)
+X, Y = clusters(12000, DIM, classes=5, seed=21, spread=2.0)
 LABELS = ["c%d" % y for y in Y]
 HMOH = {"kind": "hmoh", "params": {"seed": 2, "kernel_anchors": 64}}
 c = daemon.collection("shoes", bits=64, dim=DIM, model=HMOH)

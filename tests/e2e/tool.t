@@ -159,9 +159,11 @@ def _():
     found = as_json("search", "shoes", "--id", 7, "-k", 5)
     equal([i["id"] for i in found["items"]], expected, "ids")
     np.save(home / "q.npy", X[7])
-    found = as_json("search", "shoes", "--vector", home / "q.npy", "-k", 5)
+    found = as_json("search", "shoes", "--vector",
+                    "@%s" % (home / "q.npy"), "-k", 5)
     equal([i["id"] for i in found["items"]], expected, "ids")
-    found = as_json("search", "pics", home / "photos/cats/3.png", "-k", 1)
+    found = as_json("search", "pics", "--image",
+                    home / "photos/cats/3.png", "-k", 1)
     equal(found["items"][0]["distance"], 0, "distance")
     text = tool("search", "shoes", "--id", 7, "-k", 5)
     check(str(expected[-1]) in text, "it says %r" % text)
@@ -181,7 +183,8 @@ def _():
 def _():
     codes = Collection(daemon, "shoes").encode(X)
     np.save(home / "some.npy", X[:20])
-    found = as_json("encode", "shoes", home / "some.npy")
+    found = as_json("encode", "shoes", "--vector",
+                    "@%s" % (home / "some.npy"))
     equal(found["codes"], [c.tobytes().hex() for c in codes[:20]], "codes")
 
 
