@@ -131,7 +131,7 @@ for bad in (-1, 1.5, 1.0, "7", True, None, [1]):
             422, "validation-failed", items(dict(GOOD, id=bad)), "/items/0/id")
 for bad in (2 ** 63, 10 ** 30):
     refused("the id %d does not fit and is refused" % bad, 422,
-            "validation-failed", items(dict(GOOD, id=bad)))
+            "validation-failed", items(dict(GOOD, id=bad)), "/items/0/id")
 for bad, what in (("", "empty"), ("x" * 129, "129 bytes long"), (7, "a number"),
                   ("a\0b", "with a NUL"), (None, "null")):
     refused("an id that is %s is refused where ids are strings" % what, 422,
@@ -291,7 +291,7 @@ refused("a boundary of 71 characters is malformed-request", 400,
 refused("an unknown part is an unknown-field", 422, "unknown-field",
         batch(multipart([("vectors", whole, NPY), ("colours", b"x")]),
               MULTIPART))
-refused("a part twice is malformed-request", 400, "malformed-request",
+refused("a part twice is refused", 422, "validation-failed",
         batch(multipart([("vectors", whole, NPY), ("vectors", whole, NPY)]),
               MULTIPART))
 refused("a batch of parts without vectors is refused", 422,

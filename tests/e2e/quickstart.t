@@ -128,7 +128,6 @@ def _():
 
 @test("--stop ends it, and once more does nothing")
 def _():
-    ok("--port", "0")
     last = pid()
     ok("--stop")
     check(not os.path.exists("/proc/%d" % last) or
