@@ -171,8 +171,8 @@ static void errors_say_where_and_what(void **state)
         {"--config=/nonexistent/akind.conf", NULL},
     };
     static const char *const said[] = {
-        "command line: there is no setting \"max-limti\"; did you mean "
-        "\"max_limit\"?",
+        ("command line: there is no setting \"max-limti\"; did you mean "
+         "\"max_limit\"?"),
         "--max-limit needs a value", "\"max_limit=5\" is no option",
         "/nonexistent/akind.conf: No such file or directory"};
     struct ak_config *c;
