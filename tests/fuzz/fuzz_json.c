@@ -59,8 +59,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     FUZZ_CHECK(text != NULL);
     memcpy(text, data, size);
-    whole =
-        json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, &error);
+    whole = json_loadb((const char *)data, size,
+                       JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
     if (ak_json_parse(&json, text, size, &rules, &fault) == AK_OK) {
         /* An integer of any length is a float, but not one of jansson's. */
         if (whole == NULL)
