@@ -17,7 +17,8 @@ N = 50      # rows of the test file, of 2 x 2 pixels
 
 class IngestTests(Tests):
     def _files(self):
-        images = self.path("images", gzip.compress(idx([(7 * i) % 256 for i in range(4 * N)], (N, 2, 2))))
+        images = self.path("images", gzip.compress(
+            idx([(7 * i) % 256 for i in range(4 * N)], (N, 2, 2)), mtime=0))
         labels = self.path("labels", idx([i % 3 for i in range(N)], (N,)))
         return images, labels
 
