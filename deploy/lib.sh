@@ -20,10 +20,11 @@ packages_of() { sed -e 's/#.*//' -e 's/[[:space:]]//g' -e '/^$/d' "$@"; }
 
 # missing_packages NAME...: those that dpkg does not have installed.
 missing_packages() {
-  local name
+  local there name
+  there=$(dpkg-query -W -f='${Package} ${Status}\n' "$@" 2>/dev/null |
+    sed -n 's/ .* ok installed$//p') || true
   for name; do
-    dpkg-query -W -f='${Status}\n' "$name" 2>/dev/null |
-      grep -q ' ok installed$' || printf '%s\n' "$name"
+    grep -qxF -- "$name" <<<"$there" || printf '%s\n' "$name"
   done
 }
 
