@@ -87,6 +87,7 @@ struct ak_learner {
     uint64_t warm_rows; /* seen while the map is not fixed */
     uint64_t warm_seq;  /* the record that ended the warm-up; 0: none yet */
     uint64_t learnt_batches; /* ever; decides every_batches */
+    uint64_t due_seq;        /* the batch that made a publish due; 0: none is */
     struct ak_quality_meter *quality;
     bool constants_saved;
     uint64_t saved_seq;     /* of the last checkpoint that was asked for */
@@ -133,7 +134,7 @@ struct ak_collection {
     uint64_t last_commit_ns, first_unlearnt_ns;
     uint64_t last_publish_ns, last_publish_cost_ns;
     bool wal_dirty; /* committed since the log was copied */
-    bool unsaved;   /* learnt since the last checkpoint, and idle */
+    bool unsaved;   /* the learner is idle, but has something to do later */
 };
 
 /* -------------------------------------------------------------- engine.c */

@@ -14,6 +14,7 @@
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,9 @@ struct stream {
     struct ak_rows rows;
     char chunk_key[80];
     struct ak_writer done; /* struct chunk_result */
+    /* Held by the request, and by a chunk that lets the request go on: that may
+       end it while the lock is still being given back. */
+    atomic_uint holders;
     pthread_mutex_t lock;
     bool busy; /* a chunk is being read or stored */
     bool gone; /* nothing more will come */
@@ -58,6 +62,14 @@ static size_t n_done(const struct stream *st)
     return st->done.len / sizeof(struct chunk_result);
 }
 
+static void drop(struct stream *st)
+{
+    if (atomic_fetch_sub(&st->holders, 1) > 1)
+        return;
+    pthread_mutex_destroy(&st->lock);
+    free(st);
+}
+
 static void clear(struct ak_op *op)
 {
     struct stream *st = op->arg;
@@ -66,7 +78,7 @@ static void clear(struct ak_op *op)
     ak_writer_clear(&st->done);
     ak_json_clear(&st->json);
     ak_rows_clear(&st->rows);
-    pthread_mutex_destroy(&st->lock);
+    drop(st);
 }
 
 /* ------------------------------------------------------------------ answers */
@@ -209,6 +221,7 @@ static void next_chunk(struct stream *st)
         finish(st);
         return;
     }
+    atomic_fetch_add(&st->holders, 1);
     pthread_mutex_lock(&st->lock);
     st->busy = false;
     gone = st->gone;
@@ -217,6 +230,7 @@ static void next_chunk(struct stream *st)
     pthread_mutex_unlock(&st->lock);
     if (gone)
         reply_to_nobody(st);
+    drop(st);
 }
 
 static void try_again(void *arg, enum ak_ack reached, bool in_time)
@@ -490,11 +504,12 @@ void ak_ingest_stream(struct ak_request *rq)
 
     if (op == NULL)
         return;
-    st = ak_arena_array(&op->arena, 1, sizeof(*st));
+    st = calloc(1, sizeof(*st));
     if (st == NULL) {
         ak_op_fail(op, AK_ENOMEM, NULL);
         return;
     }
+    atomic_init(&st->holders, 1);
     pthread_mutex_init(&st->lock, NULL);
     op->arg = st;
     op->clear = clear;

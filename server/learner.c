@@ -148,6 +148,7 @@ static enum ak_status write_state(struct ak_learner *l, struct ak_writer *w,
     ak_write_u32(w, STATE_FORMAT);
     ak_write_u64(w, l->warm_seq);
     ak_write_u64(w, l->learnt_batches);
+    ak_write_u64(w, l->due_seq);
     ak_quality_save(l->quality, &quality);
     ak_write_u64(w, quality.len);
     ak_write_bytes(w, quality.data, quality.len);
@@ -234,6 +235,7 @@ static enum ak_status read_state(struct ak_collection *c,
                        format, STATE_FORMAT);
     l->warm_seq = l->absorbed = ak_read_u64(&state);
     l->learnt_batches = ak_read_u64(&state);
+    l->due_seq = ak_read_u64(&state);
     len = ak_read_u64(&state);
     bytes = ak_read_span(&state, (size_t)len);
     if (bytes == NULL)
@@ -297,7 +299,7 @@ enum ak_status ak_learner_load(struct ak_collection *c, struct ak_err *err)
     ak_quality_destroy(l->quality);
     l->hash = NULL;
     l->quality = NULL;
-    l->warm_seq = l->absorbed = l->learnt_batches = 0;
+    l->warm_seq = l->absorbed = l->learnt_batches = l->due_seq = 0;
     return make_learner(c, err);
 }
 
@@ -584,22 +586,38 @@ static enum ak_status learn_relabel(struct ak_collection *c,
     return status;
 }
 
-/* Appends the publish that `rec` made due, unless codes were encoded again
-   only just now: then the policy waits for its next mark. */
-static void follow_policy(struct ak_collection *c, const struct ak_record *rec)
+/* Under the policy every so many batches make a publish due. */
+static void count_batch(struct ak_collection *c, uint64_t seq)
 {
     struct ak_learner *l = &c->learner;
-    uint64_t now = ak_clock_ns();
-    bool due;
 
     pthread_mutex_lock(&c->lock);
-    due = c->settings.policy == AK_POLICY_EVERY_BATCHES &&
-          l->learnt_batches % c->settings.every_batches == 0 &&
-          c->status.publish_remaining_rows == 0 &&
-          now - c->last_publish_ns >= PUBLISH_REST * c->last_publish_cost_ns;
+    if (c->settings.policy == AK_POLICY_EVERY_BATCHES &&
+        l->learnt_batches % c->settings.every_batches == 0)
+        l->due_seq = seq;
     pthread_mutex_unlock(&c->lock);
-    if (due)
-        ak_collection_append(c, AK_RECORD_PUBLISH, rec->seq);
+}
+
+/* Appends the publish that is due, as soon as codes were not encoded again only
+   just now.  Marks that pass meanwhile are one publish. */
+static void follow_policy(struct ak_collection *c)
+{
+    struct ak_learner *l = &c->learner;
+    uint64_t due, now = ak_clock_ns();
+
+    if (l->due_seq == 0)
+        return;
+    pthread_mutex_lock(&c->lock);
+    due = c->status.publish_remaining_rows == 0 &&
+                  now - c->last_publish_ns >=
+                      PUBLISH_REST * c->last_publish_cost_ns
+              ? l->due_seq
+              : 0;
+    pthread_mutex_unlock(&c->lock);
+    if (due == 0)
+        return;
+    l->due_seq = 0;
+    ak_collection_append(c, AK_RECORD_PUBLISH, due);
 }
 
 /* ---------------------------------------------------------------- warm-up */
@@ -712,7 +730,7 @@ static enum ak_status learn(struct ak_collection *c,
     case AK_RECORD_BATCH:
         status = learn_batch(c, rec, err);
         if (status == AK_OK)
-            follow_policy(c, rec);
+            count_batch(c, rec->seq);
         break;
     case AK_RECORD_RELABEL:
         status = learn_relabel(c, rec, err);
@@ -760,7 +778,7 @@ static void note_caught_up(struct ak_collection *c)
     const struct ak_learner *l = &c->learner;
 
     pthread_mutex_lock(&c->lock);
-    c->unsaved = l->warm_seq > 0 && l->seq != l->saved_seq;
+    c->unsaved = l->due_seq > 0 || (l->warm_seq > 0 && l->seq != l->saved_seq);
     if (c->reached.seq[AK_ACK_LEARNED] >= c->reached.seq[AK_ACK_DURABLE])
         c->first_unlearnt_ns = 0;
     pthread_mutex_unlock(&c->lock);
@@ -816,6 +834,7 @@ bool ak_learner_slice(struct ak_actor *actor)
         stop(c, &err);
         return false;
     }
+    follow_policy(c);
     if (!more)
         note_caught_up(c);
     if (l->since_batches >= CHECKPOINT_BATCHES ||
