@@ -252,17 +252,10 @@ static void a_description_has_at_most_1024_bytes(void **state)
 
 static void a_name_outside_the_rule_is_refused(void **state)
 {
-    static const char *const bad[] = {"",
-                                      "-a",
-                                      "_a",
-                                      "A",
-                                      "a b",
-                                      "a/b",
-                                      "ä",
-                                      "a.",
-                                      "..",
-                                      "a123456789012345678901234567890123456789"
-                                      "012345678901234567890123"};
+    static const char long_name[] = "a123456789012345678901234567890123456789"
+                                    "012345678901234567890123";
+    static const char *const bad[] = {"",    "-a", "_a", "A",  "a b",
+                                      "a/b", "ä",  "a.", "..", long_name};
     json_t *body = json_loads(SHOES, 0, NULL);
     struct ak_settings s;
     struct ak_settings_error error;
