@@ -109,27 +109,29 @@ build_tree() {
 }
 
 # count_tests BUILD: sets passed, failed and skipped from the results that
-# automake's TAP driver left behind, and lists what did not pass in the arrays
-# failed_tests and skipped_tests, each as "FILE: name".
+# automake's TAP driver left behind, and lists what did not pass, by name, in the
+# arrays failed_tests and skipped_tests.  The .trs of a test counts, its .log has
+# the names.
 count_tests() {
-  local trs line name
+  local trs log line
   passed=0 failed=0 skipped=0 failed_tests=() skipped_tests=() failed_logs=()
   while IFS= read -r trs; do
-    name=${trs#"$1"/}
-    name=${name%.trs}
     local bad=0
+    log=${trs%.trs}.log
     while IFS= read -r line; do
       case $line in
         ':test-result: PASS'* | ':test-result: XFAIL'*) passed=$((passed + 1)) ;;
-        ':test-result: SKIP'*)
-          skipped=$((skipped + 1))
-          skipped_tests+=("$name: ${line#:test-result: SKIP }") ;;
-        ':test-result: '*)
-          failed=$((failed + 1)) bad=1
-          failed_tests+=("$name: ${line#:test-result: }") ;;
+        ':test-result: SKIP'*) skipped=$((skipped + 1)) ;;
+        ':test-result: '*) failed=$((failed + 1)) bad=1 ;;
       esac
     done <"$trs"
-    ((bad)) && failed_logs+=("${trs%.trs}.log")
+    while IFS= read -r line; do
+      case $line in
+        'SKIP: '*) skipped_tests+=("${line#SKIP: }") ;;
+        'FAIL: '* | 'ERROR: '* | 'XPASS: '*) failed_tests+=("${line#*: }") ;;
+      esac
+    done < <(grep -E '^(SKIP|FAIL|ERROR|XPASS): ' "$log" 2>/dev/null)
+    ((bad)) && failed_logs+=("$log")
   done < <(find "$1" -name '*.trs' | sort)
   return 0
 }
