@@ -568,8 +568,9 @@ static void store_full_segments(struct ak_collection *c)
     if (ak_index_rows(c->index) / AK_SEGMENT_ROWS <= ix->stored_segments)
         return;
     s = ak_index_snapshot(c->index);
-    codes = malloc(AK_SEGMENT_ROWS * bytes);
-    while (codes != NULL && ak_snapshot_model(s) != NULL &&
+    /* Codes of kind external are in the blocks. */
+    codes = ak_snapshot_model(s) ? malloc(AK_SEGMENT_ROWS * bytes) : NULL;
+    while (codes != NULL &&
            (ix->stored_segments + 1) * AK_SEGMENT_ROWS <= ak_snapshot_rows(s)) {
         uint64_t first = ix->stored_segments * AK_SEGMENT_ROWS;
 

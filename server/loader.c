@@ -44,6 +44,8 @@ struct segment {
     uint64_t version;
     const struct ak_encoder *encoder; /* NULL: external */
     uint64_t encoded;                 /* rows whose codes were not stored */
+    uint64_t stored; /* segments up to the first such full one */
+    bool gap;        /* there was one */
 };
 
 static enum ak_status segment_codes(struct segment *s, struct ak_err *err)
@@ -57,8 +59,11 @@ static enum ak_status segment_codes(struct segment *s, struct ak_err *err)
         enum ak_status status =
             ak_view_codes(view, s->version, segment, s->codes, &why);
 
-        if (status == AK_OK)
+        if (status == AK_OK) {
+            s->stored += !s->gap;
             return AK_OK;
+        }
+        s->gap = true;
         if (status != AK_ENOTFOUND)
             ak_log_warn("engine", "stored codes cannot be used; encoding again",
                         AK_TEXT("collection", c->settings.name),
@@ -151,6 +156,8 @@ static enum ak_status load_rows(struct ak_collection *c, uint64_t version,
         ak_log_info("engine", "encoded rows whose codes were not stored",
                     AK_TEXT("collection", c->settings.name),
                     AK_NUMBER("rows", s->encoded));
+    /* From the first gap on the indexer stores them again. */
+    c->indexer.stored_segments = s->stored;
     ak_array_free(s->codes);
     ak_writer_clear(&s->labels);
     ak_writer_clear(&s->text);
@@ -323,8 +330,6 @@ enum ak_status ak_collection_load(struct ak_collection *c, struct ak_err *err)
     if (status != AK_OK)
         return status;
     c->indexer.seq = info.last_seq;
-    /* The last full segment may not have been stored; it is stored again. */
-    c->indexer.stored_segments = info.next_ordinal / AK_SEGMENT_ROWS;
     pthread_mutex_lock(&c->lock);
     c->reached.seq[AK_ACK_DURABLE] = info.last_seq;
     c->reached.seq[AK_ACK_VISIBLE] = info.last_seq;

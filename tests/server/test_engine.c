@@ -13,10 +13,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "core/base/clock.h"
+#include <sqlite3.h>
+
 #include "core/base/rng.h"
 #include "core/hash/hash.h"
-#include "server/engine.h"
+#include "server/engine_internal.h"
 #include "server/log.h"
 
 enum { DIM = 16, BITS = 32, CLASSES = 4, BATCH = 100, BATCHES = 30 };
@@ -507,6 +508,51 @@ static void kills_change_nothing(void **state)
     ak_writer_clear(&ends[1]);
 }
 
+/* Stored codes are a cache: without them a start encodes the rows, to the same
+   codes, and the next record stores them again. */
+static void codes_that_are_not_stored_are_made_again(void **state)
+{
+    struct ak_engine *e = open_engine();
+    struct ak_settings s = settings_of("cache", "lsh");
+    struct ak_collection *c = create(e, &s);
+    uint8_t codes[AK_STORE_SEGMENT_ROWS * BITS / 8];
+    struct ak_writer before, after;
+    struct ak_receipt r = {0};
+    struct ak_view *view;
+    sqlite3 *db;
+    char path[128];
+
+    (void)state;
+    for (int i = 0; i < 50; i++)
+        r = put_rows(c, (uint64_t)i * BATCH, BATCH, AK_RECORD_UPSERT, NULL);
+    wait_for(c, r.seq, AK_ACK_VISIBLE);
+    before = state_of(c);
+    snprintf(path, sizeof(path), "%s", c->path);
+    ak_collection_drop(c);
+    ak_engine_close(e);
+
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "DELETE FROM codes", NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_changes(db), 1);
+    sqlite3_close(db);
+
+    e = open_engine();
+    assert_status(ak_engine_get(e, "cache", &c, NULL), AK_OK);
+    after = state_of(c);
+    assert_same_state(&before, &after);
+    r = put_rows(c, 1000000, 1, AK_RECORD_UPSERT, NULL);
+    wait_for(c, r.seq, AK_ACK_VISIBLE);
+    ak_collection_drop(c);
+    ak_engine_close(e);
+
+    assert_status(ak_view_open(path, &view, NULL), AK_OK);
+    assert_status(ak_view_codes(view, 0, 0, codes, NULL), AK_OK);
+    ak_view_close(view);
+    ak_writer_clear(&before);
+    ak_writer_clear(&after);
+}
+
 static void removed(void *arg, enum ak_status status, const struct ak_err *err)
 {
     struct box *b = arg;
@@ -552,6 +598,7 @@ int main(void)
         cmocka_unit_test(upserts_deletes_and_relabels_are_seen),
         cmocka_unit_test(a_rollback_serves_the_earlier_codes),
         cmocka_unit_test(kills_change_nothing),
+        cmocka_unit_test(codes_that_are_not_stored_are_made_again),
         cmocka_unit_test(a_deleted_collection_is_gone_for_good),
     };
 
