@@ -23,43 +23,24 @@
 
 /* ---------------------------------------------------------- the collections */
 
-static void hold_owner(struct ak_collection *c)
-{
-    ak_collection_ref(c);
-}
-
-static struct ak_collection *indexer_owner(struct ak_actor *actor)
-{
-    return (
-        struct ak_collection *)((char *)actor -
-                                offsetof(struct ak_collection, indexer.actor));
-}
-
-static struct ak_collection *learner_owner(struct ak_actor *actor)
-{
-    return (
-        struct ak_collection *)((char *)actor -
-                                offsetof(struct ak_collection, learner.actor));
-}
-
 static void hold_indexer(struct ak_actor *actor)
 {
-    hold_owner(indexer_owner(actor));
+    ak_collection_ref(ak_indexer_owner(actor));
 }
 
 static void drop_indexer(struct ak_actor *actor)
 {
-    ak_collection_drop(indexer_owner(actor));
+    ak_collection_drop(ak_indexer_owner(actor));
 }
 
 static void hold_learner(struct ak_actor *actor)
 {
-    hold_owner(learner_owner(actor));
+    ak_collection_ref(ak_learner_owner(actor));
 }
 
 static void drop_learner(struct ak_actor *actor)
 {
-    ak_collection_drop(learner_owner(actor));
+    ak_collection_drop(ak_learner_owner(actor));
 }
 
 enum ak_status ak_collection_new(struct ak_engine *e,

@@ -137,6 +137,21 @@ struct ak_collection {
     bool unsaved;   /* the learner is idle, but has something to do later */
 };
 
+/* The collection whose actor this is. */
+static inline struct ak_collection *ak_indexer_owner(struct ak_actor *actor)
+{
+    return (
+        struct ak_collection *)((char *)actor -
+                                offsetof(struct ak_collection, indexer.actor));
+}
+
+static inline struct ak_collection *ak_learner_owner(struct ak_actor *actor)
+{
+    return (
+        struct ak_collection *)((char *)actor -
+                                offsetof(struct ak_collection, learner.actor));
+}
+
 /* -------------------------------------------------------------- engine.c */
 
 /* A new collection object, of state AK_LOADING, held once. */

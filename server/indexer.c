@@ -28,13 +28,6 @@ _Static_assert(AK_SEGMENT_ROWS == AK_STORE_SEGMENT_ROWS,
                "segments in memory and in the file have the same rows");
 _Static_assert(AK_SEGMENT_ROWS % ENCODE_ROWS == 0, "a slice ends a segment");
 
-static struct ak_collection *owner_of(struct ak_actor *actor)
-{
-    return (
-        struct ak_collection *)((char *)actor -
-                                offsetof(struct ak_collection, indexer.actor));
-}
-
 void ak_indexer_clear(struct ak_indexer *ix)
 {
     ak_view_close(ix->view);
@@ -634,7 +627,7 @@ static enum ak_status apply_records(struct ak_collection *c, bool *more,
 
 bool ak_indexer_slice(struct ak_actor *actor)
 {
-    struct ak_collection *c = owner_of(actor);
+    struct ak_collection *c = ak_indexer_owner(actor);
     struct ak_indexer *ix = &c->indexer;
     struct ak_err err = {0};
     enum ak_status status = AK_OK;

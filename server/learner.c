@@ -38,13 +38,6 @@
 
 #define STATE_FORMAT 1
 
-static struct ak_collection *owner_of(struct ak_actor *actor)
-{
-    return (
-        struct ak_collection *)((char *)actor -
-                                offsetof(struct ak_collection, learner.actor));
-}
-
 void ak_learner_clear(struct ak_learner *l)
 {
     ak_view_close(l->view);
@@ -816,7 +809,7 @@ static enum ak_status learn_records(struct ak_collection *c, bool *more,
 
 bool ak_learner_slice(struct ak_actor *actor)
 {
-    struct ak_collection *c = owner_of(actor);
+    struct ak_collection *c = ak_learner_owner(actor);
     struct ak_learner *l = &c->learner;
     struct ak_err err = {0};
     bool serving, more = false;
