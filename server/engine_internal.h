@@ -71,9 +71,9 @@ struct ak_indexer {
     /* Scratch, grown when needed. */
     void *block;
     float *x;
-    uint8_t *codes;
     void *scratch;
     size_t cap_rows, cap_scratch;
+    uint8_t *codes; /* of the segment that `column` is in the middle of */
 };
 
 /* learner.c: records to the live model. */

@@ -51,12 +51,10 @@ static enum ak_status want_rows(struct ak_collection *c,
     if (n > ix->cap_rows) {
         free(ix->block);
         ak_array_free(ix->x);
-        ak_array_free(ix->codes);
         ix->cap_rows = 0;
         ix->block = calloc(n, c->shape.row_bytes);
         ix->x = ak_array_new(n * c->settings.dim, sizeof(float));
-        ix->codes = ak_array_new(n, c->shape.code_bytes);
-        if (ix->block == NULL || ix->x == NULL || ix->codes == NULL)
+        if (ix->block == NULL || ix->x == NULL)
             return ak_fail(err, AK_ENOMEM, "no memory to index %zu rows", n);
         ix->cap_rows = n;
     }
@@ -296,15 +294,20 @@ static enum ak_status encode_some(struct ak_collection *c, struct ak_err *err)
     enum ak_status status;
     uint64_t start = ak_clock_ns();
 
+    /* Rows that arrived after the last slice do not begin at a round one. */
+    if (n > AK_SEGMENT_ROWS - at)
+        n = AK_SEGMENT_ROWS - at;
+
     if (done == rows) {
         report_remaining(c, 1);
         return ask_switch(c, SWITCH_FLIP, ix->next.version)
                    ? AK_OK
                    : ak_fail(err, AK_ENOMEM, "no memory to publish");
     }
-    status = want_rows(c, ix->next.encoder, AK_SEGMENT_ROWS, err);
-    if (status != AK_OK)
-        return status;
+    if (ix->codes == NULL)
+        ix->codes = ak_array_new(AK_SEGMENT_ROWS, bytes);
+    if (ix->codes == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory to encode rows again");
     /* Codes of an earlier run, or of a version that has served before. */
     if (at == 0 && rows - done >= AK_SEGMENT_ROWS &&
         ak_view_codes(ix->view, ix->next.version, segment, ix->codes, NULL) ==

@@ -213,6 +213,48 @@ def _():
     check(len(met) >= 4, "only versions %s were met" % met)
 
 
+@test("rows that arrive during a publish have their codes, also at the seams")
+def _():
+    # Codes are made again 4,096 rows at a time, here while 500 come at a time.
+    s = daemon.collection("seams", bits=64, dim=DIM, model=HMOH)
+    learn(s, 0, 2500, ack="learned")
+    s.publish()
+    errors, done = [], threading.Event()
+
+    def write(k):
+        try:
+            for i in range(30):
+                s.upsert(X[i * 300:i * 300 + 500],
+                         ids=np.arange(500) + 1000 * (100 * (k + 1) + i))
+        except Exception as error:
+            errors.append(error)
+    threads = [threading.Thread(target=write, args=(k,)) for k in range(2)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        learn(s, 2500, 20)
+        s.publish()
+    for thread in threads:
+        thread.join()
+    check(not errors, errors[:1])
+    s.wait_visible(s.stream()["durable_seq"])
+
+    def right():
+        ids, codes = s.codes()
+        equal(len(set(ids)), 2520 + 30000, "different ids")
+        rows = [i if i < 10000 else i // 1000 % 100 * 300 + i % 1000
+                for i in ids]
+        wrong = [i for i, a, b in zip(ids, s.encode(X[rows]), codes)
+                 if a.tobytes() != b.tobytes()]
+        equal(wrong[:10], [], "ids whose code is not encode's")
+    right()
+    s.publish()
+    right()
+    # Now from what was stored.
+    daemon.restart()
+    right()
+
+
 @test("a cursor of an older version is a state-conflict")
 def _():
     m = Collection(daemon, "mixed")
