@@ -349,7 +349,8 @@ static void get_methods(struct ak_request *rq)
         return;
     }
     for (size_t i = 0; good && (m = ak_hash_method(i)) != NULL; i++)
-        good = json_array_append_new(list, method_json(m)) == 0;
+        if (m->streams)
+            good = json_array_append_new(list, method_json(m)) == 0;
     good = good && json_array_append_new(
                        list, json_pack("{s:s, s:s, s:s, s:b, s:b, s:[]}",
                                        "kind", "external", "source", "", "help",

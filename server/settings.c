@@ -157,6 +157,14 @@ static bool learns(const struct ak_settings *s)
     return m != NULL && m->learns;
 }
 
+/* The method of this name if the daemon can feed it, or NULL. */
+static const struct ak_hash_method *find_served(const char *kind)
+{
+    const struct ak_hash_method *m = ak_hash_find(kind);
+
+    return m != NULL && m->streams ? m : NULL;
+}
+
 /* "hmoh, lsh, external" */
 static void list_kinds(char *text, size_t cap)
 {
@@ -165,7 +173,8 @@ static void list_kinds(char *text, size_t cap)
 
     text[0] = '\0';
     for (size_t i = 0; (m = ak_hash_method(i)) != NULL && at < cap; i++)
-        at += (size_t)snprintf(text + at, cap - at, "%s, ", m->name);
+        if (m->streams)
+            at += (size_t)snprintf(text + at, cap - at, "%s, ", m->name);
     if (at < cap)
         snprintf(text + at, cap - at, EXTERNAL);
 }
@@ -235,7 +244,7 @@ static enum ak_status read_model(const json_t *model, struct ak_settings *s,
     if (kind == NULL)
         return invalid(error, "/model/kind", "must be given, one of: %s",
                        kinds);
-    m = ak_hash_find(kind);
+    m = find_served(kind);
     if ((m == NULL && strcmp(kind, EXTERNAL) != 0) ||
         strlen(kind) >= sizeof(s->kind))
         return refuse(error, "unsupported-option", "/model/kind",

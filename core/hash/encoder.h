@@ -54,7 +54,7 @@ size_t ak_encoder_scratch(const struct ak_encoder *e);
 /*
  * The two halves of encoding, for a caller that keeps mapped rows: z (n,
  * map_dim) of x, and the codes of z.  Encoders frozen from one learner have one
- * map for as long as it lives.
+ * map for as long as it lives, unless its method says `moving_map`.
  */
 uint32_t ak_encoder_map_dim(const struct ak_encoder *e);
 void ak_encoder_map(const struct ak_encoder *e, const float *x, size_t n,

@@ -288,7 +288,7 @@ size_t ak_feature_map_stride(const struct ak_feature_map *map)
  * Products of floats are exact in double, so the sum comes out the same whether
  * or not the machine fuses it.
  */
-static void unit_row(const float *x, const float *mean, uint32_t dim, float *z)
+void ak_unit_row(const float *x, const float *mean, uint32_t dim, float *z)
 {
     double sum = 0, scale;
 
@@ -317,7 +317,7 @@ void ak_feature_map_apply(const struct ak_feature_map *map, const float *x,
         break;
     case AK_MAP_UNIT:
         for (size_t i = 0; i < n; i++)
-            unit_row(x + i * map->dim, map->mean, map->dim, z + i * stride);
+            ak_unit_row(x + i * map->dim, map->mean, map->dim, z + i * stride);
         break;
     case AK_MAP_RBF:
         distances(map, x, n, z);

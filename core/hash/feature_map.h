@@ -75,6 +75,9 @@ size_t ak_feature_map_stride(const struct ak_feature_map *map);
 void ak_feature_map_apply(const struct ak_feature_map *map, const float *x,
                           size_t n, float *z);
 
+/* What AK_MAP_UNIT does to one row: (x - mean) / |x - mean|, or zeroes. */
+void ak_unit_row(const float *x, const float *mean, uint32_t dim, float *z);
+
 /*
  * A read checks sizes before it takes memory and every value, and says in `err`
  * what is wrong: AK_ECORRUPT.

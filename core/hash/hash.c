@@ -13,6 +13,7 @@
 
 static const struct ak_hash_ops *const methods[] = {
     &ak_hash_hmoh,
+    &ak_hash_hcoh,
     &ak_hash_lsh,
 };
 
@@ -147,6 +148,11 @@ static enum ak_status check_finite(const struct ak_hash *h, const float *x,
                                k, (double)value);
         }
     return AK_OK;
+}
+
+size_t ak_hash_block_rows(const struct ak_hash *h)
+{
+    return h->ops->block_rows != NULL ? h->ops->block_rows(h) : 1;
 }
 
 size_t ak_hash_warmup_rows(const struct ak_hash *h)
@@ -347,6 +353,24 @@ enum ak_status ak_hash_save_state(const struct ak_hash *h, struct ak_writer *w,
     if (w->status != AK_OK)
         return ak_fail(err, w->status, "%s: no memory to save the state",
                        h->ops->about.name);
+    return AK_OK;
+}
+
+enum ak_status ak_hash_read_mean(const struct ak_hash *h,
+                                 struct ak_running_mean *mean,
+                                 struct ak_reader *r, struct ak_err *err)
+{
+    ak_running_mean_read(mean, r);
+    if (r->status != AK_OK)
+        return ak_fail(err, AK_ECORRUPT, "the mean is cut short");
+    if (mean->n != h->samples)
+        return ak_fail(
+            err, AK_ECORRUPT, "a mean of %llu rows, %llu were learnt",
+            (unsigned long long)mean->n, (unsigned long long)h->samples);
+    for (uint32_t k = 0; k < mean->dim; k++)
+        if (!isfinite(mean->sum[k]))
+            return ak_fail(err, AK_ECORRUPT, "sum %u of the mean is %g", k,
+                           mean->sum[k]);
     return AK_OK;
 }
 

@@ -10,6 +10,15 @@
  * A learner is a pure function of its parameters, the rows it was fixed with
  * and the sequence of rows learnt; how that sequence was cut into batches does
  * not matter for a method that says so (`per_sample`).
+ *
+ * The others learn block by block, of ak_hash_block_rows() learnable rows each.
+ * ak_hash_update() takes any number of rows: it cuts them into blocks in their
+ * order, and what remains at the end is a shorter block.  So a caller that
+ * gathers whole blocks before it calls gets a model that does not depend on how
+ * the rows arrived.
+ *
+ * A method with `by_epochs` wants to see a set of rows many times before it
+ * follows the stream: ak_hash_train(), or the same in steps, ak_hash_pass().
  */
 #ifndef AK_CORE_HASH_HASH_H
 #define AK_CORE_HASH_HASH_H
@@ -48,6 +57,9 @@ struct ak_hash_method {
     size_t n_options;
     bool learns;     /* false: lsh, whose update() changes nothing */
     bool per_sample; /* the cut into batches does not matter */
+    bool streams;    /* the daemon can feed it */
+    bool by_epochs;  /* ak_hash_epochs() is not 0 */
+    bool moving_map; /* encoders of one learner differ in their map too */
 };
 
 /* Borrowed for the duration of the call that it is passed to. */
@@ -81,6 +93,9 @@ enum ak_status ak_hash_create(const char *method,
                               struct ak_err *err) AK_MUST_CHECK;
 void ak_hash_destroy(struct ak_hash *h); /* NULL is a no-op */
 
+/* Learnable rows of one block; 1 for a method that learns row by row. */
+size_t ak_hash_block_rows(const struct ak_hash *h);
+
 /* Rows wanted by ak_hash_fix(); 0 when there is nothing (more) to fix. */
 size_t ak_hash_warmup_rows(const struct ak_hash *h);
 
@@ -96,7 +111,8 @@ enum ak_status ak_hash_fix(struct ak_hash *h, const float *x, size_t n,
  * class to each of the first max_labels that it meets, and ignores the others.
  * `loss` may be NULL.  On failure the learner is as it was before the call.
  *
- * AK_EINVAL: not fixed yet.  AK_ENUMERIC: a feature is not finite.
+ * AK_EINVAL: not fixed yet.  AK_ENUMERIC: a feature is not finite, or a weight
+ * would not be.
  */
 enum ak_status ak_hash_update(struct ak_hash *h,
                               const struct ak_hash_batch *batch,

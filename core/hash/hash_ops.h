@@ -72,6 +72,9 @@ struct ak_hash_ops {
     enum ak_status (*update)(struct ak_hash *h, const struct ak_hash_rows *rows,
                              double *loss, struct ak_err *err);
 
+    /* Learnable rows of a block; NULL: update() learns row by row. */
+    size_t (*block_rows)(const struct ak_hash *h);
+
     /* An encoder of the learnt model; called only when `samples` is not 0, or
        if the method does not learn. */
     enum ak_status (*freeze)(const struct ak_hash *h, struct ak_encoder **out,
@@ -94,6 +97,15 @@ struct ak_hash_ops {
                                  struct ak_err *err);
 };
 
-extern const struct ak_hash_ops ak_hash_lsh, ak_hash_hmoh;
+/*
+ * For methods that centre by the mean of the rows they have learnt: a saved
+ * mean must be of `samples` finite rows.
+ */
+enum ak_status ak_hash_read_mean(const struct ak_hash *h,
+                                 struct ak_running_mean *mean,
+                                 struct ak_reader *r,
+                                 struct ak_err *err) AK_MUST_CHECK;
+
+extern const struct ak_hash_ops ak_hash_lsh, ak_hash_hcoh, ak_hash_hmoh;
 
 #endif

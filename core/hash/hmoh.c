@@ -358,6 +358,7 @@ const struct ak_hash_ops ak_hash_hmoh = {
             .n_options = N_OPTIONS,
             .learns = true,
             .per_sample = true,
+            .streams = true,
         },
     .format = 1,
     .size = sizeof(struct hmoh),

@@ -51,6 +51,7 @@ const struct ak_hash_ops ak_hash_lsh = {
             .help = "seeded random hyperplanes: learns nothing, ready at once",
             .learns = false,
             .per_sample = true,
+            .streams = true,
         },
     .format = 1,
     .size = sizeof(struct ak_hash),
