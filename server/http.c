@@ -185,6 +185,10 @@ static bool admit(struct ak_request *rq)
     const struct ak_route *r = rq->entry->route;
     struct ak_engine_progress progress;
 
+    if (rq->late && !(r->flags & AK_ROUTE_STARTING)) {
+        ak_reply_problem(rq, "draining", "the server stops");
+        return false;
+    }
     if (!(r->flags & AK_ROUTE_STARTING) && !ak_http_ready(rq->http)) {
         ak_reply_problem(rq, "starting", "the collections are being loaded");
         return false;
@@ -309,7 +313,9 @@ static enum MHD_Result on_headers(struct ak_request *rq, const char *method,
     bool now;
 
     rq->begun = true;
-    atomic_fetch_add(&http->active, 1);
+    rq->late = atomic_load(&http->refusing);
+    if (!rq->late)
+        atomic_fetch_add(&http->active, 1);
     pthread_mutex_lock(&http->lock);
     rq->next = http->requests;
     if (rq->next != NULL)
@@ -466,7 +472,7 @@ static void on_completed(void *arg, struct MHD_Connection *connection,
         rq->stream.gone(rq, rq->stream.arg);
     else if (!answered && !rq->whole)
         ak_request_unref(rq);
-    if (rq->begun)
+    if (rq->begun && !rq->late)
         atomic_fetch_sub(&http->active, 1);
     ak_request_unref(rq);
 }
@@ -603,11 +609,15 @@ void ak_http_drain(struct ak_http *http)
     atomic_store(&http->draining, true);
 }
 
+/*
+ * Not MHD_quiesce_daemon(): with a pool of threads it takes the listening socket
+ * out of a thread's epoll set while that thread may be doing the same, and
+ * aborts when it comes second (libmicrohttpd 0.9.75).  To go on accepting and to
+ * say 503 is also kinder than a reset to a client that comes late.
+ */
 void ak_http_quiesce(struct ak_http *http)
 {
-    /* The socket stays open until the end: the threads still know it. */
-    if (MHD_quiesce_daemon(http->daemon) != MHD_INVALID_SOCKET)
-        shutdown(http->fd, SHUT_RD);
+    atomic_store(&http->refusing, true);
 }
 
 unsigned ak_http_active(const struct ak_http *http)
@@ -622,6 +632,7 @@ void ak_http_stop(struct ak_http *http)
     if (http->daemon == NULL)
         return;
     atomic_store(&http->draining, true);
+    atomic_store(&http->refusing, true);
     /* From here on nothing is suspended; what is, is answered. */
     atomic_store(&http->stopping, true);
     pthread_mutex_lock(&http->lock);
@@ -636,9 +647,8 @@ void ak_http_stop(struct ak_http *http)
     pthread_mutex_unlock(&http->lock);
     while (ak_http_active(http) > 0 && ak_clock_ns() < end)
         usleep(1000);
-    MHD_stop_daemon(http->daemon);
+    MHD_stop_daemon(http->daemon); /* closes the listening socket, too */
     http->daemon = NULL;
-    close(http->fd);
     http->fd = -1;
     ak_address_remove(&http->address);
 }

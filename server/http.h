@@ -180,8 +180,9 @@ void ak_http_tick(struct ak_http *http);
 void ak_http_reload(struct ak_http *http, struct ak_config *config);
 /* From here on: not ready, writes are 503, connections close after an answer. */
 void ak_http_drain(struct ak_http *http);
-/* Accept no more connections; and the requests under way. */
+/* Whatever begins from here on is 503, but for health. */
 void ak_http_quiesce(struct ak_http *http);
+/* Requests under way that began before that. */
 unsigned ak_http_active(const struct ak_http *http);
 /* End.  What is not answered yet gets 503; routes may still reply, to nobody. */
 void ak_http_stop(struct ak_http *http);

@@ -133,6 +133,7 @@ struct ak_request {
     uint64_t begun_ns;
     char id[AK_REQUEST_ID + 1];
     bool begun;  /* the headers are there */
+    bool late;   /* begun after the server was told to refuse; not counted */
     bool head;   /* the method is HEAD */
     bool closes; /* the connection, after the answer */
     bool counted;
@@ -228,7 +229,7 @@ struct ak_http {
     struct MHD_Daemon *daemon;
     _Atomic(const struct ak_config *) config;
     struct ak_old_config *old; /* under the lock */
-    atomic_bool ready, draining, stopping;
+    atomic_bool ready, draining, refusing, stopping;
     atomic_uint active; /* requests between headers and end */
     atomic_uint connections;
     atomic_size_t body_memory;

@@ -366,6 +366,8 @@ static void draining_refuses_writes_and_finishes_the_rest(void **state)
     assert_true(has_header(&a, "Connection: close"));
     answer_clear(&a);
     ak_http_quiesce(f.http);
+    expect(&f, "GET /inline", NULL, 503, "urn:akin:problem:draining");
+    expect(&f, "GET /healthz", NULL, 200, "ok");
     /* An answer arrives a moment before its request is over. */
     while (ak_http_active(f.http) > 1)
         usleep(1000);
