@@ -139,8 +139,7 @@ void ak_reply_faults(struct ak_request *rq, const char *slug,
 /* A problem with members of its own: those of `extra` (an object, stolen; NULL:
    none) stand behind the usual ones. */
 void ak_reply_problem_with(struct ak_request *rq, const char *slug,
-                           json_t *extra, const char *fmt, ...)
-    AK_PRINTF(4, 5);
+                           json_t *extra, const char *fmt, ...) AK_PRINTF(4, 5);
 /* A problem as a part of another answer, such as a line of a stream; NULL when
    memory is short. */
 json_t *ak_problem_json(struct ak_request *rq, const char *slug,

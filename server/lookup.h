@@ -19,11 +19,11 @@
 #include "server/filter_json.h"
 
 struct ak_lookup {
-    struct ak_collection *c;           /* lent */
+    struct ak_collection *c;            /* lent */
     const struct ak_settings *settings; /* lent */
     struct ak_snapshot *snapshot;
-    struct ak_view *view;  /* borrowed when it is needed */
-    uint64_t visible_seq;  /* the snapshot shows this record, or later ones */
+    struct ak_view *view; /* borrowed when it is needed */
+    uint64_t visible_seq; /* the snapshot shows this record, or later ones */
 };
 
 /* Take the snapshot of now. */

@@ -110,13 +110,14 @@ uint64_t ak_store_wal_bytes(const struct ak_store *store);
 /* Rows of a batch or an upsert. */
 struct ak_store_rows {
     size_t n;
-    const void *block;             /* n * row_bytes: vectors (or codes) as stored */
+    const void *block; /* n * row_bytes: vectors (or codes) as stored */
     /* (n), or NULL: the numbers after the greatest ever given or assigned, from
        0; where ids are text, their decimal texts (a given text that is a decimal
        number counts as given). */
     const struct ak_row_id *ids;
-    const struct ak_bytes *labels; /* names; of row i: [first[i], first[i + 1]) */
-    const uint32_t *label_first;   /* (n + 1), or NULL: no labels */
+    const struct ak_bytes
+        *labels;                 /* names; of row i: [first[i], first[i + 1]) */
+    const uint32_t *label_first; /* (n + 1), or NULL: no labels */
     const struct ak_bytes *payloads; /* (n) JSON text, or NULL; absent: none */
     const struct ak_bytes *images;   /* (n) or NULL; kept as they came */
 };
@@ -277,10 +278,10 @@ struct ak_store_info {
     uint64_t last_seq;     /* 0: no record */
     uint64_t next_ordinal; /* rows ever */
     uint64_t live_rows;
-    uint64_t n_labels; /* label numbers are below this */
-    uint64_t published;    /* version; there is always one */
+    uint64_t n_labels;          /* label numbers are below this */
+    uint64_t published;         /* version; there is always one */
     uint64_t last_rollback_seq; /* 0: none */
-    uint64_t covered_bytes; /* size of the file */
+    uint64_t covered_bytes;     /* size of the file */
 };
 enum ak_status ak_view_info(struct ak_view *view, struct ak_store_info *out,
                             struct ak_err *err) AK_MUST_CHECK;
@@ -299,9 +300,10 @@ struct ak_record {
     int64_t time_ms;
     uint64_t first_ordinal; /* BATCH, UPSERT; RELABEL: the row */
     uint64_t n;             /* rows, or ordinals of DELETE */
-    const uint32_t *labels; /* numbers as of this record: BATCH, UPSERT, RELABEL */
+    const uint32_t
+        *labels; /* numbers as of this record: BATCH, UPSERT, RELABEL */
     const uint32_t *label_first; /* (n + 1) */
-    const uint64_t *ordinals; /* DELETE: its rows; UPSERT, BATCH: the rows it
+    const uint64_t *ordinals;    /* DELETE: its rows; UPSERT, BATCH: the rows it
                                  replaced, n_ordinals of them */
     uint64_t n_ordinals;
     uint64_t version; /* ROLLBACK */
@@ -328,7 +330,7 @@ struct ak_row {
     const uint32_t *labels;
     size_t n_labels;
     struct ak_bytes payload;
-    uint64_t seq;  /* the record that brought it */
+    uint64_t seq; /* the record that brought it */
     uint64_t dead;
 };
 /* The living row of an id; AK_ENOTFOUND. */

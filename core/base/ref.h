@@ -36,8 +36,8 @@ static inline void ak_ref_drop(struct ak_ref *ref)
 {
     /* Acquire and release on one operation rather than a fence, which the
        thread sanitizer does not follow. */
-    if (ref != NULL && atomic_fetch_sub_explicit(&ref->holders, 1,
-                                                 memory_order_acq_rel) == 1)
+    if (ref != NULL &&
+        atomic_fetch_sub_explicit(&ref->holders, 1, memory_order_acq_rel) == 1)
         ref->destroy(ref);
 }
 

@@ -28,10 +28,10 @@
 struct ak_encoder;
 
 struct ak_encoder_info {
-    const char *kind;   /* the method that made it, such as "hmoh" */
-    uint32_t dim;       /* floats in a feature vector */
-    uint32_t bits;      /* bits in a code */
-    uint64_t samples;   /* learnt from, when it was frozen */
+    const char *kind; /* the method that made it, such as "hmoh" */
+    uint32_t dim;     /* floats in a feature vector */
+    uint32_t bits;    /* bits in a code */
+    uint64_t samples; /* learnt from, when it was frozen */
 };
 
 void ak_encoder_info(const struct ak_encoder *e, struct ak_encoder_info *out);
