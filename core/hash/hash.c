@@ -14,6 +14,7 @@
 static const struct ak_hash_ops *const methods[] = {
     &ak_hash_hmoh,
     &ak_hash_fcoh,
+    &ak_hash_sdoh,
     &ak_hash_hcoh,
     &ak_hash_lsh,
 };

@@ -107,6 +107,6 @@ enum ak_status ak_hash_read_mean(const struct ak_hash *h,
                                  struct ak_err *err) AK_MUST_CHECK;
 
 extern const struct ak_hash_ops ak_hash_fcoh, ak_hash_hcoh, ak_hash_hmoh,
-    ak_hash_lsh;
+    ak_hash_lsh, ak_hash_sdoh;
 
 #endif

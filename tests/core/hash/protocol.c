@@ -96,7 +96,8 @@ static void split(const struct data *data, uint64_t seed, struct data *out)
 
 /* Learn from the stream, in batches as a daemon would see them. */
 static struct ak_encoder *learn(const char *method, const struct data *data,
-                                const uint32_t *first, uint64_t seed)
+                                const uint32_t *first, size_t stream,
+                                uint64_t seed)
 {
     const struct ak_hash_params params = {DIM, BITS, 1000, seed};
     const float *x = data->x + (size_t)QUERIES * DIM;
@@ -108,10 +109,16 @@ static struct ak_encoder *learn(const char *method, const struct data *data,
         assert_int_equal(ak_hash_warmup_rows(h), WARM_UP);
         assert_status(ak_hash_fix(h, x, WARM_UP, NULL), AK_OK);
     }
-    for (size_t i = 0; i < STREAM; i += 500) {
+    /* A batch is of whole blocks, where the method learns by blocks. */
+    for (size_t i = 0, n; i < stream; i += n) {
         struct ak_hash_batch batch = {x + i * DIM, data->labels + QUERIES,
                                       first + i, 500};
 
+        if (ak_hash_block_rows(h) > batch.n)
+            batch.n = ak_hash_block_rows(h);
+        if (batch.n > stream - i)
+            batch.n = stream - i;
+        n = batch.n;
         assert_status(ak_hash_update(h, &batch, NULL, NULL), AK_OK);
     }
     assert_status(ak_hash_freeze(h, &e, NULL), AK_OK);
@@ -145,6 +152,12 @@ evaluate(struct ak_encoder *e, const struct data *data, const uint32_t *first)
 
 double protocol_map(const char *set, const char *method, int seeds)
 {
+    return protocol_map_of(set, method, seeds, STREAM);
+}
+
+double protocol_map_of(const char *set, const char *method, int seeds,
+                       size_t rows)
+{
     struct data data = {0}, parts = {0};
     uint32_t *first = ak_array_new(TOTAL + 1, sizeof(*first));
     char folder[512];
@@ -163,7 +176,7 @@ double protocol_map(const char *set, const char *method, int seeds)
         struct ak_eval_result r;
 
         split(&data, (uint64_t)seed, &parts);
-        e = learn(method, &parts, first, (uint64_t)seed);
+        e = learn(method, &parts, first, rows, (uint64_t)seed);
         r = evaluate(e, &parts, first);
         ak_ref_drop(ak_encoder_ref(e));
         print_message("# %s, %s, %d bits, seed %d: mAP %.4f (ordered %.4f), "

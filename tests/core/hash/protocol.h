@@ -8,11 +8,17 @@
 #ifndef AK_TESTS_CORE_HASH_PROTOCOL_H
 #define AK_TESTS_CORE_HASH_PROTOCOL_H
 
+#include <stddef.h>
+
 /*
  * Mean mAP of a method with its defaults over seeds 0, 1, ...; each is printed.
  * `set` is a folder as ak_test_data() finds it.  Fails the test on any error.
  */
 double protocol_map(const char *set, const char *method, int seeds);
+
+/* The same from the first `rows` of the stream only; what takes long. */
+double protocol_map_of(const char *set, const char *method, int seeds,
+                       size_t rows);
 
 void assert_between(double value, double least, double most);
 
