@@ -35,6 +35,9 @@
 /* Entries of V over all draws, at most: about a second. */
 #define DRAW_BUDGET (UINT32_C(1) << 25)
 
+/* 47 is a prime and 3 modulo 4. */
+#define PALEY_ORDER 48
+
 /* Random rows tried for a class beyond the order. */
 #define EXTRA_DRAWS 500
 
@@ -77,12 +80,22 @@ static void code_of_row(const struct ak_codebook *b, const uint64_t *row,
             code[j / 64] |= UINT64_C(1) << (j % 64);
 }
 
+/* The row of the matrix that class c, below the order, gets. */
+static void matrix_row(const struct ak_codebook *b, uint32_t c, uint64_t *row)
+{
+    if (b->paley)
+        ak_hadamard_paley_row(b->row_of[c], b->order - 1, row);
+    else
+        ak_hadamard_row(b->row_of[c], b->order, row);
+}
+
 static void draw(struct ak_codebook *b, struct ak_rng *rows, struct ak_rng *v)
 {
     for (uint32_t i = 0; i < b->order; i++)
         b->row_of[i] = i;
     ak_rng_shuffle(rows, b->row_of, b->order);
-    ak_hadamard_independent_first(b->row_of, b->order);
+    if (!b->paley)
+        ak_hadamard_independent_first(b->row_of, b->order);
     for (size_t i = 0; b->v != NULL && i < (size_t)b->order * b->bits; i++)
         b->v[i] = ak_rng_normal(v);
 }
@@ -130,7 +143,7 @@ static struct score rate(const struct ak_codebook *b, uint32_t n, uint64_t *row,
     struct score s = {.least = UINT32_MAX};
 
     for (uint32_t c = 0; c < n; c++) {
-        ak_hadamard_row(b->row_of[c], b->order, row);
+        matrix_row(b, c, row);
         code_of_row(b, row, sum, codes + c * words);
         for (uint32_t a = 0; a < c; a++) {
             uint32_t d = distance(codes + a * words, codes + c * words, words);
@@ -206,14 +219,16 @@ out:
     return status;
 }
 
-enum ak_status ak_codebook_init(struct ak_codebook *b, uint32_t bits,
-                                uint32_t declared, bool pick, uint64_t seed,
-                                struct ak_err *err)
+static enum ak_status init_with(struct ak_codebook *b, uint32_t bits,
+                                uint32_t declared, bool pick, bool paley,
+                                uint64_t seed, struct ak_err *err)
 {
     enum ak_status status;
 
     memset(b, 0, sizeof(*b));
-    b->order = ak_hadamard_order(bits > declared ? bits : declared);
+    b->paley = paley;
+    b->order =
+        paley ? bits : ak_hadamard_order(bits > declared ? bits : declared);
     b->bits = bits;
     b->declared = declared;
     b->seed = seed;
@@ -233,6 +248,21 @@ enum ak_status ak_codebook_init(struct ak_codebook *b, uint32_t bits,
     if (status != AK_OK)
         ak_codebook_clear(b);
     return status;
+}
+
+enum ak_status ak_codebook_init(struct ak_codebook *b, uint32_t bits,
+                                uint32_t declared, bool pick, uint64_t seed,
+                                struct ak_err *err)
+{
+    return init_with(b, bits, declared, pick, false, seed, err);
+}
+
+enum ak_status ak_codebook_init_deep(struct ak_codebook *b, uint32_t bits,
+                                     uint32_t declared, uint64_t seed,
+                                     struct ak_err *err)
+{
+    return init_with(b, bits, declared, true,
+                     bits == PALEY_ORDER && declared <= PALEY_ORDER, seed, err);
 }
 
 void ak_codebook_clear(struct ak_codebook *b)
@@ -339,7 +369,7 @@ enum ak_status ak_codebook_grow(struct ak_codebook *b, uint32_t n,
         uint64_t *code = b->codes + b->n * ak_code_words(b->bits);
 
         if (b->n < b->order) {
-            ak_hadamard_row(b->row_of[b->n], b->order, row);
+            matrix_row(b, b->n, row);
             code_of_row(b, row, b->sum, code);
         }
         if (b->n >= b->order || nearest(b, code, 0) == 0)

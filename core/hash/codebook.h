@@ -25,6 +25,7 @@
 
 struct ak_codebook {
     uint32_t order, bits, declared;
+    bool paley; /* rows are of Paley's matrix, not of Sylvester's */
     uint64_t seed;
     uint32_t *row_of; /* (order) Sylvester row of the class of that number */
     float *v;         /* (order, bits) or NULL when order == bits */
@@ -48,6 +49,14 @@ struct ak_codebook {
 enum ak_status ak_codebook_init(struct ak_codebook *b, uint32_t bits,
                                 uint32_t declared, bool pick, uint64_t seed,
                                 struct ak_err *err) AK_MUST_CHECK;
+
+/*
+ * With `pick`; and with rows of Paley's matrix of order 48 where bits are 48
+ * and classes fit, which Sylvester's must be projected for.
+ */
+enum ak_status ak_codebook_init_deep(struct ak_codebook *b, uint32_t bits,
+                                     uint32_t declared, uint64_t seed,
+                                     struct ak_err *err) AK_MUST_CHECK;
 void ak_codebook_clear(struct ak_codebook *b);
 
 /* Give codes to classes up to n.  On failure no class has got one. */

@@ -1,10 +1,12 @@
 #include "core/hash/hash.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/base/rng.h"
 #include "core/code/code.h"
 #include "core/hash/hash_ops.h"
 
@@ -12,11 +14,8 @@
 #define MAX_LABELS 65536
 
 static const struct ak_hash_ops *const methods[] = {
-    &ak_hash_hmoh,
-    &ak_hash_fcoh,
-    &ak_hash_sdoh,
-    &ak_hash_hcoh,
-    &ak_hash_lsh,
+    &ak_hash_hmoh, &ak_hash_fcoh, &ak_hash_sdoh,
+    &ak_hash_hcdh, &ak_hash_hcoh, &ak_hash_lsh,
 };
 
 #define N_METHODS (sizeof(methods) / sizeof(methods[0]))
@@ -284,6 +283,121 @@ out:
     ak_array_free(classes);
     if (status == AK_OK && loss != NULL)
         *loss = told;
+    return status;
+}
+
+uint32_t ak_hash_epochs(const struct ak_hash *h)
+{
+    return h->ops->epochs != NULL ? h->ops->epochs(h) : 0;
+}
+
+void ak_hash_pass(struct ak_hash *h, uint32_t pass)
+{
+    assert(pass <= ak_hash_epochs(h));
+    if (h->ops->pass != NULL)
+        h->ops->pass(h, pass);
+}
+
+void ak_hash_pass_order(const struct ak_hash *h, uint32_t pass, uint32_t n,
+                        uint32_t *order)
+{
+    struct ak_rng rng;
+
+    for (uint32_t i = 0; i < n; i++)
+        order[i] = i;
+    ak_rng_init(&rng, ak_rng_derive(h->params.seed, "passes") + pass);
+    ak_rng_shuffle(&rng, order, n);
+}
+
+/* A block of a set, gathered by the order of a pass. */
+struct gathered {
+    float *x;
+    uint32_t *labels, *first, *order;
+};
+
+static void gather(const struct ak_hash_batch *set, const uint32_t *order,
+                   size_t n, size_t dim, struct gathered *to)
+{
+    uint32_t at = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        uint32_t from = set->first[order[i]];
+        uint32_t mentions = set->first[order[i] + 1] - from;
+
+        memcpy(to->x + i * dim, set->x + (size_t)order[i] * dim,
+               dim * sizeof(*to->x));
+        memcpy(to->labels + at, set->labels + from,
+               mentions * sizeof(*to->labels));
+        to->first[i] = at;
+        at += mentions;
+    }
+    to->first[n] = at;
+}
+
+/* One pass; rows without a label are in the order too and are skipped. */
+static enum ak_status run_pass(struct ak_hash *h, uint32_t pass,
+                               const struct ak_hash_batch *set,
+                               struct gathered *to, struct ak_hash_loss *loss,
+                               struct ak_err *err)
+{
+    size_t block = ak_hash_block_rows(h);
+    struct ak_hash_loss sum = {0};
+
+    ak_hash_pass(h, pass);
+    ak_hash_pass_order(h, pass, (uint32_t)set->n, to->order);
+    for (size_t i = 0; i < set->n; i += block) {
+        size_t n = set->n - i < block ? set->n - i : block;
+        const struct ak_hash_batch batch = {to->x, to->labels, to->first, n};
+        struct ak_hash_loss one = {0};
+        enum ak_status status;
+
+        gather(set, to->order + i, n, h->params.dim, to);
+        status = ak_hash_update(h, &batch, &one, err);
+        if (status != AK_OK)
+            return status;
+        sum.loss += one.loss * (double)one.learnt;
+        sum.learnt += one.learnt;
+        sum.skipped += one.skipped;
+    }
+    if (sum.learnt > 0)
+        sum.loss /= (double)sum.learnt;
+    *loss = sum;
+    return AK_OK;
+}
+
+enum ak_status ak_hash_train(struct ak_hash *h, const struct ak_hash_batch *set,
+                             struct ak_hash_loss *loss, struct ak_err *err)
+{
+    size_t block = ak_hash_block_rows(h);
+    struct ak_hash_loss last = {0};
+    struct gathered to = {0};
+    enum ak_status status = AK_OK;
+
+    if (!h->ops->about.by_epochs)
+        return ak_hash_update(h, set, loss, err);
+    if (set->n > UINT32_MAX)
+        return ak_fail(err, AK_EINVAL, "a set of %zu rows, must be 0..%u",
+                       set->n, UINT32_MAX);
+    to.x = ak_array_new(block * h->params.dim, sizeof(*to.x));
+    to.labels = ak_array_new(
+        set->n > 0 ? set->first[set->n] - set->first[0] : 0, sizeof(uint32_t));
+    to.first = ak_array_new(block + 1, sizeof(*to.first));
+    to.order = ak_array_new(set->n, sizeof(*to.order));
+    if (to.x == NULL || to.labels == NULL || to.first == NULL ||
+        to.order == NULL)
+        status = ak_fail(err, AK_ENOMEM, "no memory for a pass over %zu rows",
+                         set->n);
+    for (uint32_t i = 0; status == AK_OK && i < ak_hash_epochs(h); i++)
+        status = run_pass(h, i, set, &to, &last, err);
+    if (status == AK_OK) {
+        ak_hash_pass(h, ak_hash_epochs(h));
+        if (loss != NULL)
+            *loss = last;
+    }
+    ak_array_free(to.order);
+    ak_array_free(to.first);
+    ak_array_free(to.labels);
+    ak_array_free(to.x);
     return status;
 }
 

@@ -119,6 +119,31 @@ enum ak_status ak_hash_update(struct ak_hash *h,
                               struct ak_hash_loss *loss,
                               struct ak_err *err) AK_MUST_CHECK;
 
+/*
+ * Learning a set by passes, for a method with `by_epochs`: for each pass 0, 1
+ * ... ak_hash_epochs() - 1, say so by ak_hash_pass(), then update with the rows
+ * of the set in the order of ak_hash_pass_order(), in whole blocks; at last
+ * ak_hash_pass(h, ak_hash_epochs(h)), and what is learnt from then on comes
+ * from the stream.  The pass is part of the state, so that a learner saved
+ * between two updates goes on where it was.  Rows count as learnt in each pass.
+ *
+ * ak_hash_epochs() is 0 without `by_epochs`, and ak_hash_pass() does nothing.
+ */
+uint32_t ak_hash_epochs(const struct ak_hash *h);
+void ak_hash_pass(struct ak_hash *h, uint32_t pass); /* 0..epochs */
+
+/* The rows of a set, 0..n - 1, in the seeded order of a pass. */
+void ak_hash_pass_order(const struct ak_hash *h, uint32_t pass, uint32_t n,
+                        uint32_t *order);
+
+/*
+ * All of that with a set in memory, which is one update without `by_epochs`.
+ * `loss` is of the last pass.  After a failure the learner has learnt a part.
+ */
+enum ak_status ak_hash_train(struct ak_hash *h, const struct ak_hash_batch *set,
+                             struct ak_hash_loss *loss,
+                             struct ak_err *err) AK_MUST_CHECK;
+
 /* The encoder of this moment.  Works untrained (version 0 is a frozen lsh). */
 enum ak_status ak_hash_freeze(const struct ak_hash *h, struct ak_encoder **out,
                               struct ak_err *err) AK_MUST_CHECK;

@@ -75,6 +75,10 @@ struct ak_hash_ops {
     /* Learnable rows of a block; NULL: update() learns row by row. */
     size_t (*block_rows)(const struct ak_hash *h);
 
+    /* Passes over a set, and that one begins; NULL without `by_epochs`. */
+    uint32_t (*epochs)(const struct ak_hash *h);
+    void (*pass)(struct ak_hash *h, uint32_t pass);
+
     /* An encoder of the learnt model; called only when `samples` is not 0, or
        if the method does not learn. */
     enum ak_status (*freeze)(const struct ak_hash *h, struct ak_encoder **out,
@@ -106,7 +110,7 @@ enum ak_status ak_hash_read_mean(const struct ak_hash *h,
                                  struct ak_reader *r,
                                  struct ak_err *err) AK_MUST_CHECK;
 
-extern const struct ak_hash_ops ak_hash_fcoh, ak_hash_hcoh, ak_hash_hmoh,
-    ak_hash_lsh, ak_hash_sdoh;
+extern const struct ak_hash_ops ak_hash_fcoh, ak_hash_hcdh, ak_hash_hcoh,
+    ak_hash_hmoh, ak_hash_lsh, ak_hash_sdoh;
 
 #endif

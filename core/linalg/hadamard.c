@@ -19,6 +19,31 @@ void ak_hadamard_row(uint32_t row, uint32_t order, uint64_t *words)
             words[j / 64] |= UINT64_C(1) << (j % 64);
 }
 
+static int is_square(uint32_t v, uint32_t q)
+{
+    for (uint64_t s = 1; s <= q / 2; s++)
+        if (s * s % q == v)
+            return 1;
+    return 0;
+}
+
+void ak_hadamard_paley_row(uint32_t row, uint32_t q, uint64_t *words)
+{
+    memset(words, 0, (q + 1 + 63) / 64 * sizeof(*words));
+    for (uint32_t j = 0; j <= q; j++) {
+        int plus;
+
+        if (row == 0 || row == j)
+            plus = 1;
+        else if (j == 0)
+            plus = 0;
+        else
+            plus = is_square((row + q - j) % q, q);
+        if (plus)
+            words[j / 64] |= UINT64_C(1) << (j % 64);
+    }
+}
+
 /* Adds `v` to the basis, kept by leading bit; 0 if it depended on it already. */
 static int extend(uint32_t basis[32], uint32_t v)
 {

@@ -27,6 +27,13 @@ uint32_t ak_hadamard_order(uint32_t n);
 void ak_hadamard_row(uint32_t row, uint32_t order, uint64_t *words);
 
 /*
+ * The same of Paley's matrix of order q + 1 for a prime q that is 3 modulo 4,
+ * which there is where no power of two is: I + [[0, 1'], [-1, Q]] with Q_ij = 1
+ * where i - j is a square modulo q, -1 where it is none, and 0 where i == j.
+ */
+void ak_hadamard_paley_row(uint32_t row, uint32_t q, uint64_t *words);
+
+/*
  * Arrange rows (n), numbers of different rows of a matrix whose order is 2^k,
  * so that those which are affinely independent as vectors over GF(2) come
  * first, and otherwise keep their sequence.

@@ -6,7 +6,8 @@
  *
  * 70,000 images of 28 x 28 pixels in [0, 1]: 100 seeded queries a class, the
  * other 69,000 are the database, the first 20,000 of the shuffled database the
- * labelled stream, which arrives in batches of 2,000.
+ * labelled stream, which arrives in batches of 2,000, or at once for a method
+ * that passes over it.
  *
  * With --validate the test queries stay unseen: the stream is as above, and
  * 1,000 of the next rows of the database search the 20,000 after them.  That
@@ -121,7 +122,7 @@ static struct data split(const char *folder, uint64_t seed)
     return data;
 }
 
-static struct ak_encoder *learn(const char *method,
+static struct ak_encoder *learn(const struct ak_hash_method *m,
                                 const struct ak_hash_params *params,
                                 const double *options, const struct data *data,
                                 double *seconds)
@@ -132,11 +133,17 @@ static struct ak_encoder *learn(const char *method,
     struct ak_err err = {0};
     double start;
 
-    must(ak_hash_create(method, params, options, &h, &err), &err);
+    must(ak_hash_create(m->name, params, options, &h, &err), &err);
     start = now();
     if (ak_hash_warmup_rows(h) > 0)
         must(ak_hash_fix(h, x, ak_hash_warmup_rows(h), &err), &err);
-    for (size_t i = 0; i < STREAM;) {
+    if (m->by_epochs) {
+        const struct ak_hash_batch set = {x, data->labels + QUERIES,
+                                          data->first, STREAM};
+
+        must(ak_hash_train(h, &set, NULL, &err), &err);
+    }
+    for (size_t i = 0; !m->by_epochs && i < STREAM;) {
         size_t block = ak_hash_block_rows(h), n;
         struct ak_hash_batch batch;
 
@@ -222,7 +229,7 @@ int main(int argc, char **argv)
     params.bits = (uint32_t)strtoul(argv[3], NULL, 10);
     params.seed = strtoull(argv[4], NULL, 10);
     data = split(argv[1], params.seed);
-    e = learn(m->name, &params, options, &data, &seconds);
+    e = learn(m, &params, options, &data, &seconds);
     r = evaluate(e, &data, params.bits, validate);
     must(ak_encoder_save(e, &model, &err), &err);
     ak_encoder_info(e, &info);

@@ -109,6 +109,13 @@ static struct ak_encoder *learn(const char *method, const struct data *data,
         assert_int_equal(ak_hash_warmup_rows(h), WARM_UP);
         assert_status(ak_hash_fix(h, x, WARM_UP, NULL), AK_OK);
     }
+    if (ak_hash_epochs(h) > 0) {
+        const struct ak_hash_batch set = {x, data->labels + QUERIES, first,
+                                          stream};
+
+        assert_status(ak_hash_train(h, &set, NULL, NULL), AK_OK);
+        stream = 0;
+    }
     /* A batch is of whole blocks, where the method learns by blocks. */
     for (size_t i = 0, n; i < stream; i += n) {
         struct ak_hash_batch batch = {x + i * DIM, data->labels + QUERIES,
