@@ -20,7 +20,14 @@
 #include "server/engine_internal.h"
 #include "server/log.h"
 
-enum { DIM = 16, BITS = 32, CLASSES = 4, BATCH = 100, BATCHES = 30 };
+enum {
+    DIM = 16,
+    BITS = 32,
+    CLASSES = 4,
+    BATCH = 100,
+    BATCHES = 30,
+    KILL_BATCHES = 40
+};
 
 /* ------------------------------------------------- waiting for a callback */
 
@@ -321,10 +328,13 @@ static void a_stream_is_learnt_and_served(void **state)
     double before;
 
     (void)state;
-    for (int i = 0; i < BATCHES; i++)
+    /* Before the warm-up ends, since it ends with a publish. */
+    for (int i = 0; i < 10; i++)
         r = put_rows(c, (uint64_t)i * BATCH, BATCH, AK_RECORD_BATCH, NULL);
     wait_for(c, r.seq, AK_ACK_VISIBLE);
     before = precision(c);
+    for (int i = 10; i < BATCHES; i++)
+        r = put_rows(c, (uint64_t)i * BATCH, BATCH, AK_RECORD_BATCH, NULL);
     wait_for(c, r.seq, AK_ACK_LEARNED);
     publish(c);
     ak_collection_status(c, &status);
@@ -474,7 +484,7 @@ static void kills_change_nothing(void **state)
 
     (void)state;
     ak_rng_init(&rng, 11);
-    for (int round = 0; round < 12; round++) {
+    for (int round = 0; round < 8; round++) {
         pid_t child = fork();
 
         if (child == 0) {
@@ -482,7 +492,7 @@ static void kills_change_nothing(void **state)
             struct ak_settings s = settings_of("killed", "hmoh");
             struct ak_collection *c = create(e, &s);
 
-            for (int i = 0; i < 60; i++) {
+            for (int i = 0; i < KILL_BATCHES; i++) {
                 char key[24];
 
                 snprintf(key, sizeof(key), "batch-%04d", i);
@@ -501,7 +511,7 @@ static void kills_change_nothing(void **state)
         struct ak_collection *c = create(e, &s);
         struct ak_collection_status status;
 
-        for (int i = 0; i < 60; i++) {
+        for (int i = 0; i < KILL_BATCHES; i++) {
             char key[24];
 
             snprintf(key, sizeof(key), "batch-%04d", i);
@@ -509,9 +519,9 @@ static void kills_change_nothing(void **state)
         }
         publish(c);
         ak_collection_status(c, &status);
-        assert_int_equal(status.rows, 60 * BATCH);
-        assert_int_equal(status.items, 60 * BATCH);
-        assert_int_equal(status.live_samples, 60 * BATCH);
+        assert_int_equal(status.rows, KILL_BATCHES * BATCH);
+        assert_int_equal(status.items, KILL_BATCHES * BATCH);
+        assert_int_equal(status.live_samples, KILL_BATCHES * BATCH);
         ends[run] = state_of(c);
         ak_collection_drop(c);
         ak_engine_close(e);
