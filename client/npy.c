@@ -104,9 +104,11 @@ enum akin_result npy_parse(const void *data, size_t len, struct npy_view *out,
         return akin_fail(err, AKIN_EREPLY,
                          "header of %zu bytes in a file of %zu", header_len,
                          len);
-    header = strndup((const char *)bytes + at, header_len);
+    header = malloc(header_len + 1);
     if (header == NULL)
         return akin_no_memory(err);
+    memcpy(header, bytes + at, header_len);
+    header[header_len] = '\0';
     value = find_value(header, "descr");
     ok = value != NULL && parse_type(value, &view);
     if (ok) {

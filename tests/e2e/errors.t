@@ -15,7 +15,9 @@ shoes = daemon.collection("shoes", bits=16, dim=8,
                                  "params": {"seed": 5, "kernel_anchors": 16}})
 shoes.learn(X, LABELS, ids=list(range(100, 164)), ack="learned")
 shoes.publish()
-words = daemon.collection("words", bits=16, dim=8, ids="string")
+# Without a warm-up, which idleness would end in the middle of a slow test.
+words = daemon.collection("words", bits=16, dim=8, ids="string",
+                          model={"kind": "lsh"})
 words.upsert(X[:4], ids=["a", "b", "c", "d"], ack="visible")
 pics = daemon.collection("pics", bits=16, extractor="pixels-8x8x1")
 codes = daemon.collection("codes", bits=32, model={"kind": "external"})
