@@ -28,6 +28,8 @@ void ak_collection_free(struct ak_collection *c)
 {
     ak_indexer_clear(&c->indexer);
     ak_learner_clear(&c->learner);
+    /* Frozen when the daemon stopped, and taken up at the next start. */
+    ak_ref_drop((struct ak_ref *)c->offered.encoder);
     for (size_t i = 0; i < c->n_views; i++)
         ak_view_close(c->views[i]);
     ak_store_close(c->lane.store);
