@@ -71,24 +71,11 @@ static void collect(struct ak_request *rq, const uint8_t *bytes, size_t len)
     rq->body[rq->body_len] = 0;
 }
 
-/* Hand over until all is taken, or the route pauses or replies. */
 static size_t hand_over(struct ak_request *rq, const uint8_t *bytes, size_t len)
 {
-    size_t taken = 0;
-    bool stop = false;
+    size_t n = rq->stream.data(rq, rq->stream.arg, bytes, len);
 
-    while (taken < len && !stop) {
-        size_t n =
-            rq->stream.data(rq, rq->stream.arg, bytes + taken, len - taken);
-
-        taken += n < len - taken ? n : len - taken;
-        pthread_mutex_lock(&rq->lock);
-        /* Where a go_on() came already, the rest is offered again at once:
-           libmicrohttpd must not be left with bytes unless it is suspended. */
-        stop = rq->paused || rq->answered;
-        pthread_mutex_unlock(&rq->lock);
-    }
-    return taken;
+    return n < len ? n : len;
 }
 
 size_t ak_body_take(struct ak_request *rq, const uint8_t *bytes, size_t len)

@@ -342,34 +342,45 @@ static enum MHD_Result on_headers(struct ak_request *rq, const char *method,
     return queue(rq);
 }
 
+/*
+ * A piece of the body.  libmicrohttpd may be left with bytes only where the
+ * connection is suspended, else it waits for more before it offers them again.
+ * So they are offered here until all are taken, or the stream pauses and has
+ * not gone on when the connection is suspended: both are looked at under one
+ * lock, since a go_on() may come from another thread at any moment.
+ */
 static enum MHD_Result on_body(struct ak_request *rq, const char *data,
                                size_t *len)
 {
-    bool suspended;
+    enum MHD_Result result = MHD_YES;
+    bool stop;
 
     /* Of a chunked body libmicrohttpd offers the next chunk that it has even
        to a connection that the last one suspended; what is left it keeps. */
     pthread_mutex_lock(&rq->lock);
-    suspended = rq->suspended;
+    stop = rq->suspended;
     pthread_mutex_unlock(&rq->lock);
-    if (suspended)
-        return MHD_YES;
-    *len -= ak_body_take(rq, (const uint8_t *)data, *len);
-    pthread_mutex_lock(&rq->lock);
-    if (rq->paused && !rq->answered) {
-        if (atomic_load(&rq->http->stopping)) {
-            pthread_mutex_unlock(&rq->lock);
-            return MHD_NO;
+    while (!stop) {
+        size_t taken = ak_body_take(rq, (const uint8_t *)data, *len);
+
+        data += taken;
+        *len -= taken;
+        pthread_mutex_lock(&rq->lock);
+        if (rq->paused && !rq->answered) {
+            stop = true;
+            if (atomic_load(&rq->http->stopping)) {
+                result = MHD_NO;
+            } else {
+                atomic_store(&rq->link->deadline_ns, 0);
+                rq->suspended = true;
+                MHD_suspend_connection(rq->connection);
+            }
+        } else {
+            stop = *len == 0;
         }
-        atomic_store(&rq->link->deadline_ns, 0);
-        rq->suspended = true;
-        MHD_suspend_connection(rq->connection);
-    } else if (*len > 0) {
-        /* It was answered between the pieces: the rest is not wanted. */
-        *len = 0;
+        pthread_mutex_unlock(&rq->lock);
     }
-    pthread_mutex_unlock(&rq->lock);
-    return MHD_YES;
+    return result;
 }
 
 /* The body is there: now, or again after a resume. */
