@@ -146,19 +146,38 @@ static void set_changeable(json_t *root)
         json_object_set_new(root, "description", json_string(o.description));
 }
 
-static int run_create(struct tool *tool, int argc, char **argv)
+/* Send what --from has, with what `fill` makes of the options on top. */
+static int send_definition(struct tool *tool, const char *method,
+                           const char *name, int (*fill)(json_t *root),
+                           const char *done)
 {
-    json_t *root = NULL;
-    json_t *made = NULL;
+    json_t *root = NULL, *answer = NULL;
     int code = EXIT_OK;
 
-    (void)argc;
     if (o.from != NULL)
         code = read_definition(&root);
     else
         root = json_object();
-    if (code != EXIT_OK)
+    if (code == EXIT_OK)
+        code = fill(root);
+    if (code != EXIT_OK) {
+        json_decref(root);
         return code;
+    }
+    code = tool_call(tool, method, akin_collection_path(name, "%s", ""), root,
+                     CALL_AGAIN, &answer);
+    if (code == EXIT_OK && tool->json)
+        tool_print_json(answer);
+    else if (code == EXIT_OK)
+        tool_note(tool, "collection %s is %s", name, done);
+    json_decref(answer);
+    return code;
+}
+
+static int fill_create(json_t *root)
+{
+    int code = EXIT_OK;
+
     if (o.from == NULL || o.has_bits)
         json_object_set_new(root, "bits", json_integer((json_int_t)o.bits));
     if (o.from == NULL)
@@ -178,18 +197,13 @@ static int run_create(struct tool *tool, int argc, char **argv)
     set_changeable(root);
     for (size_t i = 0; i < o.params.n && code == EXIT_OK; i++)
         code = set_param(root, o.params.items[i]);
-    if (code != EXIT_OK) {
-        json_decref(root);
-        return code;
-    }
-    code = tool_call(tool, "PUT", akin_collection_path(argv[0], "%s", ""), root,
-                     CALL_AGAIN, &made);
-    if (code == EXIT_OK && tool->json)
-        tool_print_json(made);
-    else if (code == EXIT_OK)
-        tool_note(tool, "collection %s is there", argv[0]);
-    json_decref(made);
     return code;
+}
+
+static int run_create(struct tool *tool, int argc, char **argv)
+{
+    (void)argc;
+    return send_definition(tool, "PUT", argv[0], fill_create, "there");
 }
 
 static int run_show(struct tool *tool, int argc, char **argv)
@@ -209,33 +223,19 @@ static int run_show(struct tool *tool, int argc, char **argv)
     return code;
 }
 
+static int fill_set(json_t *root)
+{
+    set_changeable(root);
+    if (json_object_size(root) > 0)
+        return EXIT_OK;
+    return tool_usage("nothing to set; `akin collection set --help` says what "
+                      "there is");
+}
+
 static int run_set(struct tool *tool, int argc, char **argv)
 {
-    json_t *root = NULL;
-    json_t *now = NULL;
-    int code = EXIT_OK;
-
     (void)argc;
-    if (o.from != NULL)
-        code = read_definition(&root);
-    else
-        root = json_object();
-    if (code != EXIT_OK)
-        return code;
-    set_changeable(root);
-    if (json_object_size(root) == 0) {
-        json_decref(root);
-        return tool_usage("nothing to set; `akin collection set --help` says "
-                          "what there is");
-    }
-    code = tool_call(tool, "PATCH", akin_collection_path(argv[0], "%s", ""),
-                     root, CALL_AGAIN, &now);
-    if (code == EXIT_OK && tool->json)
-        tool_print_json(now);
-    else if (code == EXIT_OK)
-        tool_note(tool, "collection %s is changed", argv[0]);
-    json_decref(now);
-    return code;
+    return send_definition(tool, "PATCH", argv[0], fill_set, "changed");
 }
 
 static int run_delete(struct tool *tool, int argc, char **argv)

@@ -70,23 +70,34 @@ static bool read_label(struct reader *r, const char *pointer,
     return !r->no_memory;
 }
 
+/* Room for what a list has, of `what`; NULL: it was told. */
+static void *array_for(struct reader *r, const char *pointer,
+                       const json_t *list, const char *what, size_t size)
+{
+    char why[64];
+    void *room;
+
+    if (!json_is_array(list) || json_array_size(list) == 0) {
+        snprintf(why, sizeof(why), "must be an array of %s that is not empty",
+                 what);
+        fault(r, pointer, NULL, "validation-failed", why);
+        return NULL;
+    }
+    room = ak_arena_array(r->arena, json_array_size(list), size);
+    if (room == NULL)
+        r->no_memory = true;
+    return room;
+}
+
 static bool read_labels(struct reader *r, const char *pointer,
                         const json_t *list, struct ak_condition_text *out)
 {
     const json_t *entry;
     size_t i;
 
-    if (!json_is_array(list) || json_array_size(list) == 0) {
-        fault(r, pointer, NULL, "validation-failed",
-              "must be an array of labels that is not empty");
+    out->labels = array_for(r, pointer, list, "labels", sizeof(*out->labels));
+    if (out->labels == NULL)
         return false;
-    }
-    out->labels =
-        ak_arena_array(r->arena, json_array_size(list), sizeof(*out->labels));
-    if (out->labels == NULL) {
-        r->no_memory = true;
-        return false;
-    }
     json_array_foreach((json_t *)(uintptr_t)list, i, entry)
     {
         char at[POINTER];
@@ -107,17 +118,9 @@ static bool read_ids(struct reader *r, const char *pointer, const json_t *list,
     const json_t *entry;
     size_t i;
 
-    if (!json_is_array(list) || json_array_size(list) == 0) {
-        fault(r, pointer, NULL, "validation-failed",
-              "must be an array of ids that is not empty");
+    out->ids = array_for(r, pointer, list, "ids", sizeof(*out->ids));
+    if (out->ids == NULL)
         return false;
-    }
-    out->ids =
-        ak_arena_array(r->arena, json_array_size(list), sizeof(*out->ids));
-    if (out->ids == NULL) {
-        r->no_memory = true;
-        return false;
-    }
     json_array_foreach((json_t *)(uintptr_t)list, i, entry)
     {
         char at[POINTER];

@@ -28,6 +28,19 @@ static void put_items(struct ak_request *rq)
               AK_BODY_JSON | AK_BODY_MULTIPART | AK_BODY_NPY);
 }
 
+/* Answer with what was looked up and end the look-up; `o` is stolen. */
+static void reply_looked_up(struct ak_op *op, struct ak_lookup *l,
+                            enum ak_status status, json_t *o,
+                            const struct ak_err *err)
+{
+    ak_op_headers(op, ak_snapshot_version(l->snapshot), l->visible_seq);
+    ak_lookup_clear(l);
+    if (status != AK_OK)
+        ak_op_fail(op, status, err);
+    else
+        ak_reply_json(op->rq, 200, o);
+}
+
 /* -------------------------------------------------------------------- listing */
 
 struct listing {
@@ -114,7 +127,6 @@ static void list_items(struct ak_op *op)
     struct ak_err err = {0};
     struct ak_lookup l;
     json_t *o = NULL;
-    uint64_t version, seq;
     enum ak_status status;
 
     ak_lookup_init(&l, op->c, &op->settings);
@@ -124,14 +136,7 @@ static void list_items(struct ak_op *op)
         if (o == NULL)
             status = err.status != AK_OK ? err.status : AK_ENOMEM;
     }
-    version = ak_snapshot_version(l.snapshot);
-    seq = l.visible_seq;
-    ak_lookup_clear(&l);
-    ak_op_headers(op, version, seq);
-    if (status != AK_OK)
-        ak_op_fail(op, status, &err);
-    else
-        ak_reply_json(op->rq, 200, o);
+    reply_looked_up(op, &l, status, o, &err);
 }
 
 static void get_items(struct ak_request *rq)
@@ -223,21 +228,13 @@ static void show_item(struct ak_op *op)
     struct ak_lookup l;
     struct ak_row row;
     json_t *o = NULL;
-    uint64_t version, seq;
     enum ak_status status;
 
     ak_lookup_init(&l, op->c, &op->settings);
     status = find_row(op, &l, &row, &err);
     if (status == AK_OK)
         status = ak_item_json(&l, &row, shown->with, &o, &err);
-    version = ak_snapshot_version(l.snapshot);
-    seq = l.visible_seq;
-    ak_lookup_clear(&l);
-    ak_op_headers(op, version, seq);
-    if (status != AK_OK)
-        ak_op_fail(op, status, &err);
-    else
-        ak_reply_json(op->rq, 200, o);
+    reply_looked_up(op, &l, status, o, &err);
 }
 
 static void get_item(struct ak_request *rq)
