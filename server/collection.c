@@ -351,7 +351,7 @@ static const char *state_name(const struct ak_collection_status *s)
         return "broken";
     if (s->publish_remaining_rows > 0)
         return "publishing";
-    if (s->pending_rows > 0)
+    if (s->warming)
         return "warming";
     return s->learned_seq < s->durable_seq ? "behind" : "ready";
 }

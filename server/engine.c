@@ -543,7 +543,7 @@ static void run_load(struct ak_task *task)
                     AK_TEXT("collection", c->settings.name),
                     AK_NUMBER("rows", ak_index_rows(c->index)),
                     AK_NUMBER("seq", c->indexer.seq),
-                    AK_NUMBER("learned_seq", c->learner.seq),
+                    AK_NUMBER("learned_seq", c->reached.seq[AK_ACK_LEARNED]),
                     AK_REAL("seconds", (double)(ak_clock_ns() - start) * 1e-9));
     else if (err.status != AK_ECANCELED)
         ak_log_error("engine", "collection not loaded",
@@ -732,8 +732,7 @@ static void tick(struct ak_collection *c, uint64_t now, bool tidy)
     pthread_mutex_lock(&c->lock);
     idle = now - c->last_commit_ns;
     cause = c->reached.seq[AK_ACK_DURABLE];
-    flush = c->status.pending_rows > 0 && idle > IDLE_FLUSH_NS &&
-            c->last_commit_ns > 0;
+    flush = c->can_flush && idle > IDLE_FLUSH_NS && c->last_commit_ns > 0;
     unsaved = c->unsaved;
     copy = c->wal_dirty && idle > IDLE_WAL_NS;
     if (copy)

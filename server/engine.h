@@ -108,7 +108,8 @@ struct ak_collection_status {
     uint64_t live_samples;      /* learnt by the live model */
     uint64_t published_samples; /* learnt by the published one */
     int64_t checkpoint_ms;    /* when the learner was last stored; 0: not yet */
-    uint64_t pending_rows;    /* waiting in the warm-up */
+    uint64_t pending_rows;    /* waiting in the warm-up, or for a block */
+    bool warming;             /* they wait for the warm-up */
     uint64_t labels;          /* distinct */
     uint64_t unlearnt_labels; /* beyond max_labels */
     uint64_t queue_records, queue_bytes; /* submitted, not committed */
@@ -121,6 +122,7 @@ struct ak_collection_status {
     uint64_t memory_bytes, learner_bytes, file_bytes;
     /* Counters since the start of the daemon. */
     uint64_t learnt_rows, skipped_rows, learnt_batches, rejected_batches;
+    uint64_t rollbacks; /* updates that were undone */
     uint64_t publishes, published_rows;
     double learn_seconds, index_seconds, publish_seconds, quality_seconds;
     double last_loss;

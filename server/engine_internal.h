@@ -24,6 +24,7 @@
 #include "server/labels.h"
 #include "server/pool.h"
 #include "server/quality.h"
+#include "server/trainer.h"
 #include "server/waiters.h"
 #include "server/writer.h"
 #include "storage/catalog.h"
@@ -80,14 +81,10 @@ struct ak_indexer {
 struct ak_learner {
     struct ak_actor actor;
     struct ak_view *view;
-    struct ak_hash *hash;   /* NULL: a kind that does not learn */
-    struct ak_encoder *map; /* of this learner, for its feature map */
-    uint64_t seq;           /* learnt, or passed over */
-    uint64_t absorbed;  /* seq, or the end of the warm-up if that is later */
-    uint64_t warm_rows; /* seen while the map is not fixed */
-    uint64_t warm_seq;  /* the record that ended the warm-up; 0: none yet */
-    uint64_t learnt_batches; /* ever; decides every_batches */
-    uint64_t due_seq;        /* the batch that made a publish due; 0: none is */
+    struct ak_trainer *trainer; /* NULL: a kind that does not learn */
+    struct ak_encoder *map;     /* of this learner, for its feature map */
+    uint64_t learnt_batches;    /* ever; decides every_batches */
+    uint64_t due_seq; /* the batch that made a publish due; 0: none is */
     struct ak_quality_meter *quality;
     bool constants_saved;
     uint64_t saved_seq;     /* of the last checkpoint that was asked for */
@@ -95,10 +92,6 @@ struct ak_learner {
     uint64_t since_batches; /* learnt since */
     atomic_bool saving;     /* a checkpoint is on its way */
     bool broken;
-
-    void *block;
-    float *x;
-    size_t cap_rows;
 };
 
 /* What came of a record, until it is in the file. */
@@ -135,6 +128,7 @@ struct ak_collection {
     uint64_t last_publish_ns, last_publish_cost_ns;
     bool wal_dirty; /* committed since the log was copied */
     bool unsaved;   /* the learner is idle, but has something to do later */
+    bool can_flush; /* it has rows that a flush would let it learn */
 };
 
 /* The collection whose actor this is. */

@@ -1,14 +1,13 @@
 /*
  * learner.c -- the actor that learns from the records, strictly in order.
  *
- * It reads them from the file, so that a restart and a run do the same thing.
+ * A trainer follows the records, which are read from the file, so that a
+ * restart and a run do the same thing.  Around it: what the live model is worth
+ * is measured before rows are learnt, publishes are frozen and appended as the
+ * policy says, what came of each batch is told.
  *
- * Warm-up: a feature map wants rows before it can be fixed.  Until there are
- * enough, records are only counted; the record that completes them (or asks for
- * it: a flush, a publish) ends the warm-up: the map is fixed with the first
- * rows of the stream, and the learner goes back to the first record and learns.
- * After the record that ended it, a publish is appended.  All of this depends
- * on the records alone.
+ * After the record that ended the warm-up a publish is appended.  All of this
+ * depends on the records alone.
  *
  * Checkpoints are asked of the writer every 64 batches or 5 seconds and hold
  * everything that the next record needs.
@@ -19,7 +18,6 @@
 #include <string.h>
 
 #include "core/base/clock.h"
-#include "core/base/mem.h"
 #include "core/code/hamming.h"
 #include "server/engine_internal.h"
 #include "server/log.h"
@@ -29,46 +27,23 @@
 #define CHECKPOINT_BATCHES 64
 #define CHECKPOINT_NS      UINT64_C(5000000000)
 
-/* Rows before the first publish of a method that has no map to fix. */
-#define LEAST_WARMUP 2000
-
 /* A policy publishes only when encoding has had at most this share of a core
    since the publish before: 1 / (1 + 4) = 20 %. */
 #define PUBLISH_REST 4
 
-#define STATE_FORMAT 1
+#define STATE_FORMAT 2
 
 void ak_learner_clear(struct ak_learner *l)
 {
     ak_view_close(l->view);
-    ak_hash_destroy(l->hash);
+    ak_trainer_destroy(l->trainer);
     ak_ref_drop((struct ak_ref *)l->map);
     ak_quality_destroy(l->quality);
-    free(l->block);
-    ak_array_free(l->x);
 }
 
-/* Rows [first, first + n) as floats in l->x. */
-static enum ak_status read_rows(struct ak_collection *c, uint64_t first,
-                                size_t n, struct ak_err *err)
+static const struct ak_hash *hash_of(const struct ak_learner *l)
 {
-    struct ak_learner *l = &c->learner;
-    enum ak_status status;
-
-    if (n > l->cap_rows) {
-        free(l->block);
-        ak_array_free(l->x);
-        l->cap_rows = 0;
-        l->block = calloc(n, c->shape.row_bytes);
-        l->x = ak_array_new(n * c->settings.dim, sizeof(float));
-        if (l->block == NULL || l->x == NULL)
-            return ak_fail(err, AK_ENOMEM, "no memory to learn %zu rows", n);
-        l->cap_rows = n;
-    }
-    status = ak_view_block(l->view, first, n, l->block, err);
-    if (status == AK_OK)
-        ak_collection_unpack(&c->settings, l->block, n, l->x);
-    return status;
+    return ak_trainer_hash(l->trainer);
 }
 
 /* ------------------------------------------------------------- checkpoints */
@@ -139,7 +114,6 @@ static enum ak_status write_state(struct ak_learner *l, struct ak_writer *w,
     enum ak_status status;
 
     ak_write_u32(w, STATE_FORMAT);
-    ak_write_u64(w, l->warm_seq);
     ak_write_u64(w, l->learnt_batches);
     ak_write_u64(w, l->due_seq);
     ak_quality_save(l->quality, &quality);
@@ -149,7 +123,7 @@ static enum ak_status write_state(struct ak_learner *l, struct ak_writer *w,
     ak_writer_clear(&quality);
     if (status != AK_OK)
         return ak_fail(err, status, "no memory for a checkpoint");
-    return ak_hash_save_state(l->hash, w, err);
+    return ak_trainer_save_state(l->trainer, w, err);
 }
 
 /* Hand a checkpoint to the writer.  One at a time is on its way. */
@@ -160,8 +134,9 @@ static void save(struct ak_collection *c)
     struct ak_err err = {0};
     enum ak_status status;
 
-    if (l->hash == NULL || l->broken || l->warm_seq == 0 ||
-        l->seq == l->saved_seq || atomic_exchange(&l->saving, true))
+    if (l->trainer == NULL || l->broken || !ak_trainer_can_save(l->trainer) ||
+        ak_trainer_seq(l->trainer) == l->saved_seq ||
+        atomic_exchange(&l->saving, true))
         return;
     j = calloc(1, sizeof(*j));
     if (j == NULL) {
@@ -170,7 +145,7 @@ static void save(struct ak_collection *c)
     }
     status = write_state(l, &j->state, &err);
     if (status == AK_OK && !l->constants_saved)
-        status = ak_hash_save_constants(l->hash, &j->constants, &err);
+        status = ak_trainer_save_constants(l->trainer, &j->constants, &err);
     if (status != AK_OK) {
         ak_log_warn("engine", "a checkpoint was not made",
                     AK_TEXT("collection", c->settings.name),
@@ -185,7 +160,7 @@ static void save(struct ak_collection *c)
     j->job.done = checkpoint_done;
     j->job.bytes = j->state.len + j->constants.len;
     j->c = ak_collection_ref(c);
-    j->checkpoint.learned_seq = l->seq;
+    j->checkpoint.learned_seq = ak_trainer_seq(l->trainer);
     j->checkpoint.state = (struct ak_bytes){j->state.data, j->state.len};
     if (!l->constants_saved)
         j->checkpoint.constants =
@@ -197,7 +172,7 @@ static void save(struct ak_collection *c)
     pthread_mutex_unlock(&c->lock);
     /* If it fails, the next one that is asked for has them again. */
     l->constants_saved = true;
-    l->saved_seq = l->seq;
+    l->saved_seq = j->checkpoint.learned_seq;
     l->saved_ns = ak_clock_ns();
     l->since_batches = 0;
     ak_writer_push(c->engine->writer, &c->lane, &j->job);
@@ -226,7 +201,6 @@ static enum ak_status read_state(struct ak_collection *c,
     if (format != STATE_FORMAT)
         return ak_fail(err, AK_ECORRUPT, "checkpoint: format is %u, must be %d",
                        format, STATE_FORMAT);
-    l->warm_seq = l->absorbed = ak_read_u64(&state);
     l->learnt_batches = ak_read_u64(&state);
     l->due_seq = ak_read_u64(&state);
     len = ak_read_u64(&state);
@@ -236,22 +210,35 @@ static enum ak_status read_state(struct ak_collection *c,
     ak_reader_init(&quality, bytes, (size_t)len);
     status = ak_quality_load(l->quality, &quality, err);
     if (status == AK_OK)
-        status = ak_hash_load(l->hash, &constants, &state, err);
-    if (status == AK_OK)
-        l->seq = checkpoint->learned_seq;
+        status = ak_trainer_load(l->trainer, &constants, &state, err);
+    if (status == AK_OK &&
+        ak_trainer_seq(l->trainer) != checkpoint->learned_seq)
+        status = ak_fail(err, AK_ECORRUPT,
+                         "checkpoint: of record %llu, its state is of %llu",
+                         (unsigned long long)checkpoint->learned_seq,
+                         (unsigned long long)ak_trainer_seq(l->trainer));
     return status;
+}
+
+/* How many rows wait, and for what. */
+static void report_pending(struct ak_collection *c)
+{
+    const struct ak_trainer *t = c->learner.trainer;
+    uint64_t pending = ak_trainer_pending(t);
+
+    pthread_mutex_lock(&c->lock);
+    c->status.pending_rows = pending;
+    c->status.warming =
+        pending > 0 && (ak_trainer_warmed_at(t) == 0 || ak_trainer_waits(t));
+    c->can_flush = ak_trainer_can_flush(t);
+    pthread_mutex_unlock(&c->lock);
 }
 
 static enum ak_status make_learner(struct ak_collection *c, struct ak_err *err)
 {
     struct ak_learner *l = &c->learner;
     const struct ak_settings *s = &c->settings;
-    struct ak_hash_params params = {.dim = s->dim,
-                                    .bits = s->bits,
-                                    .max_labels = s->max_labels,
-                                    .seed = s->seed};
-    enum ak_status status =
-        ak_hash_create(s->kind, &params, s->options, &l->hash, err);
+    enum ak_status status = ak_trainer_create(s, &l->trainer, err);
 
     if (status == AK_OK)
         status = ak_quality_create(s->dim, s->bits, s->seed, &l->quality, err);
@@ -279,7 +266,8 @@ enum ak_status ak_learner_load(struct ak_collection *c, struct ak_err *err)
     status = read_state(c, &checkpoint, &why);
     if (status == AK_OK) {
         l->constants_saved = true;
-        l->saved_seq = l->seq;
+        l->saved_seq = ak_trainer_seq(l->trainer);
+        report_pending(c);
         return AK_OK;
     }
     if (status != AK_ECORRUPT)
@@ -288,11 +276,11 @@ enum ak_status ak_learner_load(struct ak_collection *c, struct ak_err *err)
     ak_log_warn("engine", "the checkpoint cannot be used; learning again",
                 AK_TEXT("collection", c->settings.name),
                 AK_TEXT("reason", why.text));
-    ak_hash_destroy(l->hash);
+    ak_trainer_destroy(l->trainer);
     ak_quality_destroy(l->quality);
-    l->hash = NULL;
+    l->trainer = NULL;
     l->quality = NULL;
-    l->warm_seq = l->absorbed = l->learnt_batches = l->due_seq = 0;
+    l->learnt_batches = l->due_seq = 0;
     return make_learner(c, err);
 }
 
@@ -352,7 +340,7 @@ static enum ak_status freeze(struct ak_collection *c,
 
     if (j == NULL)
         return ak_fail(err, AK_ENOMEM, "no memory to publish");
-    status = ak_hash_freeze(c->learner.hash, &j->encoder, err);
+    status = ak_hash_freeze(hash_of(&c->learner), &j->encoder, err);
     if (status == AK_OK)
         status = ak_encoder_save(j->encoder, &j->model, err);
     if (status != AK_OK) {
@@ -368,7 +356,7 @@ static enum ak_status freeze(struct ak_collection *c,
     j->version = (struct ak_version){
         .state = AK_VERSION_ENCODING,
         .at_seq = rec->seq,
-        .samples = ak_hash_samples(c->learner.hash),
+        .samples = ak_hash_samples(hash_of(&c->learner)),
         .created_ms = rec->time_ms,
         .served_quality = NAN,
         .model_len = j->model.len,
@@ -388,7 +376,7 @@ static enum ak_status learn_publish(struct ak_collection *c,
     pthread_mutex_unlock(&c->lock);
     if (served) /* a replay of what was done */
         return AK_OK;
-    if (ak_hash_samples(c->learner.hash) == 0) {
+    if (ak_hash_samples(hash_of(&c->learner)) == 0) {
         /* Nothing learnt: every code would be the same. */
         ak_collection_advance(c, AK_ACK_SERVED, rec->seq);
         return AK_OK;
@@ -402,9 +390,9 @@ static enum ak_status learn_publish(struct ak_collection *c,
    learnt there is none: what is frozen then is the floor, without a map. */
 static enum ak_status want_map(struct ak_learner *l, struct ak_err *err)
 {
-    if (l->map != NULL || ak_hash_samples(l->hash) == 0)
+    if (l->map != NULL || ak_hash_samples(hash_of(l)) == 0)
         return AK_OK;
-    return ak_hash_freeze(l->hash, &l->map, err);
+    return ak_hash_freeze(hash_of(l), &l->map, err);
 }
 
 /* After a restart: the vectors of the reservoir, from the file. */
@@ -415,9 +403,11 @@ static enum ak_status refill(struct ak_collection *c, struct ak_err *err)
     uint64_t ordinal;
 
     while (status == AK_OK && ak_quality_wants(l->quality, &ordinal)) {
-        status = read_rows(c, ordinal, 1, err);
+        const float *x = NULL;
+
+        status = ak_trainer_rows(l->trainer, l->view, ordinal, 1, &x, err);
         if (status == AK_OK)
-            status = ak_quality_refill(l->quality, l->map, l->x, err);
+            status = ak_quality_refill(l->quality, l->map, x, err);
     }
     return status;
 }
@@ -442,7 +432,7 @@ static enum ak_status measure(struct ak_collection *c,
         replaced)
         return AK_OK;
     s = ak_index_snapshot(c->index);
-    status = ak_hash_freeze(l->hash, &live, err);
+    status = ak_hash_freeze(hash_of(l), &live, err);
     if (status == AK_OK)
         status = ak_quality_measure(l->quality, live, ak_collection_model(s),
                                     ak_snapshot_version(s), batch, err);
@@ -476,107 +466,102 @@ static enum ak_status offer(struct ak_collection *c,
 
 /* --------------------------------------------------------------- records */
 
-static void report(struct ak_collection *c, uint64_t seq, uint64_t ns,
-                   const struct ak_hash_loss *loss,
-                   const struct ak_err *refused)
+/* What came of a batch, for who asks. */
+static void write_outcome(const struct ak_collection *c,
+                          const struct ak_trained *out, struct ak_outcome *o)
+{
+    const struct ak_hash_loss *loss = &out->loss;
+
+    if (out->refused > 0)
+        snprintf(o->text, sizeof(o->text), "{\"rejected\":true}");
+    else if (c->status.live.queries > 0)
+        snprintf(o->text, sizeof(o->text),
+                 "{\"learnt\":%llu,\"skipped\":%llu,\"loss\":%.6g,"
+                 "\"map_at_r\":%.6g}",
+                 (unsigned long long)loss->learnt,
+                 (unsigned long long)loss->skipped, loss->loss,
+                 c->status.live.map_at_r);
+    else
+        snprintf(o->text, sizeof(o->text),
+                 "{\"learnt\":%llu,\"skipped\":%llu,\"loss\":%.6g}",
+                 (unsigned long long)loss->learnt,
+                 (unsigned long long)loss->skipped, loss->loss);
+}
+
+/* A record was followed. */
+static void report(struct ak_collection *c, const struct ak_record *rec,
+                   uint64_t ns, const struct ak_trained *out)
 {
     struct ak_learner *l = &c->learner;
-    struct ak_outcome *o = calloc(1, sizeof(*o));
+    bool batch = rec->kind == AK_RECORD_BATCH;
+    struct ak_outcome *o = batch ? calloc(1, sizeof(*o)) : NULL;
 
+    if (out->refused > 0)
+        ak_log_warn("engine", "an update was refused and undone",
+                    AK_TEXT("collection", c->settings.name),
+                    AK_NUMBER("seq", rec->seq), AK_TEXT("reason", out->reason));
     pthread_mutex_lock(&c->lock);
     c->status.learn_seconds += (double)ns * 1e-9;
-    c->status.live_samples = ak_hash_samples(l->hash);
-    c->status.learner_bytes = ak_hash_bytes(l->hash);
-    if (refused != NULL) {
+    c->status.live_samples = ak_hash_samples(hash_of(l));
+    c->status.learner_bytes = ak_trainer_bytes(l->trainer);
+    c->status.rollbacks += out->refused;
+    c->status.learnt_rows += out->loss.learnt;
+    if (out->loss.learnt > 0)
+        c->status.last_loss = out->loss.loss;
+    if (batch && out->refused > 0)
         c->status.rejected_batches++;
-    } else {
+    if (batch && out->refused == 0) {
         c->status.learnt_batches++;
-        c->status.learnt_rows += loss->learnt;
-        c->status.skipped_rows += loss->skipped;
-        c->status.last_loss = loss->loss;
+        c->status.skipped_rows += out->loss.skipped;
     }
     if (o != NULL) {
-        o->seq = seq;
-        if (refused != NULL)
-            snprintf(o->text, sizeof(o->text), "{\"rejected\":true}");
-        else if (c->status.live.queries > 0)
-            snprintf(o->text, sizeof(o->text),
-                     "{\"learnt\":%llu,\"skipped\":%llu,\"loss\":%.6g,"
-                     "\"map_at_r\":%.6g}",
-                     (unsigned long long)loss->learnt,
-                     (unsigned long long)loss->skipped, loss->loss,
-                     c->status.live.map_at_r);
-        else
-            snprintf(o->text, sizeof(o->text),
-                     "{\"learnt\":%llu,\"skipped\":%llu,\"loss\":%.6g}",
-                     (unsigned long long)loss->learnt,
-                     (unsigned long long)loss->skipped, loss->loss);
+        o->seq = rec->seq;
+        write_outcome(c, out, o);
         o->next = c->outcomes;
         c->outcomes = o;
     }
     pthread_mutex_unlock(&c->lock);
 }
 
-static enum ak_status learn_batch(struct ak_collection *c,
-                                  const struct ak_record *rec,
-                                  struct ak_err *err)
+static enum ak_status follow(struct ak_collection *c,
+                             const struct ak_record *rec,
+                             struct ak_trained *out, struct ak_err *err)
 {
     struct ak_learner *l = &c->learner;
     uint64_t start = ak_clock_ns();
+    enum ak_status status =
+        ak_trainer_follow(l->trainer, l->view, rec, out, err);
+
+    if (status == AK_OK && !out->warmed)
+        report(c, rec, ak_clock_ns() - start, out);
+    if (status == AK_OK)
+        report_pending(c);
+    return status;
+}
+
+static enum ak_status learn_batch(struct ak_collection *c,
+                                  const struct ak_record *rec,
+                                  struct ak_trained *out, struct ak_err *err)
+{
+    struct ak_learner *l = &c->learner;
     struct ak_hash_batch batch = {
         .labels = rec->labels, .first = rec->label_first, .n = (size_t)rec->n};
-    struct ak_hash_loss loss = {0};
-    struct ak_err refused = {0};
     enum ak_status status = want_map(l, err);
 
     if (status == AK_OK)
         status = refill(c, err);
     if (status == AK_OK)
-        status = read_rows(c, rec->first_ordinal, batch.n, err);
-    batch.x = l->x;
+        status = ak_trainer_rows(l->trainer, l->view, rec->first_ordinal,
+                                 batch.n, &batch.x, err);
     if (status == AK_OK)
         status = measure(c, &batch, rec->n_ordinals > 0, err);
+    if (status == AK_OK)
+        status = follow(c, rec, out, err);
     if (status != AK_OK)
         return status;
-    status = ak_hash_update(l->hash, &batch, &loss, &refused);
-    if (status != AK_OK && status != AK_ENUMERIC && status != AK_EINVAL)
-        return ak_fail(err, status, "%s", refused.text);
-    if (status != AK_OK)
-        ak_log_warn("engine", "a batch was not learnt",
-                    AK_TEXT("collection", c->settings.name),
-                    AK_NUMBER("seq", rec->seq),
-                    AK_TEXT("reason", refused.text));
-    report(c, rec->seq, ak_clock_ns() - start, &loss,
-           status == AK_OK ? NULL : &refused);
     l->since_batches++;
     l->learnt_batches++;
     return offer(c, &batch, rec->first_ordinal, err);
-}
-
-/* New labels of a row are one more update with them. */
-static enum ak_status learn_relabel(struct ak_collection *c,
-                                    const struct ak_record *rec,
-                                    struct ak_err *err)
-{
-    struct ak_learner *l = &c->learner;
-    struct ak_hash_batch batch = {
-        .labels = rec->labels, .first = rec->label_first, .n = 1};
-    struct ak_hash_loss loss = {0};
-    struct ak_err refused = {0};
-    enum ak_status status = read_rows(c, rec->first_ordinal, 1, err);
-
-    if (status != AK_OK)
-        return status;
-    batch.x = l->x;
-    status = ak_hash_update(l->hash, &batch, &loss, &refused);
-    if (status == AK_ENUMERIC || status == AK_EINVAL)
-        status = AK_OK;
-    else if (status != AK_OK)
-        return ak_fail(err, status, "%s", refused.text);
-    pthread_mutex_lock(&c->lock);
-    c->status.live_samples = ak_hash_samples(c->learner.hash);
-    pthread_mutex_unlock(&c->lock);
-    return status;
 }
 
 /* Under the policy every so many batches make a publish due. */
@@ -613,134 +598,51 @@ static void follow_policy(struct ak_collection *c)
     ak_collection_append(c, AK_RECORD_PUBLISH, due);
 }
 
-/* ---------------------------------------------------------------- warm-up */
-
-static size_t warmup_rows(const struct ak_learner *l)
+/* A record before anything is learnt; a publish has nothing to freeze. */
+static enum ak_status warm_up(struct ak_collection *c,
+                              const struct ak_record *rec,
+                              struct ak_trained *out, struct ak_err *err)
 {
-    size_t wanted = ak_hash_warmup_rows(l->hash);
+    struct ak_trainer *t = c->learner.trainer;
+    uint64_t rows = ak_trainer_pending(t) + rec->n, seq = rec->seq;
+    bool publish = rec->kind == AK_RECORD_PUBLISH;
+    enum ak_status status =
+        ak_trainer_follow(t, c->learner.view, rec, out, err);
 
-    return wanted > 0 ? wanted : LEAST_WARMUP;
-}
-
-/* The first `wanted` rows of the stream, or as many as there are up to `seq`,
-   from their records; *x is freed with ak_array_free(). */
-static enum ak_status gather(struct ak_collection *c, uint64_t seq,
-                             size_t wanted, float **x, size_t *n,
-                             struct ak_err *err)
-{
-    struct ak_learner *l = &c->learner;
-    size_t dim = c->settings.dim;
-    enum ak_status status = AK_OK;
-    struct ak_record rec = {0};
-
-    *n = 0;
-    *x = ak_array_new(wanted * dim, sizeof(**x));
-    if (*x == NULL)
-        return ak_fail(err, AK_ENOMEM, "no memory to warm up with %zu rows",
-                       wanted);
-    while (status == AK_OK && *n < wanted && rec.seq < seq) {
-        size_t take;
-
-        status = ak_view_record(l->view, rec.seq, &rec, err);
-        if (status != AK_OK)
-            break;
-        if (rec.kind != AK_RECORD_BATCH && rec.kind != AK_RECORD_UPSERT)
-            continue;
-        take = wanted - *n < rec.n ? wanted - *n : (size_t)rec.n;
-        status = read_rows(c, rec.first_ordinal, take, err);
-        if (status == AK_OK)
-            memcpy(*x + *n * dim, l->x, take * dim * sizeof(**x));
-        *n += take;
-    }
-    if (status != AK_OK) {
-        ak_array_free(*x);
-        *x = NULL;
-    }
-    return status;
-}
-
-static void report_pending(struct ak_collection *c, uint64_t rows)
-{
-    pthread_mutex_lock(&c->lock);
-    c->status.pending_rows = rows;
-    pthread_mutex_unlock(&c->lock);
-}
-
-/* `seq` completes the warm-up: fix the map and begin with the first record. */
-static enum ak_status end_warmup(struct ak_collection *c, uint64_t seq,
-                                 struct ak_err *err)
-{
-    struct ak_learner *l = &c->learner;
-    size_t wanted = ak_hash_warmup_rows(l->hash), n = 0;
-    float *x = NULL;
-    enum ak_status status = AK_OK;
-
-    if (wanted > 0) {
-        status = gather(c, seq, wanted, &x, &n, err);
-        if (status == AK_OK)
-            status = ak_hash_fix(l->hash, x, n, err);
-        ak_array_free(x);
-    }
     if (status != AK_OK)
         return status;
-    ak_log_info("engine", "warm-up ended",
-                AK_TEXT("collection", c->settings.name),
-                AK_NUMBER("rows", l->warm_rows), AK_NUMBER("seq", seq));
-    l->warm_seq = l->absorbed = seq;
-    l->seq = 0;
-    report_pending(c, 0);
-    return AK_OK;
-}
-
-/* A record before the map is fixed; *ended when it was the last such one, and
-   then the learner stands before the first record. */
-static enum ak_status warm_up(struct ak_collection *c,
-                              const struct ak_record *rec, bool *ended,
-                              struct ak_err *err)
-{
-    struct ak_learner *l = &c->learner;
-    bool rows = rec->kind == AK_RECORD_BATCH || rec->kind == AK_RECORD_UPSERT;
-    bool asked = rec->kind == AK_RECORD_FLUSH || rec->kind == AK_RECORD_PUBLISH;
-
-    if (rows)
-        l->warm_rows += rec->n;
-    *ended = l->warm_rows >= warmup_rows(l) || (asked && l->warm_rows > 0);
-    if (*ended)
-        return end_warmup(c, rec->seq, err);
-    if (rows)
-        report_pending(c, l->warm_rows);
-    if (rec->kind == AK_RECORD_PUBLISH)
-        ak_collection_advance(c, AK_ACK_SERVED, rec->seq);
+    report_pending(c);
+    if (out->warmed)
+        ak_log_info("engine", "warm-up ended",
+                    AK_TEXT("collection", c->settings.name),
+                    AK_NUMBER("rows", rows), AK_NUMBER("seq", seq));
+    else if (publish)
+        ak_collection_advance(c, AK_ACK_SERVED, seq);
     return AK_OK;
 }
 
 static enum ak_status learn(struct ak_collection *c,
-                            const struct ak_record *rec, struct ak_err *err)
+                            const struct ak_record *rec, struct ak_trained *out,
+                            struct ak_err *err)
 {
-    enum ak_status status = AK_OK;
+    const struct ak_trainer *t = c->learner.trainer;
+    uint64_t seq = rec->seq;
+    enum ak_record_kind kind = rec->kind;
+    enum ak_status status;
 
-    switch (rec->kind) {
-    case AK_RECORD_BATCH:
-        status = learn_batch(c, rec, err);
-        if (status == AK_OK)
-            count_batch(c, rec->seq);
-        break;
-    case AK_RECORD_RELABEL:
-        status = learn_relabel(c, rec, err);
-        break;
-    case AK_RECORD_PUBLISH:
+    if (ak_trainer_warmed_at(t) == 0 || ak_trainer_waits(t))
+        return warm_up(c, rec, out, err);
+    if (kind == AK_RECORD_BATCH)
+        status = learn_batch(c, rec, out, err);
+    else
+        status = follow(c, rec, out, err);
+    if (status == AK_OK && kind == AK_RECORD_BATCH)
+        count_batch(c, seq);
+    if (status == AK_OK && kind == AK_RECORD_PUBLISH)
         status = learn_publish(c, rec, err);
-        break;
-    case AK_RECORD_UPSERT:
-    case AK_RECORD_DELETE:
-    case AK_RECORD_FLUSH:
-    case AK_RECORD_ROLLBACK:
-    case AK_RECORD_INSTALL:
-        break;
-    }
-    if (status == AK_OK && rec->seq == c->learner.warm_seq &&
-        rec->kind != AK_RECORD_PUBLISH)
-        ak_collection_append(c, AK_RECORD_PUBLISH, rec->seq);
+    if (status == AK_OK && seq == ak_trainer_warmed_at(t) &&
+        kind != AK_RECORD_PUBLISH)
+        ak_collection_append(c, AK_RECORD_PUBLISH, seq);
     return status;
 }
 
@@ -750,9 +652,10 @@ static void stop(struct ak_collection *c, const struct ak_err *err)
     pthread_mutex_lock(&c->lock);
     c->status.broken = true;
     pthread_mutex_unlock(&c->lock);
-    ak_log_error(
-        "engine", "learning stopped", AK_TEXT("collection", c->settings.name),
-        AK_NUMBER("after_seq", c->learner.seq), AK_TEXT("reason", err->text));
+    ak_log_error("engine", "learning stopped",
+                 AK_TEXT("collection", c->settings.name),
+                 AK_NUMBER("after_seq", ak_trainer_seq(c->learner.trainer)),
+                 AK_TEXT("reason", err->text));
 }
 
 /* A kind that does not learn has learnt everything at once. */
@@ -771,7 +674,8 @@ static void note_caught_up(struct ak_collection *c)
     const struct ak_learner *l = &c->learner;
 
     pthread_mutex_lock(&c->lock);
-    c->unsaved = l->due_seq > 0 || (l->warm_seq > 0 && l->seq != l->saved_seq);
+    c->unsaved = l->due_seq > 0 || (ak_trainer_can_save(l->trainer) &&
+                                    ak_trainer_seq(l->trainer) != l->saved_seq);
     if (c->reached.seq[AK_ACK_LEARNED] >= c->reached.seq[AK_ACK_DURABLE])
         c->first_unlearnt_ns = 0;
     pthread_mutex_unlock(&c->lock);
@@ -787,22 +691,19 @@ static enum ak_status learn_records(struct ak_collection *c, bool *more,
     *more = true;
     while (status == AK_OK && ak_clock_ns() - start < SLICE_NS) {
         struct ak_record rec;
-        bool ended = false;
+        struct ak_trained out = {.refused = 0};
 
-        status = ak_view_record(l->view, l->seq, &rec, err);
+        status = ak_view_record(l->view, ak_trainer_seq(l->trainer), &rec, err);
         if (status == AK_ENOTFOUND) {
             *more = false;
             return AK_OK;
         }
-        if (status == AK_OK && l->warm_seq == 0)
-            status = warm_up(c, &rec, &ended, err);
-        else if (status == AK_OK)
-            status = learn(c, &rec, err);
-        if (status != AK_OK || ended)
+        if (status == AK_OK)
+            status = learn(c, &rec, &out, err);
+        if (status != AK_OK || out.warmed)
             break;
-        l->seq = rec.seq;
         ak_collection_advance(c, AK_ACK_LEARNED,
-                              l->seq > l->absorbed ? l->seq : l->absorbed);
+                              ak_trainer_absorbed(l->trainer));
     }
     return status;
 }
@@ -819,7 +720,7 @@ bool ak_learner_slice(struct ak_actor *actor)
     pthread_mutex_unlock(&c->lock);
     if (!serving || l->broken || atomic_load(&c->engine->stopping))
         return false;
-    if (l->hash == NULL) {
+    if (l->trainer == NULL) {
         pass_all(c);
         return false;
     }

@@ -233,8 +233,9 @@ static enum ak_status resume(struct ak_collection *c,
         if (status != AK_OK)
             return status;
         c->offered = next;
-    } else if (served < c->learner.seq) {
-        served = c->learner.seq;
+    } else if (c->learner.trainer != NULL &&
+               served < ak_trainer_seq(c->learner.trainer)) {
+        served = ak_trainer_seq(c->learner.trainer);
     }
     c->reached.seq[AK_ACK_SERVED] = served;
     c->status.published_seq = all.published_seq;
@@ -334,9 +335,10 @@ enum ak_status ak_collection_load(struct ak_collection *c, struct ak_err *err)
     c->reached.seq[AK_ACK_DURABLE] = info.last_seq;
     c->reached.seq[AK_ACK_VISIBLE] = info.last_seq;
     c->reached.seq[AK_ACK_LEARNED] =
-        c->learner.hash ? c->learner.seq : info.last_seq;
-    if (c->learner.hash != NULL)
-        c->status.live_samples = ak_hash_samples(c->learner.hash);
+        c->learner.trainer ? ak_trainer_seq(c->learner.trainer) : info.last_seq;
+    if (c->learner.trainer != NULL)
+        c->status.live_samples =
+            ak_hash_samples(ak_trainer_hash(c->learner.trainer));
     pthread_mutex_unlock(&c->lock);
     return AK_OK;
 }

@@ -420,6 +420,11 @@ uint32_t ak_hash_classes(const struct ak_hash *h)
     return h->labels.n;
 }
 
+bool ak_hash_knows(const struct ak_hash *h, uint32_t label)
+{
+    return ak_label_map_find(&h->labels, label) != AK_NO_CLASS;
+}
+
 size_t ak_hash_bytes(const struct ak_hash *h)
 {
     size_t n = h->ops->size;

@@ -151,6 +151,9 @@ enum ak_status ak_hash_freeze(const struct ak_hash *h, struct ak_encoder **out,
 uint64_t ak_hash_samples(const struct ak_hash *h); /* rows learnt so far */
 uint32_t ak_hash_classes(const struct ak_hash *h); /* labels met so far */
 
+/* The label has a class. */
+bool ak_hash_knows(const struct ak_hash *h, uint32_t label);
+
 /* Bytes of memory that the learner holds. */
 size_t ak_hash_bytes(const struct ak_hash *h);
 
