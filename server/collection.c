@@ -381,6 +381,8 @@ void ak_collection_status(struct ak_collection *c,
     out->memory_bytes = ak_snapshot_bytes(snapshot);
     ak_snapshot_drop(snapshot);
     out->labels = ak_labels_count(c->labels);
+    if (c->learner.trainer != NULL && out->labels > c->settings.max_labels)
+        out->unlearnt_labels = out->labels - c->settings.max_labels;
     out->queue_records = n;
     out->queue_bytes = bytes;
     out->state = state_name(out);

@@ -382,8 +382,11 @@ static enum ak_status follow(struct ak_trainer *t, struct ak_view *view,
             status = learn_record(t, view, rec, out, err);
         break;
     case AK_RECORD_FLUSH:
-    case AK_RECORD_PUBLISH:
         status = flush(t, view, out, err);
+        break;
+    case AK_RECORD_PUBLISH:
+        if (rec->cause == 0)
+            status = flush(t, view, out, err);
         break;
     case AK_RECORD_ROLLBACK:
     case AK_RECORD_INSTALL:

@@ -22,9 +22,10 @@
  * labels that they had in their record.
  *
  * A method that learns in blocks (ak_hash_block_rows() > 1) is fed whole ones:
- * rows with a learnable label are gathered until there is one.  A flush or a
- * publish fills a short one with rows from a reservoir of those learnt before.
- * Of a gathered row the reference is saved and the vector is read again; one
+ * rows with a learnable label are gathered until there is one.  A flush, or a
+ * publish that a person asked for, fills a short one with rows from a reservoir
+ * of those learnt before; a policy's publish leaves them for the next version,
+ * since where it falls among the records is chance.  Of a gathered row the reference is saved and the vector is read again; one
  * that is deleted, or replaced by another under its id, is taken out of the
  * gathered rows and of the reservoir at that record.  So no vector is read of a
  * row that had ended when the state was saved.

@@ -384,6 +384,7 @@ const struct ak_hash_ops ak_hash_fcoh = {
             .options = fcoh_options,
             .n_options = N_OPTIONS,
             .learns = true,
+            .streams = true,
             .moving_map = true,
         },
     .format = 1,

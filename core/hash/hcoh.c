@@ -302,6 +302,7 @@ const struct ak_hash_ops ak_hash_hcoh = {
             .n_options = N_OPTIONS,
             .learns = true,
             .per_sample = true,
+            .streams = true,
             .moving_map = true,
         },
     .format = 1,

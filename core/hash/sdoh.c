@@ -620,6 +620,7 @@ const struct ak_hash_ops ak_hash_sdoh = {
             .options = sdoh_options,
             .n_options = N_OPTIONS,
             .learns = true,
+            .streams = true,
         },
     .format = 1,
     .size = sizeof(struct sdoh),

@@ -2,10 +2,8 @@
  * The engine without HTTP: what is submitted is learnt, searchable, published,
  * and there again after a restart and after a crash.
  */
-#include "tests/test.h"
+#include "tests/server/engine_fixture.h"
 
-#include <math.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,274 +14,15 @@
 #include <sqlite3.h>
 
 #include "core/base/rng.h"
-#include "core/hash/hash.h"
-#include "server/engine_internal.h"
-#include "server/log.h"
 
-enum {
-    DIM = 16,
-    BITS = 32,
-    CLASSES = 4,
-    BATCH = 100,
-    BATCHES = 30,
-    KILL_BATCHES = 40
-};
-
-/* ------------------------------------------------- waiting for a callback */
-
-struct box {
-    pthread_mutex_t lock;
-    pthread_cond_t there;
-    bool done;
-    enum ak_status status;
-    bool flag;
-    enum ak_ack reached;
-    struct ak_collection *collection;
-    struct ak_receipt receipt;
-    char text[AK_ERR_TEXT];
-};
-
-static void box_init(struct box *b)
-{
-    memset(b, 0, sizeof(*b));
-    pthread_mutex_init(&b->lock, NULL);
-    pthread_cond_init(&b->there, NULL);
-}
-
-static void box_put(struct box *b)
-{
-    b->done = true;
-    pthread_cond_signal(&b->there);
-    pthread_mutex_unlock(&b->lock);
-}
-
-static void box_wait(struct box *b)
-{
-    pthread_mutex_lock(&b->lock);
-    while (!b->done)
-        pthread_cond_wait(&b->there, &b->lock);
-    pthread_mutex_unlock(&b->lock);
-}
-
-/* ------------------------------------------------------------- the helpers */
-
-static char dir[64];
-
-static int make_dir(void **state)
-{
-    (void)state;
-    strcpy(dir, "/tmp/akin-test-XXXXXX");
-    ak_log_set_level(AK_LOG_ERROR);
-    return mkdtemp(dir) != NULL ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    char command[128];
-
-    (void)state;
-    snprintf(command, sizeof(command), "rm -rf %s", dir);
-    return system(command);
-}
-
-static struct ak_engine *open_engine(void)
-{
-    struct ak_engine_params params = {.data_dir = dir,
-                                      .threads = 2,
-                                      .queue_bytes = 64 << 20,
-                                      .collection_queue_bytes = 32 << 20};
-    struct ak_engine *e = NULL;
-    struct ak_engine_progress p;
-    struct ak_err err = {0};
-
-    if (ak_engine_open(&params, &e, &err) != AK_OK)
-        fail_msg("%s", err.text);
-    do {
-        usleep(1000);
-        ak_engine_progress(e, &p);
-    } while (!p.ready);
-    assert_int_equal(p.failed, 0);
-    return e;
-}
-
-static struct ak_settings settings_of(const char *name, const char *kind)
-{
-    struct ak_settings s = {.bits = BITS,
-                            .dim = DIM,
-                            .max_labels = 256,
-                            .seed = 7,
-                            .policy = AK_POLICY_MANUAL,
-                            .every_batches = 50};
-    const struct ak_hash_method *m = ak_hash_find(kind);
-
-    strcpy(s.name, name);
-    strcpy(s.kind, kind);
-    for (size_t i = 0; i < m->n_options; i++)
-        /* Without a feature map, so that valgrind gets through in time. */
-        s.options[i] = strcmp(m->options[i].name, "kernel_anchors") == 0
-                           ? 0
-                           : m->options[i].initial;
-    return s;
-}
+enum { BATCHES = 30, KILL_BATCHES = 40 };
 
 static struct ak_settings settings_with_map(const char *name)
 {
     struct ak_settings s = settings_of(name, "hmoh");
 
-    for (size_t i = 0; i < ak_hash_find("hmoh")->n_options; i++)
-        if (strcmp(ak_hash_find("hmoh")->options[i].name, "kernel_anchors") ==
-            0)
-            s.options[i] = 32;
+    set_option(&s, "kernel_anchors", 32);
     return s;
-}
-
-static void created(void *arg, enum ak_status status, bool is_new,
-                    struct ak_collection *c, const struct ak_err *err)
-{
-    struct box *b = arg;
-
-    pthread_mutex_lock(&b->lock);
-    b->status = status;
-    b->flag = is_new;
-    b->collection = c;
-    snprintf(b->text, sizeof(b->text), "%s", err->text);
-    box_put(b);
-}
-
-static struct ak_collection *create(struct ak_engine *e,
-                                    const struct ak_settings *s)
-{
-    struct box b;
-
-    box_init(&b);
-    ak_engine_create(e, s, created, &b);
-    box_wait(&b);
-    if (b.status != AK_OK)
-        fail_msg("%s", b.text);
-    return b.collection;
-}
-
-static void submitted(struct ak_submission *s, enum ak_status status,
-                      const struct ak_receipt *receipt,
-                      const struct ak_err *err)
-{
-    struct box *b = s->arg;
-
-    pthread_mutex_lock(&b->lock);
-    b->status = status;
-    b->receipt = *receipt;
-    snprintf(b->text, sizeof(b->text), "%s", err->text);
-    box_put(b);
-}
-
-static struct ak_receipt submit(struct ak_collection *c,
-                                const struct ak_change *change)
-{
-    struct ak_submission s = {.change = *change, .bytes = 1000};
-    struct box b;
-
-    box_init(&b);
-    s.done = submitted;
-    s.arg = &b;
-    ak_collection_submit(c, &s);
-    box_wait(&b);
-    if (b.status != AK_OK)
-        fail_msg("%s", b.text);
-    return b.receipt;
-}
-
-static void waited(void *arg, enum ak_ack reached, bool in_time)
-{
-    struct box *b = arg;
-
-    pthread_mutex_lock(&b->lock);
-    b->reached = reached;
-    b->flag = in_time;
-    box_put(b);
-}
-
-static void wait_for(struct ak_collection *c, uint64_t seq, enum ak_ack ack)
-{
-    struct box b;
-
-    box_init(&b);
-    ak_collection_wait(c, seq, ack, UINT64_MAX, waited, &b);
-    box_wait(&b);
-    assert_true(b.flag);
-}
-
-/* Row i of the made stream: class i % CLASSES, around a corner of its own. */
-static void make_row(uint64_t i, float x[DIM])
-{
-    struct ak_rng rng;
-
-    ak_rng_init(&rng, 1000 + i);
-    for (int d = 0; d < DIM; d++)
-        x[d] = 1.0f * ak_rng_normal(&rng) +
-               (d % CLASSES == (int)(i % CLASSES) ? 1.2f : 0.0f);
-}
-
-static struct ak_receipt put_rows(struct ak_collection *c, uint64_t from,
-                                  size_t n, enum ak_record_kind kind,
-                                  const char *key)
-{
-    static const char *const names[CLASSES] = {"a", "b", "c", "d"};
-    float *x = calloc(n * DIM, sizeof(*x));
-    struct ak_row_id *ids = calloc(n, sizeof(*ids));
-    struct ak_bytes *labels = calloc(n, sizeof(*labels));
-    uint32_t *first = calloc(n + 1, sizeof(*first));
-    struct ak_change change = {.kind = kind, .now_ms = 1};
-    struct ak_receipt receipt;
-
-    for (size_t i = 0; i < n; i++) {
-        make_row(from + i, x + i * DIM);
-        ids[i].number = from + i;
-        labels[i] = (struct ak_bytes){names[(from + i) % CLASSES], 1};
-        first[i + 1] = (uint32_t)i + 1;
-    }
-    change.rows = (struct ak_store_rows){
-        .n = n, .block = x, .ids = ids, .labels = labels, .label_first = first};
-    if (key != NULL)
-        change.key = (struct ak_bytes){key, strlen(key)};
-    receipt = submit(c, &change);
-    free(x);
-    free(ids);
-    free(labels);
-    free(first);
-    return receipt;
-}
-
-static struct ak_receipt publish(struct ak_collection *c)
-{
-    struct ak_change change = {.kind = AK_RECORD_PUBLISH, .now_ms = 1};
-    struct ak_receipt receipt = submit(c, &change);
-
-    wait_for(c, receipt.seq, AK_ACK_SERVED);
-    return receipt;
-}
-
-/* Model file and codes of all rows, to compare two states. */
-static struct ak_writer state_of(struct ak_collection *c)
-{
-    struct ak_snapshot *s = ak_collection_snapshot(c);
-    struct ak_writer w = {0};
-    uint8_t code[BITS / 8];
-
-    assert_status(ak_encoder_save(ak_collection_model(s), &w, NULL), AK_OK);
-    for (uint64_t i = 0; i < ak_snapshot_rows(s); i++) {
-        ak_snapshot_code(s, i, code);
-        ak_write_bytes(&w, code, sizeof(code));
-        ak_write_u64(&w, ak_snapshot_id(s, i).number);
-        ak_write_u8(&w, ak_snapshot_alive(s, i));
-    }
-    ak_snapshot_drop(s);
-    return w;
-}
-
-static void assert_same_state(struct ak_writer *a, struct ak_writer *b)
-{
-    assert_int_equal(a->len, b->len);
-    assert_memory_equal(a->data, b->data, a->len);
 }
 
 /* Share of the ten nearest that have the query's class. */
@@ -473,50 +212,73 @@ static void a_rollback_serves_the_earlier_codes(void **state)
     ak_engine_close(e);
 }
 
-/*
- * A child streams with keys and is killed at a random moment, again and again;
- * in the end the model and the codes are those of an undisturbed run.
- */
-static void kills_change_nothing(void **state)
+static void put_keyed(struct ak_collection *c)
 {
-    struct ak_rng rng;
-    struct ak_writer ends[2];
+    for (int i = 0; i < KILL_BATCHES; i++) {
+        char key[24];
 
-    (void)state;
-    ak_rng_init(&rng, 11);
-    for (int round = 0; round < 8; round++) {
+        snprintf(key, sizeof(key), "batch-%04d", i);
+        put_rows(c, (uint64_t)i * BATCH, BATCH, AK_RECORD_BATCH, key);
+    }
+}
+
+static struct ak_settings settings_to_kill(const char *name, const char *kind)
+{
+    struct ak_settings s = settings_of(name, kind);
+
+    if (strcmp(kind, "fcoh") == 0)
+        set_option(&s, "block", 160);
+    if (strcmp(kind, "sdoh") == 0) {
+        set_option(&s, "block", 250);
+        set_option(&s, "iterations", 20);
+    }
+    return s;
+}
+
+/* Kills a child that streams, again and again. */
+static void stream_and_kill(const struct ak_settings *s, struct ak_rng *rng,
+                            int rounds)
+{
+    for (int round = 0; round < rounds; round++) {
         pid_t child = fork();
 
         if (child == 0) {
             struct ak_engine *e = open_engine();
-            struct ak_settings s = settings_of("killed", "hmoh");
-            struct ak_collection *c = create(e, &s);
 
-            for (int i = 0; i < KILL_BATCHES; i++) {
-                char key[24];
-
-                snprintf(key, sizeof(key), "batch-%04d", i);
-                put_rows(c, (uint64_t)i * BATCH, BATCH, AK_RECORD_BATCH, key);
-            }
+            put_keyed(create(e, s));
             pause();
         }
         assert_true(child > 0);
-        usleep((useconds_t)ak_rng_below(&rng, 150000) + 5000);
+        usleep((useconds_t)ak_rng_below(rng, 150000) + 5000);
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
     }
+}
+
+/*
+ * A child streams with keys and is killed at a random moment; in the end the
+ * model and the codes are those of an undisturbed run, and of core/hash without
+ * an engine.
+ */
+static void kills_change_nothing_of(const char *kind, uint64_t seed, int rounds)
+{
+    struct ak_settings runs[2];
+    struct ak_writer ends[2], offline;
+    struct ak_rng rng;
+    char name[32];
+
+    ak_rng_init(&rng, seed);
+    for (int run = 0; run < 2; run++) {
+        snprintf(name, sizeof(name), "%s-%s", run ? "whole" : "killed", kind);
+        runs[run] = settings_to_kill(name, kind);
+    }
+    stream_and_kill(&runs[0], &rng, rounds);
     for (int run = 0; run < 2; run++) {
         struct ak_engine *e = open_engine();
-        struct ak_settings s = settings_of(run ? "whole" : "killed", "hmoh");
-        struct ak_collection *c = create(e, &s);
+        struct ak_collection *c = create(e, &runs[run]);
         struct ak_collection_status status;
 
-        for (int i = 0; i < KILL_BATCHES; i++) {
-            char key[24];
-
-            snprintf(key, sizeof(key), "batch-%04d", i);
-            put_rows(c, (uint64_t)i * BATCH, BATCH, AK_RECORD_BATCH, key);
-        }
+        put_keyed(c);
         publish(c);
         ak_collection_status(c, &status);
         assert_int_equal(status.rows, KILL_BATCHES * BATCH);
@@ -527,8 +289,35 @@ static void kills_change_nothing(void **state)
         ak_engine_close(e);
     }
     assert_same_state(&ends[0], &ends[1]);
+    offline = state_offline(&runs[0], KILL_BATCHES * BATCH, NULL, NULL);
+    assert_same_state(&ends[1], &offline);
     ak_writer_clear(&ends[0]);
     ak_writer_clear(&ends[1]);
+    ak_writer_clear(&offline);
+}
+
+static void kills_change_nothing_of_hmoh(void **state)
+{
+    (void)state;
+    kills_change_nothing_of("hmoh", 11, 5);
+}
+
+static void kills_change_nothing_of_hcoh(void **state)
+{
+    (void)state;
+    kills_change_nothing_of("hcoh", 12, 2);
+}
+
+static void kills_change_nothing_of_fcoh(void **state)
+{
+    (void)state;
+    kills_change_nothing_of("fcoh", 13, 4);
+}
+
+static void kills_change_nothing_of_sdoh(void **state)
+{
+    (void)state;
+    kills_change_nothing_of("sdoh", 14, 4);
 }
 
 /* Stored codes are a cache: without them a start encodes the rows, to the same
@@ -620,7 +409,10 @@ int main(void)
         cmocka_unit_test(a_restart_changes_nothing),
         cmocka_unit_test(upserts_deletes_and_relabels_are_seen),
         cmocka_unit_test(a_rollback_serves_the_earlier_codes),
-        cmocka_unit_test(kills_change_nothing),
+        cmocka_unit_test(kills_change_nothing_of_hmoh),
+        cmocka_unit_test(kills_change_nothing_of_hcoh),
+        cmocka_unit_test(kills_change_nothing_of_fcoh),
+        cmocka_unit_test(kills_change_nothing_of_sdoh),
         cmocka_unit_test(codes_that_are_not_stored_are_made_again),
         cmocka_unit_test(a_deleted_collection_is_gone_for_good),
     };

@@ -174,7 +174,7 @@ static void each_broken_rule_is_told_with_its_place(void **state)
          "/features/size"},
         {"{\"bits\":8,F,\"model\":{\"kind\":\"hcdh\"}}", "unsupported-option",
          "/model/kind"},
-        {"{\"bits\":8,F,\"model\":{\"kind\":\"hcoh\"}}", "unsupported-option",
+        {"{\"bits\":8,F,\"model\":{\"kind\":\"bsodh\"}}", "unsupported-option",
          "/model/kind"},
         {"{\"bits\":8,F,\"model\":{\"kind\":\"hmoh\",\"extra\":1}}",
          "unknown-field", "/model/extra"},
