@@ -362,10 +362,12 @@ void ak_collection_status(struct ak_collection *c,
     struct ak_snapshot *snapshot = ak_index_snapshot(c->index);
     uint64_t now = ak_clock_ns();
     size_t n, bytes, all;
+    uint32_t max_labels;
 
     ak_lane_load(c->engine->writer, &c->lane, &n, &bytes, &all);
     pthread_mutex_lock(&c->lock);
     *out = c->status;
+    max_labels = c->settings.max_labels;
     out->durable_seq = c->reached.seq[AK_ACK_DURABLE];
     out->learned_seq = c->reached.seq[AK_ACK_LEARNED];
     out->visible_seq = c->reached.seq[AK_ACK_VISIBLE];
@@ -381,8 +383,8 @@ void ak_collection_status(struct ak_collection *c,
     out->memory_bytes = ak_snapshot_bytes(snapshot);
     ak_snapshot_drop(snapshot);
     out->labels = ak_labels_count(c->labels);
-    if (c->learner.trainer != NULL && out->labels > c->settings.max_labels)
-        out->unlearnt_labels = out->labels - c->settings.max_labels;
+    if (c->learner.trainer != NULL && out->labels > max_labels)
+        out->unlearnt_labels = out->labels - max_labels;
     out->queue_records = n;
     out->queue_bytes = bytes;
     out->state = state_name(out);
