@@ -3,6 +3,9 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "tests/storage/power.h"
 
 static enum fault armed;
 static long left;
@@ -52,6 +55,7 @@ static void *faulty_realloc(void *p, int n)
 struct faulty_file {
     sqlite3_file base;
     sqlite3_file *real; /* behind this struct */
+    const char *path;   /* SQLite's, as long as it is open; NULL: a temporary */
 };
 
 static sqlite3_vfs *real_vfs;
@@ -59,6 +63,11 @@ static sqlite3_vfs *real_vfs;
 static sqlite3_file *real_of(sqlite3_file *file)
 {
     return ((struct faulty_file *)(void *)file)->real;
+}
+
+static const char *path_of(sqlite3_file *file)
+{
+    return ((struct faulty_file *)(void *)file)->path;
 }
 
 static int file_close(sqlite3_file *file)
@@ -80,6 +89,8 @@ static int file_write(sqlite3_file *file, const void *data, int n,
         return SQLITE_IOERR_WRITE;
     if (fails(FAULT_FULL))
         return SQLITE_FULL;
+    if (path_of(file) != NULL)
+        power_changed(path_of(file), data, (size_t)n, (uint64_t)at);
     return real_of(file)->pMethods->xWrite(real_of(file), data, n, at);
 }
 
@@ -87,14 +98,19 @@ static int file_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
     if (fails(FAULT_WRITE))
         return SQLITE_IOERR_TRUNCATE;
+    if (path_of(file) != NULL)
+        power_changed(path_of(file), NULL, 0, (uint64_t)size);
     return real_of(file)->pMethods->xTruncate(real_of(file), size);
 }
 
 static int file_sync(sqlite3_file *file, int flags)
 {
-    (void)file;
     (void)flags;
-    return fails(FAULT_SYNC) ? SQLITE_IOERR_FSYNC : SQLITE_OK;
+    if (fails(FAULT_SYNC))
+        return SQLITE_IOERR_FSYNC;
+    if (path_of(file) != NULL)
+        power_synced(path_of(file));
+    return SQLITE_OK;
 }
 
 static int file_size(sqlite3_file *file, sqlite3_int64 *size)
@@ -178,13 +194,24 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file,
                     int flags, int *out_flags)
 {
     struct faulty_file *faulty = (void *)file;
+    bool was_there = name != NULL && access(name, F_OK) == 0;
     int rc;
 
     (void)vfs;
     faulty->real = (void *)(faulty + 1);
+    faulty->path = name;
     rc = real_vfs->xOpen(real_vfs, name, faulty->real, flags, out_flags);
     faulty->base.pMethods = rc == SQLITE_OK ? &methods : NULL;
+    if (rc == SQLITE_OK && name != NULL)
+        power_opened(name, was_there);
     return rc;
+}
+
+static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync)
+{
+    (void)vfs;
+    power_removed(name, sync != 0);
+    return real_vfs->xDelete(real_vfs, name, sync);
 }
 
 void faulty_install(void)
@@ -206,6 +233,7 @@ void faulty_install(void)
     vfs.pNext = NULL;
     vfs.szOsFile += (int)sizeof(struct faulty_file);
     vfs.xOpen = vfs_open;
+    vfs.xDelete = vfs_delete;
     if (sqlite3_vfs_register(&vfs, 1) != SQLITE_OK)
         abort();
 }

@@ -2,8 +2,9 @@
  * faulty.h -- a disk and a memory that fail when told to.
  *
  * Stands between SQLite and the system as its default VFS and allocator, and
- * lets the n-th call of a kind fail.  Syncs that do not fail do nothing: no
- * test here cuts the power, and they would take most of the time.
+ * lets the n-th call of a kind fail.  Syncs that do not fail do nothing, since
+ * they would take most of the time; what they would have done is kept track of
+ * by power.h, to which each change of a file is told.
  */
 #ifndef AK_TESTS_STORAGE_FAULTY_H
 #define AK_TESTS_STORAGE_FAULTY_H
