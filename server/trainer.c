@@ -187,6 +187,15 @@ enum ak_status ak_trainer_update(struct ak_trainer *t,
     return AK_OK;
 }
 
+/* One of the labels has a class. */
+static bool known(const struct ak_trainer *t, const uint32_t *labels, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ak_hash_knows(t->hash, labels[i]))
+            return true;
+    return false;
+}
+
 enum ak_status ak_trainer_remember(struct ak_trainer *t,
                                    const struct ak_row_list *rows, size_t n,
                                    struct ak_err *err)
@@ -194,12 +203,12 @@ enum ak_status ak_trainer_remember(struct ak_trainer *t,
     enum ak_status status = AK_OK;
 
     for (size_t i = 0; i < n && status == AK_OK; i++) {
-        uint32_t from = rows->first[i], n_labels = rows->first[i + 1] - from;
+        const uint32_t *labels = rows->labels + rows->first[i];
+        size_t n_labels = rows->first[i + 1] - rows->first[i];
 
-        if (n_labels > 0)
-            status = ak_reservoir_offer(t->reservoir, rows->ordinals[i],
-                                        rows->labels + from, n_labels,
-                                        rows->x + i * rows->dim, err);
+        if (known(t, labels, n_labels))
+            status = ak_reservoir_offer(t->reservoir, rows->ordinals[i], labels,
+                                        n_labels, rows->x + i * rows->dim, err);
     }
     return status;
 }
@@ -240,15 +249,15 @@ static enum ak_status learnable(struct ak_trainer *t, const uint32_t *labels,
 
     *yes = false;
     for (size_t i = 0; i < n && status == AK_OK; i++) {
-        bool known = ak_hash_knows(t->hash, labels[i]) ||
-                     ak_label_map_find(&t->fresh, labels[i]) != AK_NO_CLASS;
+        bool has = ak_hash_knows(t->hash, labels[i]) ||
+                   ak_label_map_find(&t->fresh, labels[i]) != AK_NO_CLASS;
 
-        if (!known &&
+        if (!has &&
             ak_hash_classes(t->hash) + t->fresh.n < t->settings.max_labels) {
             ak_label_map_add(&t->fresh, labels[i]);
-            known = true;
+            has = true;
         }
-        *yes |= known;
+        *yes |= has;
     }
     return status;
 }

@@ -54,7 +54,7 @@ enum ak_status ak_trainer_learn(struct ak_trainer *t, struct ak_view *view,
                                 struct ak_trained *out,
                                 struct ak_err *err) AK_MUST_CHECK;
 
-/* Rows that were learnt, to be rehearsed. */
+/* The first n rows, to be rehearsed, but for those without a class. */
 enum ak_status ak_trainer_remember(struct ak_trainer *t,
                                    const struct ak_row_list *rows, size_t n,
                                    struct ak_err *err) AK_MUST_CHECK;
