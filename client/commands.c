@@ -12,6 +12,7 @@ const struct command *const akin_commands[] = {
     &cmd_search,
     &cmd_encode,
     &cmd_score,
+    &cmd_eval,
     &cmd_publish,
     &cmd_rollback,
     &cmd_models,

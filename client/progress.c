@@ -60,6 +60,11 @@ static void add_numbers(struct line *line, const struct progress_state *s)
     char a[CELL], b[CELL];
     double rate = s->seconds > 0 ? (double)s->rows / s->seconds : 0;
 
+    if (s->what != NULL) {
+        add(line, "%s", s->what);
+        add(line, "%s", human_time(s->seconds, a));
+        return;
+    }
     if (s->total > 0)
         add(line, "%s/%s rows", human_count(s->rows, a),
             human_count(s->total, b));
@@ -136,8 +141,8 @@ static void draw(struct progress *p, const struct progress_state *s)
 static void put_json(const struct progress_state *s)
 {
     json_t *root = json_pack(
-        "{s:s,s:I,s:o?,s:I,s:I,s:I,s:f,s:o?,s:o?}", "phase", s->verb, "done",
-        (json_int_t)s->rows, "total",
+        "{s:s,s:s*,s:I,s:o?,s:I,s:I,s:I,s:f,s:o?,s:o?}", "phase", s->verb,
+        "what", s->what, "done", (json_int_t)s->rows, "total",
         s->total > 0 ? json_integer((json_int_t)s->total) : json_null(),
         "bytes", (json_int_t)s->bytes, "waits", (json_int_t)s->waits,
         "replayed", (json_int_t)s->skipped, "seconds", s->seconds, "live",

@@ -28,6 +28,8 @@ struct progress {
 
 struct progress_state {
     const char *verb; /* "ingest" */
+    const char *what; /* NULL, or what is said in place of the numbers; then
+                         `rows` of `total` are only how far it is */
     uint64_t rows;
     uint64_t total; /* 0: not known */
     uint64_t bytes;

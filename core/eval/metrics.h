@@ -22,7 +22,7 @@ struct ak_eval_items {
     size_t n;
 };
 
-#define AK_EVAL_MAX_K 8
+#define AK_EVAL_MAX_K 16
 
 struct ak_eval_params {
     uint32_t bits;             /* 8..1024, a multiple of 8 */

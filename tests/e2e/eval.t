@@ -1,0 +1,312 @@
+#!/usr/bin/python3 -B
+"""`akin eval` on a small data set: tables, lines, resuming, plots, errors."""
+
+from akin_test import *
+
+home = Path(tempfile.mkdtemp(prefix="akin-eval-"))
+atexit.register(shutil.rmtree, home, ignore_errors=True)
+ROWS, DIM, CLASSES = 900, 10, 5
+SMALL = ["--dataset", "npy", "--queries", "20", "--stream", "400"]
+rng = np.random.default_rng(5)
+Y = np.arange(ROWS) % CLASSES
+X = (rng.normal(size=(CLASSES, DIM)) * 1.5)[Y] + rng.normal(size=(ROWS, DIM))
+np.save(home / "features.npy", X.astype(np.float32))
+np.save(home / "labels.npy", Y.astype(np.int64))
+
+# Fields that the documentation promises, and what they are.
+FIELDS = {"dataset": str, "method": str, "options": dict, "bits": int,
+          "seed": int, "map": float, "map_at_1000": float, "p_at_h2": float,
+          "p_at_100": float, "train_seconds": float, "model_bytes": int,
+          "samples": int, "protocol": str, "queries": str, "variant": str,
+          "scaling": str, "map_ordered": float, "p_at": dict, "curve": list,
+          "encode_seconds": float, "learner_bytes": int, "n_queries": int,
+          "n_database": int, "n_stream": int}
+
+
+def run(*args, env=None):
+    return subprocess.run([str(AKIN), "eval", *map(str, args)],
+                          capture_output=True, text=True, timeout=DEADLINE,
+                          env=dict(os.environ, LC_ALL="C.UTF-8", **(env or {})),
+                          cwd=home)
+
+
+def ok(*args):
+    done = run(*args)
+    equal(done.returncode, 0, "exit status of %s (%s)" % (args, done.stderr))
+    return done.stdout
+
+
+def small(*args):
+    return ok(*SMALL, "--data", home, "-q", *args)
+
+
+def refused(text, *args, code=2, env=None):
+    done = run(*args, env=env)
+    equal(done.returncode, code, "exit status of %s" % (args,))
+    check(text in done.stderr, "%s says %r" % (args, done.stderr))
+    return done
+
+
+def lines_of(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@test("each run is a line of JSON with the fields that are promised")
+def _():
+    lines = lines_of(small("--json", "--bits", "8,16", "--seeds", 2))
+    variants = ["hmoh", "hmoh+", "fcoh", "sdoh", "hcdh-linear", "hcdh-hidden",
+                "hcoh", "lsh", "lsh-centred"]
+    equal([(l["variant"], l["bits"], l["seed"]) for l in lines],
+          [(v, b, s) for v in variants for b in (8, 16) for s in (0, 1)],
+          "the runs")
+    for line in lines:
+        for name, kind in FIELDS.items():
+            check(isinstance(line.get(name), kind),
+                  "%s is %r" % (name, line.get(name)))
+        equal((line["dataset"], line["protocol"], line["queries"]),
+              ("npy", "standard", "test"), "what was run")
+        equal((line["n_queries"], line["n_database"], line["n_stream"]),
+              (100, 800, 400), "the split")
+        for name in ("map", "map_ordered", "p_at_h2", "map_at_1000"):
+            check(0 <= line[name] <= 1, "%s is %r" % (name, line[name]))
+        equal(line["p_at"]["100"], line["p_at_100"], "P@100")
+        if line["variant"] not in ("lsh", "lsh-centred"):
+            check(line["map"] > 0.3, "%(variant)s has mAP %(map)g" % line)
+            check(line["samples"] >= 400, "samples is %(samples)d" % line)
+    plus = [l for l in lines if l["variant"] == "hmoh+"][0]
+    equal((plus["method"], plus["options"]["centred_kernel"],
+           plus["options"]["pick_codes"]), ("hmoh", 1, 1), "hmoh+")
+
+
+@test("the same command gives the same numbers, whatever the threads")
+def _():
+    def numbers(*args):
+        return sorted((l["variant"], l["seed"], l["map"], l["map_ordered"],
+                       l["p_at_h2"])
+                      for l in lines_of(small("--json", "-m", "hmoh,fcoh,lsh",
+                                              "-b", 16, *args)))
+    equal(numbers("--threads", 3), numbers(), "the numbers")
+
+
+@test("precision of more items than there are is the share of the class")
+def _():
+    line = lines_of(small("--json", "-m", "hmoh", "-b", 16, "--seeds", 1))[0]
+    check(abs(line["map"] - line["map_ordered"]) < 0.02,
+          "%(map)g and %(map_ordered)g differ" % line)
+    # 160 of 800.
+    check(abs(line["p_at"]["1000"] - 160 / 800) < 1e-6,
+          "P@1000 is %r" % line["p_at"]["1000"])
+
+
+@test("the table has means and deviations over the seeds")
+def _():
+    args = ["-m", "hmoh", "-b", 8, "--seeds", 3]
+    maps = [l["map"] for l in lines_of(small("--json", *args))]
+    table = small(*args)
+    check("%.3f ± %.3f" % (np.mean(maps), np.std(maps, ddof=1)) in table,
+          "the mean of %r is not in %s" % (maps, table))
+    check(table.startswith("npy, standard protocol, test queries\n"),
+          "it begins with %r" % table[:60])
+    matrix = small(*args, "--metric", "map", "--markdown").splitlines()
+    equal(matrix[0], "| method | 8 bits |", "the head")
+    equal(matrix[2], "| hmoh | %.3f ± %.3f |" % (np.mean(maps),
+                                                np.std(maps, ddof=1)), "row")
+
+
+@test("a file of lines is resumed: what it has is not run again")
+def _():
+    path = home / "lines.jsonl"
+    args = ["-m", "hmoh,lsh", "-b", "8,16", "--resume", path]
+    small(*args, "--seeds", 1)
+    first = path.read_text()
+    equal(len(first.splitlines()), 4, "lines")
+    # Killed in the middle of a line.
+    path.write_text(first[:-40])
+    small(*args, "--seeds", 2)
+    lines = path.read_text().splitlines()
+    equal(len(lines), 8, "lines")
+    equal(lines[:3], first.splitlines()[:3], "the lines that were there")
+    check(all(json.loads(line) for line in lines), "a line is broken")
+    before = path.read_bytes()
+    out = small(*args, "--seeds", 2, "--json")
+    equal(out, "", "what a command with nothing to do prints")
+    equal(path.read_bytes(), before, "the file")
+    # Another option is another run.
+    small(*args, "--seeds", 2, "-o", "hmoh.kernel_anchors=20")
+    equal(len(path.read_text().splitlines()), 12, "lines")
+    table = ok("--table", path, "--metric", "map")
+    check("hmoh" in table and "16 bits" in table, "the table is %s" % table)
+
+
+@test("an interrupt ends the run and keeps what was finished")
+def _():
+    path = home / "cut.jsonl"
+    process = subprocess.Popen(
+        [str(AKIN), "eval", *SMALL, "--data", str(home), "-m", "hmoh",
+         "-b", "8", "--seeds", "1000", "--resume", str(path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: path.exists() and path.read_text().count("\n") > 2,
+               "there are lines")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=DEADLINE)
+    equal(process.returncode, 130, "exit status (%s)" % err)
+    check("hmoh" in out, "no table: %r" % out)
+    lines = lines_of(path.read_text())
+    check(2 < len(lines) < 1000, "%d lines" % len(lines))
+
+
+@test("zero-shot queries are of classes that were not learnt")
+def _():
+    line = lines_of(small("--json", "--protocol", "zero-shot", "-m", "fcoh",
+                          "-b", 16, "--seeds", 1))[0]
+    # A quarter of five classes is one: 180 rows.
+    equal((line["n_queries"], line["n_database"]), (20, 160), "the split")
+    equal(line["map"], 1, "mAP among one class")
+
+
+@test("an incremental stream is measured after each stage")
+def _():
+    args = ["--protocol", "incremental", "-m", "hmoh,hcdh-hidden", "-b", 16,
+            "--seeds", 2]
+    for line in lines_of(small("--json", *args)):
+        equal([p["classes"] for p in line["curve"]], [2, 4, 5], "classes")
+        equal(line["curve"][-1]["rows"], 400, "rows at the end")
+        equal(line["curve"][-1]["map"], line["map"], "the last map")
+        check(all(0 <= p[k] <= 1 for p in line["curve"]
+                  for k in ("map", "map_seen", "map_first")), "%r" % line)
+    table = small(*args, "--metric", "map_seen")
+    check("2 classes" in table and "5 classes" in table, table)
+
+
+@test("a validation asks other rows, and a curve has its points")
+def _():
+    line = lines_of(small("--json", "--validate", "-m", "fcoh", "-b", 16,
+                          "--seeds", 1, "--curve", 4))[0]
+    equal(line["queries"], "validation", "queries")
+    equal((line["n_queries"], line["n_database"]), (100, 300), "the split")
+    equal([p["rows"] for p in line["curve"]], [100, 200, 300, 400], "points")
+    check(0 < line["auc"] <= 1, "auc is %r" % line.get("auc"))
+
+
+@test("data sets are read as they are stored")
+def _():
+    sets = home / "sets"
+    rng = np.random.default_rng(6)
+    (sets / "mnist").mkdir(parents=True)
+    (sets / "cifar10").mkdir()
+    means = rng.integers(0, 255, (10, 3072))
+    for part, n in (("train", 600), ("t10k", 200)):
+        y = np.arange(n) % 10
+        x = np.clip(means[y, :49] + rng.normal(0, 40, (n, 49)), 0, 255)
+        for kind, array, shape in (("images-idx3", x, (n, 7, 7)),
+                                   ("labels-idx1", y, (n,))):
+            data = struct.pack(">HBB", 0, 8, len(shape))
+            data += struct.pack(">%dI" % len(shape), *shape)
+            data += array.astype(np.uint8).tobytes()
+            if part == "train":
+                data = gzip.compress(data)
+            name = "%s-%s-ubyte%s" % (part, kind, ".gz" * (part == "train"))
+            (sets / "mnist" / name).write_bytes(data)
+    import lzma
+    for i, name in enumerate(["data_batch_%d" % k for k in range(1, 6)] +
+                             ["test_batch"]):
+        y = (np.arange(100) % 10).astype(np.uint8)
+        x = np.clip(means[y] + rng.normal(0, 40, (100, 3072)), 0, 255)
+        data = np.hstack([y[:, None], x.astype(np.uint8)]).tobytes()
+        path = sets / "cifar10" / (name + ".bin")
+        if i % 3 == 0:
+            path.write_bytes(data)
+        elif i % 3 == 1:
+            Path(str(path) + ".xz").write_bytes(lzma.compress(data))
+        else:
+            Path(str(path) + ".gz").write_bytes(gzip.compress(data))
+    for name, rows in (("mnist", 800), ("cifar10", 600)):
+        done = run("--dataset", name, "--queries", 5, "--stream", 300, "-m",
+                   "hcoh", "-b", 16, "--seeds", 1, "--json", "-q",
+                   env={"AKIN_DATA": str(sets)})
+        equal(done.returncode, 0, "exit status (%s)" % done.stderr)
+        line = json.loads(done.stdout)
+        equal((line["dataset"], line["rows"]), (name, rows), "what was read")
+        check(line["map"] > 0.3, "%s has mAP %g" % (name, line["map"]))
+    (sets / "cifar10" / "test_batch.bin.gz").write_bytes(b"\x1f\x8bgarbage")
+    refused("test_batch.bin.gz: ", "--dataset", "cifar10", "--data",
+            sets / "cifar10")
+
+
+@test("plots are drawn by gnuplot, and without it that is said first")
+def _():
+    path = home / "plots"
+    empty = home / "empty"
+    empty.mkdir()
+    refused("gnuplot is not installed", *SMALL, "--data", home, "--plot", path,
+            env={"PATH": str(empty)})
+    if shutil.which("gnuplot") is None:
+        raise Skip("no gnuplot")
+    small("-m", "hmoh,lsh", "-b", "8,16", "--plot", path, "--curve", 2)
+    names = sorted(p.name for p in path.iterdir())
+    equal(names, ["npy-standard-%s.svg" % m for m in
+                  ("curve", "map", "p_at", "p_at_h2", "train_seconds")],
+          "the plots")
+    for p in path.iterdir():
+        text = p.read_text()
+        check("<svg" in text and "hmoh" in text and "lsh" in text,
+              "%s is %s" % (p, text[:200]))
+        check(len(text) < 60000, "%s has %d bytes" % (p, len(text)))
+
+
+@test("what is wrong is said before anything runs")
+def _():
+    here = [*SMALL, "--data", home]
+    refused("--dataset is needed, one of mnist|fashion|cifar10|npy")
+    refused("must be one of mnist|fashion|cifar10|npy", "-d", "nothing")
+    refused("--data is needed", "--dataset", "npy")
+    refused("unknown method hmho, perhaps hmoh; known are hmoh, hmoh+", *here,
+            "-m", "hmho")
+    refused("--method names lsh twice", *here, "-m", "lsh,lsh")
+    refused("--bits has 12, must be 8..1024 and a multiple of 8", *here, "-b",
+            "8,12")
+    refused("--bits has nothing", *here, "-b", "")
+    refused("--bits has 8 twice", *here, "-b", "8,8")
+    refused("must be METHOD.NAME=VALUE", *here, "-o", "rate=3")
+    refused("fcoh has no option rat", *here, "-o", "fcoh.rat=3")
+    refused("x is no number", *here, "-o", "fcoh.rate=x")
+    refused("fcoh is not among the methods", *here, "-m", "lsh", "-o",
+            "fcoh.rate=3")
+    refused("fcoh.rate is 1e+09, must be", *here, "-m", "fcoh", "-o",
+            "fcoh.rate=1e9")
+    refused("has 180 rows, must be more than its 180 queries", "--dataset",
+            "npy", "--data", home, "--queries", 180)
+    if not Path("/usr/share/datasets/mnist").exists():
+        refused("no folder mnist in $AKIN_DATA (%s)" % home, "-d", "mnist",
+                env={"AKIN_DATA": str(home)})
+    refused("train-images-idx3-ubyte: No such file", "-d", "mnist", "--data",
+            home)
+    refused("takes neither --dataset nor --resume", "--table", "x", *here)
+    refused("No such file", "--table", "x")
+
+
+@test("features and labels that cannot be are refused")
+def _():
+    bad = home / "bad"
+    bad.mkdir()
+    args = [*SMALL, "--data", bad]
+    refused("features.npy: No such file", *args)
+    np.save(bad / "features.npy", X.astype(np.float32))
+    refused("labels.npy: No such file", *args)
+    np.save(bad / "labels.npy", Y[:-1])
+    refused("899 labels for 900 rows", *args)
+    np.save(bad / "labels.npy", Y - 1)
+    refused("labels.npy: row 0 is no integer of 0 or more", *args)
+    np.save(bad / "labels.npy", Y)
+    wrong = X.astype(np.float32)
+    wrong[7, 3] = np.nan
+    np.save(bad / "features.npy", wrong)
+    refused("row 7 has nan at 3, must be finite", *args)
+    np.save(bad / "features.npy", X[:, 0].astype(np.float32))
+    refused("rows of features are expected", *args)
+    lines = home / "broken.jsonl"
+    lines.write_text('{"a": 1}\nnonsense\n')
+    refused("broken.jsonl: line 2 is no JSON object", "--table", lines)
+
+
+main()
