@@ -279,6 +279,13 @@ size_t ak_feature_map_bytes(const struct ak_feature_map *map)
     return n;
 }
 
+void ak_feature_map_anchor(const struct ak_feature_map *map, uint32_t i,
+                           float *x)
+{
+    for (size_t k = 0; k < map->dim; k++)
+        x[k] = map->anchors[ak_panel_at(map->dim, k, i)];
+}
+
 size_t ak_feature_map_stride(const struct ak_feature_map *map)
 {
     return ak_panel_columns(map->width);

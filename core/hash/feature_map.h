@@ -63,7 +63,12 @@ enum ak_map_kind ak_feature_map_kind(const struct ak_feature_map *map);
 uint32_t ak_feature_map_dim(const struct ak_feature_map *map);
 uint32_t ak_feature_map_width(const struct ak_feature_map *map); /* outputs */
 double ak_feature_map_eta(const struct ak_feature_map *map); /* 0 if not RBF */
+
 size_t ak_feature_map_bytes(const struct ak_feature_map *map);
+
+/* Anchor i of an RBF map, below its width: x (dim). */
+void ak_feature_map_anchor(const struct ak_feature_map *map, uint32_t i,
+                           float *x);
 
 /* Floats from one row of outputs to the next: the width, padded. */
 size_t ak_feature_map_stride(const struct ak_feature_map *map);

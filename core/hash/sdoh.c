@@ -65,11 +65,17 @@ enum {
     N_OPTIONS
 };
 
-/* The released settings for MNIST. */
+/*
+ * The released settings for MNIST, but for sigma, which is 0.3 there and 0.5 for
+ * the other sets.  Of 0.3, 0.35 ... 0.5, 0.4 did best on rows of MNIST held back
+ * from the stream: at 8 bits the smaller ones let two classes fall together now
+ * and then.
+ */
 static const struct ak_hash_option sdoh_options[N_OPTIONS] = {
     [OPT_BLOCK] = {"block", 2000, 2, 16384, true, "rows learnt at a time"},
-    [OPT_SIGMA] = {"sigma", 0.3, 0.1, 10, false,
-                   "width of the Gaussian over label similarity"},
+    [OPT_SIGMA] = {"sigma", 0.4, 0.1, 10, false,
+                   "width of the Gaussian over label similarity; 0.3 or 0.5 as "
+                   "released"},
     [OPT_RATE] = {"rate", 2, 1e-6, 1e4, false,
                   "learning rate; depends on the length of features"},
     [OPT_THRESHOLD] = {"threshold", 1e-3, 0, 1, false,

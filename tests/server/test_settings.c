@@ -68,7 +68,7 @@ static void what_is_left_out_gets_its_default(void **state)
     assert_int_equal(ak_settings_row_bytes(&s), 2048);
 }
 
-static void hmoh_has_300_anchors_and_a_divisor_of_6_by_default(void **state)
+static void hmoh_has_300_anchors_and_a_divisor_of_8_by_default(void **state)
 {
     struct ak_settings s;
     json_t *json, *params;
@@ -79,6 +79,8 @@ static void hmoh_has_300_anchors_and_a_divisor_of_6_by_default(void **state)
     params = json_object_get(json_object_get(json, "model"), "params");
     assert_int_equal(
         json_integer_value(json_object_get(params, "kernel_anchors")), 300);
+    assert_true(
+        json_number_value(json_object_get(params, "bandwidth_divisor")) == 8);
     assert_true(json_object_size(params) >= 3);
     json_decref(json);
 }
@@ -390,7 +392,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_left_out_gets_its_default),
-        cmocka_unit_test(hmoh_has_300_anchors_and_a_divisor_of_6_by_default),
+        cmocka_unit_test(hmoh_has_300_anchors_and_a_divisor_of_8_by_default),
         cmocka_unit_test(every_field_is_read),
         cmocka_unit_test(an_extractor_decides_the_dimension),
         cmocka_unit_test(kind_external_stores_codes_only),

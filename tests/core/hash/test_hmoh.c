@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,7 @@
 #include "core/hash/hash.h"
 
 enum { DIM = 12, N = 260, CLASSES = 9, MOST_LABELS = 3 };
-enum { ANCHORS, DIVISOR, DECLARED, CENTRED, PICK, N_OPTIONS };
+enum { ANCHORS, DIVISOR, DECLARED, CENTRED, PICK, WHITENED, N_OPTIONS };
 
 static float x[N * DIM];
 static uint32_t labels[N * MOST_LABELS], first[N + 1];
@@ -77,9 +78,55 @@ static size_t classes_of(size_t i, uint32_t *classes, uint32_t *seen,
     return n;
 }
 
-/* W (width, bits) round after round, and the sum of all of them. */
-static void slow_hmoh(const float *z, size_t width, uint32_t bits,
-                      struct ak_codebook *book, double *sum)
+/*
+ * s (N, width): the solutions of (C / c + I / 10) s = z for all rows, where C is
+ * the mean of z z' over the first `anchors` rows and c that of its diagonal.
+ */
+static void slow_whiten(const float *z, size_t anchors, size_t width, float *s)
+{
+    double *a = ak_array_new(width * width, sizeof(*a));
+    double *b = ak_array_new(width * N, sizeof(*b)), mean = 0;
+
+    for (size_t k = 0; k < width; k++)
+        for (size_t j = 0; j < width; j++)
+            for (size_t i = 0; i < anchors; i++)
+                a[k * width + j] +=
+                    (double)z[i * width + k] * (double)z[i * width + j];
+    for (size_t k = 0; k < width; k++)
+        mean += a[k * width + k] / (double)width;
+    for (size_t k = 0; k < width; k++)
+        for (size_t j = 0; j < width; j++)
+            a[k * width + j] = a[k * width + j] / mean + (k == j ? 0.1 : 0);
+    for (size_t k = 0; k < width; k++)
+        for (size_t i = 0; i < N; i++)
+            b[k * N + i] = (double)z[i * width + k];
+    /* Elimination, downwards and back. */
+    for (size_t k = 0; k < width; k++)
+        for (size_t r = k + 1; r < width; r++) {
+            double f = a[r * width + k] / a[k * width + k];
+
+            for (size_t j = k; j < width; j++)
+                a[r * width + j] -= f * a[k * width + j];
+            for (size_t i = 0; i < N; i++)
+                b[r * N + i] -= f * b[k * N + i];
+        }
+    for (size_t k = width; k-- > 0;)
+        for (size_t i = 0; i < N; i++) {
+            for (size_t j = k + 1; j < width; j++)
+                b[k * N + i] -= a[k * width + j] * b[j * N + i];
+            b[k * N + i] /= a[k * width + k];
+            s[i * width + k] = (float)b[k * N + i];
+        }
+    ak_array_free(a);
+    ak_array_free(b);
+}
+
+/*
+ * W (width, bits) round after round, and the sum of all of them; a mistake adds
+ * the row of s (N, width).
+ */
+static void slow_hmoh(const float *z, const float *s, size_t width,
+                      uint32_t bits, struct ak_codebook *book, double *sum)
 {
     float *w = ak_array_new(width * bits, sizeof(*w));
     float *target = ak_array_new(bits, sizeof(*target));
@@ -98,7 +145,7 @@ static void slow_hmoh(const float *z, size_t width, uint32_t bits,
                 y = fmaf(z[i * width + k], w[k * bits + j], y);
             if ((y > 0 ? 1.0f : -1.0f) != target[j])
                 for (size_t k = 0; k < width; k++)
-                    w[k * bits + j] += target[j] * z[i * width + k];
+                    w[k * bits + j] += target[j] * s[i * width + k];
         }
         for (size_t k = 0; k < width * bits; k++)
             sum[k] += (double)w[k];
@@ -114,14 +161,18 @@ static void compare(uint32_t bits, const double *options)
     struct ak_hash *h = NULL;
     struct ak_encoder *e = NULL;
     struct ak_codebook book;
-    float *z, *y;
-    double *sum;
+    float *z, *s, *y;
+    double *sum, tolerance = options[WHITENED] != 0 ? 1e-4 : 1e-5;
     void *scratch;
     size_t width, differ = 0;
 
     assert_status(ak_hash_create("hmoh", &params, options, &h, NULL), AK_OK);
     if (ak_hash_warmup_rows(h) > 0)
-        assert_status(ak_hash_fix(h, x, N, NULL), AK_OK);
+        assert_status(
+            ak_hash_fix(h, x,
+                        options[WHITENED] != 0 ? (size_t)options[ANCHORS] : N,
+                        NULL),
+            AK_OK);
     assert_status(ak_hash_update(h, &batch, NULL, NULL), AK_OK);
     assert_int_equal(ak_hash_samples(h), N);
     assert_int_equal(ak_hash_classes(h), CLASSES);
@@ -140,9 +191,15 @@ static void compare(uint32_t bits, const double *options)
     assert_status(ak_codebook_init(&book, bits, (uint32_t)options[DECLARED],
                                    options[PICK] != 0, params.seed, NULL),
                   AK_OK);
-    slow_hmoh(z, width, bits, &book, sum);
+    s = ak_array_new(N * width, sizeof(*s));
+    if (options[WHITENED] != 0)
+        slow_whiten(z, (size_t)options[ANCHORS], width, s);
+    else
+        memcpy(s, z, N * width * sizeof(*s));
+    slow_hmoh(z, s, width, bits, &book, sum);
 
-    /* y is a float sum of `width` products of weights rounded to float. */
+    /* y is a float sum of `width` products of weights rounded to float; and
+       the inverse is rounded to float too. */
     for (size_t i = 0; i < N; i++)
         for (uint32_t j = 0; j < bits; j++) {
             double want = 0, size = 0;
@@ -154,13 +211,14 @@ static void compare(uint32_t bits, const double *options)
                 size += fabs(term);
             }
             assert_true(fabs((double)y[i * bits + j] - want) <=
-                        1e-5 * (size + 1e-6));
+                        tolerance * (size + 1e-6));
             differ += (y[i * bits + j] > 0) != (want > 0);
         }
     assert_true(differ <= N * bits / 1000);
     ak_codebook_clear(&book);
     ak_array_free(sum);
     ak_array_free(y);
+    ak_array_free(s);
     ak_array_free(z);
     ak_array_free(scratch);
     ak_ref_drop(ak_encoder_ref(e));
@@ -172,15 +230,18 @@ static void it_learns_what_the_slow_one_does(void **state)
 
     (void)state;
     for (int b = 0; b < 5; b++) {
-        const double raw[N_OPTIONS] = {0, 6, 16, 0, 0};
-        const double kernel[N_OPTIONS] = {20, 6, 10, 0, 0};
-        const double both[N_OPTIONS] = {33, 2.5, 10, 1, 1};
+        const double raw[N_OPTIONS] = {0, 6, 16, 0, 0, 0};
+        const double kernel[N_OPTIONS] = {20, 6, 10, 0, 0, 0};
+        const double both[N_OPTIONS] = {33, 2.5, 10, 1, 1, 0};
+        /* All rows it is fixed with are anchors, in whatever order. */
+        const double white[N_OPTIONS] = {30, 2.5, 10, b % 2, 0, 1};
         /* Fewer codes than classes: some of them are random ones. */
-        const double few[N_OPTIONS] = {0, 6, 2, 0, 0};
+        const double few[N_OPTIONS] = {0, 6, 2, 0, 0, 0};
 
         compare(bits[b], raw);
         compare(bits[b], kernel);
         compare(bits[b], both);
+        compare(bits[b], white);
         compare(bits[b], few);
     }
 }
@@ -188,7 +249,7 @@ static void it_learns_what_the_slow_one_does(void **state)
 static struct ak_hash *raw_learner(uint32_t max_labels)
 {
     const struct ak_hash_params params = {DIM, 16, max_labels, 3};
-    const double raw[N_OPTIONS] = {0, 6, 16, 0, 0};
+    const double raw[N_OPTIONS] = {0, 6, 16, 0, 0, 0};
     struct ak_hash *h = NULL;
 
     assert_status(ak_hash_create("hmoh", &params, raw, &h, NULL), AK_OK);
@@ -290,7 +351,7 @@ static void the_loss_is_the_share_of_wrong_bits(void **state)
 static void centring_needs_a_kernel(void **state)
 {
     const struct ak_hash_params params = {DIM, 16, 10, 3};
-    const double odd[N_OPTIONS] = {0, 6, 16, 1, 0};
+    const double odd[N_OPTIONS] = {0, 6, 16, 1, 0, 0};
     struct ak_hash *h = NULL;
     struct ak_err err = {0};
 
@@ -300,11 +361,60 @@ static void centring_needs_a_kernel(void **state)
                                   "hmoh.kernel_anchors of at least 1, it is 0");
 }
 
+static void whitening_needs_some_anchors_but_not_too_many(void **state)
+{
+    const struct ak_hash_params params = {DIM, 16, 10, 3};
+    static const int anchors[] = {0, 1, 1024, 1025};
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        const double options[N_OPTIONS] = {anchors[i], 6, 16, 0, 0, 1};
+        bool good = anchors[i] >= 1 && anchors[i] <= 1024;
+        struct ak_hash *h = NULL;
+        struct ak_err err = {0};
+        char text[200];
+
+        assert_status(ak_hash_create("hmoh", &params, options, &h, &err),
+                      good ? AK_OK : AK_EINVAL);
+        if (good) {
+            ak_hash_destroy(h);
+            continue;
+        }
+        snprintf(text, sizeof(text),
+                 "hmoh.whitened_kernel is 1, which needs hmoh.kernel_anchors "
+                 "of 1..1024, it is %d",
+                 anchors[i]);
+        assert_string_equal(err.text, text);
+    }
+}
+
+/* All features are the mean then, so that there is nothing to divide by. */
+static void whitening_bears_constant_features(void **state)
+{
+    const struct ak_hash_params params = {DIM, 16, 10, 3};
+    const double options[N_OPTIONS] = {5, 6, 16, 1, 0, 1};
+    float *same = ak_array_new(N * DIM, sizeof(*same));
+    const struct ak_hash_batch batch = {same, labels, first, N};
+    struct ak_hash *h = NULL;
+    struct ak_encoder *e = NULL;
+
+    (void)state;
+    for (size_t i = 0; i < N * DIM; i++)
+        same[i] = 2;
+    assert_status(ak_hash_create("hmoh", &params, options, &h, NULL), AK_OK);
+    assert_status(ak_hash_fix(h, same, N, NULL), AK_OK);
+    assert_status(ak_hash_update(h, &batch, NULL, NULL), AK_OK);
+    assert_status(ak_hash_freeze(h, &e, NULL), AK_OK);
+    ak_ref_drop(ak_encoder_ref(e));
+    ak_hash_destroy(h);
+    ak_array_free(same);
+}
+
 /* h is small on purpose: 40 classes on 8-bit codes of order 8. */
 static void classes_beyond_the_order_are_learnt_too(void **state)
 {
     const struct ak_hash_params params = {DIM, 8, 1000, 3};
-    const double raw[N_OPTIONS] = {0, 6, 1, 0, 0};
+    const double raw[N_OPTIONS] = {0, 6, 1, 0, 0, 0};
     struct ak_hash *h = NULL;
     uint32_t many[N], at[N + 1];
     const struct ak_hash_batch batch = {x, many, at, N};
@@ -332,6 +442,8 @@ int main(void)
         cmocka_unit_test(repeated_labels_count_once),
         cmocka_unit_test(the_loss_is_the_share_of_wrong_bits),
         cmocka_unit_test(centring_needs_a_kernel),
+        cmocka_unit_test(whitening_needs_some_anchors_but_not_too_many),
+        cmocka_unit_test(whitening_bears_constant_features),
         cmocka_unit_test(classes_beyond_the_order_are_learnt_too),
     };
 
