@@ -42,6 +42,7 @@ void ak_collection_free(struct ak_collection *c)
         c->outcomes = next;
     }
     pthread_mutex_destroy(&c->lock);
+    free(c->quality);
     free(c->path);
     free(c);
 }
@@ -309,6 +310,26 @@ enum ak_status ak_collection_outcome(struct ak_collection *c, uint64_t seq,
     }
     ak_collection_return(c, view);
     return status;
+}
+
+enum ak_status ak_collection_quality(struct ak_collection *c,
+                                     struct ak_quality_report **out,
+                                     struct ak_err *err)
+{
+    enum ak_status status = AK_OK;
+
+    *out = NULL;
+    pthread_mutex_lock(&c->lock);
+    if (c->quality != NULL)
+        *out = ak_quality_report_copy(c->quality);
+    else
+        status = AK_ENOTFOUND;
+    pthread_mutex_unlock(&c->lock);
+    if (status == AK_ENOTFOUND)
+        return ak_fail(err, status, "this collection does not learn");
+    if (*out == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory for an answer");
+    return AK_OK;
 }
 
 /* ----------------------------------------------------------------- format */

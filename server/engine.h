@@ -22,6 +22,7 @@
 #include "core/base/err.h"
 #include "core/code/index.h"
 #include "core/hash/encoder.h"
+#include "server/quality_report.h"
 #include "server/settings.h"
 #include "storage/collection.h"
 
@@ -92,13 +93,6 @@ void ak_engine_remove(struct ak_engine *engine, const char *name,
 void ak_collection_settings(const struct ak_collection *c,
                             struct ak_settings *out);
 
-/* Series of quality: mean over the window of arriving queries. */
-struct ak_quality {
-    uint64_t queries;   /* in the window; 0: nothing is known */
-    double map_at_r;    /* mAP@100 */
-    double precision10; /* P@10 */
-};
-
 struct ak_collection_status {
     uint64_t items; /* living rows, visible */
     uint64_t rows;  /* ever, visible */
@@ -119,16 +113,27 @@ struct ak_collection_status {
     const char *state;  /* "warming" "ready" "publishing" "behind" "broken" */
     bool broken; /* indexing or learning stopped at a record; see the log */
     struct ak_quality served, live;
+    struct ak_gate_decision gate; /* the last */
+    struct ak_drift_report drift;
+    struct ak_bits_summary bits;
     uint64_t memory_bytes, learner_bytes, file_bytes;
     /* Counters since the start of the daemon. */
     uint64_t learnt_rows, skipped_rows, learnt_batches, rejected_batches;
     uint64_t rollbacks; /* updates that were undone */
     uint64_t publishes, published_rows;
+    uint64_t reused_segments;            /* whose stored codes served again */
+    uint64_t refused[AK_N_GATE_REASONS]; /* publishes, by the gate */
     double learn_seconds, index_seconds, publish_seconds, quality_seconds;
     double last_loss;
 };
 void ak_collection_status(struct ak_collection *c,
                           struct ak_collection_status *out);
+
+/* All that is known of its quality, freed with free(); AK_ENOTFOUND: it does not
+   learn. */
+enum ak_status ak_collection_quality(struct ak_collection *c,
+                                     struct ak_quality_report **out,
+                                     struct ak_err *err) AK_MUST_CHECK;
 
 /* -------------------------------------------------------------- changes */
 

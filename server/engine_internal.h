@@ -54,6 +54,8 @@ struct ak_next_version {
     uint64_t seq; /* of its publish or rollback record */
     bool rollback;
     struct ak_encoder *encoder; /* held; NULL for none */
+    bool has_quality;           /* of the version that it takes over from: */
+    double quality;             /* mAP@R at its record */
 };
 
 /* indexer.c: records to rows, versions to codes. */
@@ -97,7 +99,7 @@ struct ak_learner {
 /* What came of a record, until it is in the file. */
 struct ak_outcome {
     uint64_t seq;
-    char text[192];
+    char text[512];
     struct ak_outcome *next;
 };
 
@@ -123,6 +125,7 @@ struct ak_collection {
     size_t n_views;
     struct ak_next_version offered;     /* by the learner, for the indexer */
     struct ak_collection_status status; /* what the actors report */
+    struct ak_quality_report *quality;  /* the learner's; NULL: none yet */
     struct ak_outcome *outcomes;        /* latest first */
     uint64_t last_commit_ns, first_unlearnt_ns;
     uint64_t last_publish_ns, last_publish_cost_ns;
@@ -194,5 +197,33 @@ enum ak_status ak_learner_load(struct ak_collection *c,
                                struct ak_err *err) AK_MUST_CHECK;
 /* At the end, when no actor runs any more. */
 void ak_learner_save(struct ak_collection *c);
+
+/* ------------------------------------------------------ learner_quality.c */
+
+/* After the learner was made, or loaded: find what is published as of its
+   record.  AK_ECORRUPT: it is not there. */
+enum ak_status ak_learner_watch(struct ak_collection *c,
+                                struct ak_err *err) AK_MUST_CHECK;
+/* A batch, before it is learnt and after. */
+enum ak_status ak_learner_measure(struct ak_collection *c,
+                                  const struct ak_record *rec,
+                                  struct ak_err *err) AK_MUST_CHECK;
+enum ak_status ak_learner_offer(struct ak_collection *c,
+                                const struct ak_record *rec,
+                                struct ak_err *err) AK_MUST_CHECK;
+/* A record that changes what is in the panel, or a rollback. */
+enum ak_status ak_learner_note(struct ak_collection *c,
+                               const struct ak_record *rec,
+                               struct ak_err *err) AK_MUST_CHECK;
+/* `encoder` was frozen at record `seq`; *replaced is set when the quality of
+   what was published until then is known. */
+enum ak_status ak_learner_published(struct ak_collection *c, uint64_t seq,
+                                    struct ak_encoder *encoder,
+                                    struct ak_quality *replaced,
+                                    struct ak_err *err) AK_MUST_CHECK;
+/* At a mark of policy `quality`, after batch `seq`: what the gate says. */
+enum ak_status ak_learner_gate(struct ak_collection *c,
+                               const struct ak_settings *settings, uint64_t seq,
+                               bool *publish, struct ak_err *err) AK_MUST_CHECK;
 
 #endif

@@ -185,6 +185,17 @@ static void switch_done(struct ak_job *job, enum ak_status status,
     free(j);
 }
 
+/* Of what serves until a flip: as it was at the record of the version that is
+   about to, or for a rollback, as it is now. */
+static double quality_replaced(const struct ak_collection *c)
+{
+    const struct ak_next_version *next = &c->indexer.next;
+
+    if (!next->rollback)
+        return next->has_quality ? next->quality : NAN;
+    return c->status.served.queries > 0 ? c->status.served.map_at_r : NAN;
+}
+
 static bool ask_switch(struct ak_collection *c, enum switch_what what,
                        uint64_t version)
 {
@@ -198,8 +209,7 @@ static bool ask_switch(struct ak_collection *c, enum switch_what what,
     j->what = what;
     j->version = version;
     pthread_mutex_lock(&c->lock);
-    j->served_quality =
-        c->status.served.queries > 0 ? c->status.served.map_at_r : NAN;
+    j->served_quality = quality_replaced(c);
     if (what == SWITCH_FLIP)
         c->indexer.flip = AK_FLIP_ASKED;
     pthread_mutex_unlock(&c->lock);
@@ -315,6 +325,10 @@ static enum ak_status encode_some(struct ak_collection *c, struct ak_err *err)
         status = ak_column_append(ix->column, ix->codes, AK_SEGMENT_ROWS, err);
         if (status == AK_OK)
             ix->column_segments = segment + 1;
+        pthread_mutex_lock(&c->lock);
+        c->status.reused_segments += status == AK_OK;
+        c->status.publish_remaining_rows = rows - done - AK_SEGMENT_ROWS + 1;
+        pthread_mutex_unlock(&c->lock);
         return status;
     }
     /* `codes` gathers the segment, so that it can be stored when it is full. */

@@ -238,10 +238,16 @@ static enum ak_status make_learner(struct ak_collection *c, struct ak_err *err)
 {
     struct ak_learner *l = &c->learner;
     const struct ak_settings *s = &c->settings;
+    struct ak_quality_params params = {.dim = s->dim,
+                                       .bits = s->bits,
+                                       .max_labels = s->max_labels,
+                                       .seed = s->seed,
+                                       .moving_map =
+                                           ak_hash_find(s->kind)->moving_map};
     enum ak_status status = ak_trainer_create(s, &l->trainer, err);
 
     if (status == AK_OK)
-        status = ak_quality_create(s->dim, s->bits, s->seed, &l->quality, err);
+        status = ak_quality_create(&params, &l->quality, err);
     return status;
 }
 
@@ -260,10 +266,12 @@ enum ak_status ak_learner_load(struct ak_collection *c, struct ak_err *err)
         return status;
     status = ak_view_checkpoint(l->view, &checkpoint, err);
     if (status == AK_ENOTFOUND)
-        return AK_OK;
+        return ak_learner_watch(c, err);
     if (status != AK_OK)
         return status;
     status = read_state(c, &checkpoint, &why);
+    if (status == AK_OK)
+        status = ak_learner_watch(c, &why);
     if (status == AK_OK) {
         l->constants_saved = true;
         l->saved_seq = ak_trainer_seq(l->trainer);
@@ -281,7 +289,8 @@ enum ak_status ak_learner_load(struct ak_collection *c, struct ak_err *err)
     l->trainer = NULL;
     l->quality = NULL;
     l->learnt_batches = l->due_seq = 0;
-    return make_learner(c, err);
+    status = make_learner(c, err);
+    return status == AK_OK ? ak_learner_watch(c, err) : status;
 }
 
 /* -------------------------------------------------------------- versions */
@@ -291,6 +300,7 @@ struct freeze_job {
     struct ak_collection *c;
     struct ak_version version;
     struct ak_encoder *encoder; /* held */
+    struct ak_quality replaced; /* of what it takes over from */
     struct ak_writer model;
     uint64_t number;
 };
@@ -316,9 +326,12 @@ static void freeze_done(struct ak_job *job, enum ak_status status,
     if (status == AK_OK) {
         pthread_mutex_lock(&c->lock);
         unwanted = c->offered.encoder;
-        c->offered = (struct ak_next_version){.version = j->number,
-                                              .seq = j->version.at_seq,
-                                              .encoder = j->encoder};
+        c->offered =
+            (struct ak_next_version){.version = j->number,
+                                     .seq = j->version.at_seq,
+                                     .encoder = j->encoder,
+                                     .has_quality = j->replaced.queries > 0,
+                                     .quality = j->replaced.map_at_r};
         pthread_mutex_unlock(&c->lock);
         ak_actor_wake(&c->indexer.actor);
     } else if (status != AK_ENOTFOUND) {
@@ -332,19 +345,19 @@ static void freeze_done(struct ak_job *job, enum ak_status status,
     free(j);
 }
 
-static enum ak_status freeze(struct ak_collection *c,
-                             const struct ak_record *rec, struct ak_err *err)
+static enum ak_status store_version(struct ak_collection *c,
+                                    const struct ak_record *rec,
+                                    struct ak_encoder *encoder,
+                                    const struct ak_quality *replaced,
+                                    struct ak_err *err)
 {
     struct freeze_job *j = calloc(1, sizeof(*j));
     enum ak_status status;
 
     if (j == NULL)
         return ak_fail(err, AK_ENOMEM, "no memory to publish");
-    status = ak_hash_freeze(hash_of(&c->learner), &j->encoder, err);
-    if (status == AK_OK)
-        status = ak_encoder_save(j->encoder, &j->model, err);
+    status = ak_encoder_save(encoder, &j->model, err);
     if (status != AK_OK) {
-        ak_ref_drop((struct ak_ref *)j->encoder);
         ak_writer_clear(&j->model);
         free(j);
         return status;
@@ -353,6 +366,9 @@ static enum ak_status freeze(struct ak_collection *c,
     j->job.done = freeze_done;
     j->job.bytes = j->model.len;
     j->c = ak_collection_ref(c);
+    ak_ref_take((struct ak_ref *)encoder);
+    j->encoder = encoder;
+    j->replaced = *replaced;
     j->version = (struct ak_version){
         .state = AK_VERSION_ENCODING,
         .at_seq = rec->seq,
@@ -369,98 +385,25 @@ static enum ak_status learn_publish(struct ak_collection *c,
                                     const struct ak_record *rec,
                                     struct ak_err *err)
 {
+    struct ak_encoder *encoder = NULL;
+    struct ak_quality replaced;
+    enum ak_status status;
     bool served;
 
-    pthread_mutex_lock(&c->lock);
-    served = c->reached.seq[AK_ACK_SERVED] >= rec->seq;
-    pthread_mutex_unlock(&c->lock);
-    if (served) /* a replay of what was done */
-        return AK_OK;
     if (ak_hash_samples(hash_of(&c->learner)) == 0) {
         /* Nothing learnt: every code would be the same. */
         ak_collection_advance(c, AK_ACK_SERVED, rec->seq);
         return AK_OK;
     }
-    return freeze(c, rec, err);
-}
-
-/* --------------------------------------------------------------- quality */
-
-/* An encoder of this learner, for its map, which never changes.  Until a row is
-   learnt there is none: what is frozen then is the floor, without a map. */
-static enum ak_status want_map(struct ak_learner *l, struct ak_err *err)
-{
-    if (l->map != NULL || ak_hash_samples(hash_of(l)) == 0)
-        return AK_OK;
-    return ak_hash_freeze(hash_of(l), &l->map, err);
-}
-
-/* After a restart: the vectors of the reservoir, from the file. */
-static enum ak_status refill(struct ak_collection *c, struct ak_err *err)
-{
-    struct ak_learner *l = &c->learner;
-    enum ak_status status = AK_OK;
-    uint64_t ordinal;
-
-    while (status == AK_OK && ak_quality_wants(l->quality, &ordinal)) {
-        const float *x = NULL;
-
-        status = ak_trainer_rows(l->trainer, l->view, ordinal, 1, &x, err);
-        if (status == AK_OK)
-            status = ak_quality_refill(l->quality, l->map, x, err);
-    }
-    return status;
-}
-
-/*
- * Rank the rows of a batch before they are learnt.  Rows that were here before
- * (`replaced`) are not a test.
- */
-static enum ak_status measure(struct ak_collection *c,
-                              const struct ak_hash_batch *batch, bool replaced,
-                              struct ak_err *err)
-{
-    struct ak_learner *l = &c->learner;
-    uint64_t start = ak_clock_ns();
-    struct ak_encoder *live = NULL;
-    struct ak_snapshot *s;
-    enum ak_status status;
-
-    if (l->map == NULL) /* nothing learnt yet, so nothing to rank against */
-        return AK_OK;
-    if (!ak_quality_due(l->quality, batch->n, ak_encoder_map_dim(l->map)) ||
-        replaced)
-        return AK_OK;
-    s = ak_index_snapshot(c->index);
-    status = ak_hash_freeze(hash_of(l), &live, err);
+    status = ak_hash_freeze(hash_of(&c->learner), &encoder, err);
     if (status == AK_OK)
-        status = ak_quality_measure(l->quality, live, ak_collection_model(s),
-                                    ak_snapshot_version(s), batch, err);
-    ak_ref_drop((struct ak_ref *)live);
-    ak_snapshot_drop(s);
+        status = ak_learner_published(c, rec->seq, encoder, &replaced, err);
     pthread_mutex_lock(&c->lock);
-    ak_quality_get(l->quality, &c->status.served, &c->status.live);
-    c->status.quality_seconds += (double)(ak_clock_ns() - start) * 1e-9;
+    served = c->reached.seq[AK_ACK_SERVED] >= rec->seq;
     pthread_mutex_unlock(&c->lock);
-    return status;
-}
-
-/* Once learnt, some of the rows are what later ones are ranked against. */
-static enum ak_status offer(struct ak_collection *c,
-                            const struct ak_hash_batch *batch,
-                            uint64_t first_ordinal, struct ak_err *err)
-{
-    struct ak_learner *l = &c->learner;
-    enum ak_status status = want_map(l, err);
-    struct ak_snapshot *s;
-
-    if (status != AK_OK || l->map == NULL)
-        return status;
-    s = ak_index_snapshot(c->index);
-    status =
-        ak_quality_offer(l->quality, l->map, ak_collection_model(s),
-                         ak_snapshot_version(s), batch, first_ordinal, err);
-    ak_snapshot_drop(s);
+    if (status == AK_OK && !served) /* else a replay of what was done */
+        status = store_version(c, rec, encoder, &replaced, err);
+    ak_ref_drop((struct ak_ref *)encoder);
     return status;
 }
 
@@ -544,36 +487,36 @@ static enum ak_status learn_batch(struct ak_collection *c,
                                   struct ak_trained *out, struct ak_err *err)
 {
     struct ak_learner *l = &c->learner;
-    struct ak_hash_batch batch = {
-        .labels = rec->labels, .first = rec->label_first, .n = (size_t)rec->n};
-    enum ak_status status = want_map(l, err);
+    enum ak_status status = ak_learner_measure(c, rec, err);
 
-    if (status == AK_OK)
-        status = refill(c, err);
-    if (status == AK_OK)
-        status = ak_trainer_rows(l->trainer, l->view, rec->first_ordinal,
-                                 batch.n, &batch.x, err);
-    if (status == AK_OK)
-        status = measure(c, &batch, rec->n_ordinals > 0, err);
     if (status == AK_OK)
         status = follow(c, rec, out, err);
     if (status != AK_OK)
         return status;
     l->since_batches++;
     l->learnt_batches++;
-    return offer(c, &batch, rec->first_ordinal, err);
+    return ak_learner_offer(c, rec, err);
 }
 
-/* Under the policy every so many batches make a publish due. */
-static void count_batch(struct ak_collection *c, uint64_t seq)
+/* Every so many batches there is a mark: a publish is due, or the gate is asked
+   whether it is.  What it refuses is not due any more. */
+static enum ak_status count_batch(struct ak_collection *c, uint64_t seq,
+                                  struct ak_err *err)
 {
     struct ak_learner *l = &c->learner;
+    struct ak_settings settings;
+    enum ak_status status = AK_OK;
+    bool publish = true;
 
-    pthread_mutex_lock(&c->lock);
-    if (c->settings.policy == AK_POLICY_EVERY_BATCHES &&
-        l->learnt_batches % c->settings.every_batches == 0)
-        l->due_seq = seq;
-    pthread_mutex_unlock(&c->lock);
+    ak_collection_settings(c, &settings);
+    if (settings.policy == AK_POLICY_MANUAL ||
+        l->learnt_batches % settings.every_batches != 0)
+        return AK_OK;
+    if (settings.policy == AK_POLICY_QUALITY)
+        status = ak_learner_gate(c, &settings, seq, &publish, err);
+    if (status == AK_OK)
+        l->due_seq = publish ? seq : 0;
+    return status;
 }
 
 /* Appends the publish that is due, as soon as codes were not encoded again only
@@ -637,7 +580,9 @@ static enum ak_status learn(struct ak_collection *c,
     else
         status = follow(c, rec, out, err);
     if (status == AK_OK && kind == AK_RECORD_BATCH)
-        count_batch(c, seq);
+        status = count_batch(c, seq, err);
+    if (status == AK_OK && kind != AK_RECORD_BATCH)
+        status = ak_learner_note(c, rec, err);
     if (status == AK_OK && kind == AK_RECORD_PUBLISH)
         status = learn_publish(c, rec, err);
     if (status == AK_OK && seq == ak_trainer_warmed_at(t) &&

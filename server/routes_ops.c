@@ -147,9 +147,9 @@ static const struct series all_series[] = {
     {"quality_map_ratio", NULL, NULL, "series", "live", REAL_AT(live.map_at_r),
      false},
     {"quality_precision_ratio", "gauge", "Precision at 10 over the window.",
-     "series", "served", REAL_AT(served.precision10), false},
+     "series", "served", REAL_AT(served.precision[1]), false},
     {"quality_precision_ratio", NULL, NULL, "series", "live",
-     REAL_AT(live.precision10), false},
+     REAL_AT(live.precision[1]), false},
     {"db_file_bytes", "gauge", "Size of the file.", NULL, NULL,
      WHOLE_AT(file_bytes), true},
 };
@@ -164,6 +164,16 @@ static void collections_clear(struct collections *all)
 {
     free(all->status);
     free(all->names);
+}
+
+/* A mean over nothing is no number. */
+static void mark_unknown(struct ak_quality *q)
+{
+    if (q->queries > 0)
+        return;
+    q->map_at_r = NAN;
+    for (int k = 0; k < AK_N_PRECISIONS; k++)
+        q->precision[k] = NAN;
 }
 
 /* What each collection says now; its status is asked for once. */
@@ -193,10 +203,8 @@ static enum ak_status collections_read(struct ak_engine *engine,
                 ak_collection_settings(list[i], settings);
                 snprintf(out->names[i], MAX_NAME, "%s", settings->name);
                 ak_collection_status(list[i], s);
-                if (s->served.queries == 0)
-                    s->served.map_at_r = s->served.precision10 = NAN;
-                if (s->live.queries == 0)
-                    s->live.map_at_r = s->live.precision10 = NAN;
+                mark_unknown(&s->served);
+                mark_unknown(&s->live);
                 out->n++;
             }
             ak_collection_drop(list[i]);
@@ -353,7 +361,7 @@ static json_t *json_quality(const struct ak_quality *q)
     if (q->queries == 0)
         return json_null();
     return json_pack("{s:I, s:f, s:f}", "queries", (json_int_t)q->queries,
-                     "map", q->map_at_r, "precision_at_10", q->precision10);
+                     "map", q->map_at_r, "precision_at_10", q->precision[1]);
 }
 
 static json_t *json_collection(const char *name,

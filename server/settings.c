@@ -24,9 +24,13 @@
 #define DEFAULT_LABELS 256
 #define MAX_EVERY      1000000
 #define DEFAULT_EVERY  50
+#define DEFAULT_NEW    0.1
+#define DEFAULT_GAIN   0.005
+#define DEFAULT_DEPTH  100
+#define MAX_DEPTH      4096 /* rows that a query is ranked against */
 #define EXTERNAL       "external"
 #define NAME_RULE      "^[a-z0-9][a-z0-9_-]{0,62}$"
-#define BUILT_POLICIES "manual, every_batches"
+#define POLICIES       "manual, every_batches, quality"
 #define COUNT(array)   (sizeof(array) / sizeof((array)[0]))
 
 static enum ak_status refuse(struct ak_settings_error *error, const char *slug,
@@ -118,6 +122,24 @@ static enum ak_status integer(const json_t *object, const char *key,
                        "..%" JSON_INTEGER_FORMAT,
                        json_integer_value(v), min, max);
     *out = (uint64_t)json_integer_value(v);
+    return AK_OK;
+}
+
+/* A number within a range; absent leaves *out. */
+static enum ak_status number(const json_t *object, const char *key,
+                             const char *pointer, double min, double max,
+                             double *out, struct ak_settings_error *error)
+{
+    const json_t *v = json_object_get(object, key);
+
+    if (v == NULL)
+        return AK_OK;
+    if (!json_is_number(v))
+        return invalid(error, pointer, "must be a number");
+    if (!(json_number_value(v) >= min && json_number_value(v) <= max))
+        return invalid(error, pointer, "is %.9g, must be %.9g..%.9g",
+                       json_number_value(v), min, max);
+    *out = json_number_value(v);
     return AK_OK;
 }
 
@@ -365,24 +387,25 @@ static enum ak_status read_labels(const json_t *body, struct ak_settings *s,
     return status;
 }
 
+/* In the order of enum ak_policy. */
+static const char *const policies[] = {"manual", "every_batches", "quality"};
+
 static enum ak_status read_policy(const json_t *publish, struct ak_settings *s,
                                   struct ak_settings_error *error)
 {
     static const char at[] = "/publish/policy";
     const json_t *v = json_object_get(publish, "policy");
-    const char *policy = v == NULL ? "manual" : text_of(v);
+    const char *policy = v == NULL ? policies[0] : text_of(v);
+    size_t i = 0;
 
     if (policy == NULL)
-        return invalid(error, at, "must be one of: " BUILT_POLICIES);
-    if (strcmp(policy, "quality") == 0)
-        return refuse(
-            error, "unsupported-option", at,
-            "\"quality\" is not built yet, built here are: " BUILT_POLICIES);
-    if (strcmp(policy, "manual") != 0 && strcmp(policy, "every_batches") != 0)
+        return invalid(error, at, "must be one of: " POLICIES);
+    while (i < COUNT(policies) && strcmp(policy, policies[i]) != 0)
+        i++;
+    if (i == COUNT(policies))
         return refuse(error, "unsupported-option", at,
-                      "is \"%.60s\", built here are: " BUILT_POLICIES, policy);
-    s->policy = strcmp(policy, "manual") == 0 ? AK_POLICY_MANUAL
-                                              : AK_POLICY_EVERY_BATCHES;
+                      "is \"%.60s\", must be one of: " POLICIES, policy);
+    s->policy = (enum ak_policy)i;
     if (s->policy != AK_POLICY_MANUAL && !learns(s))
         return refuse(error, "unsupported-option", at,
                       "kind %s does not learn, so its policy is manual",
@@ -394,9 +417,10 @@ static enum ak_status read_publish(const json_t *body, struct ak_settings *s,
                                    struct ak_settings_error *error)
 {
     static const char *const names[] = {"policy", "every_batches",
-                                        "min_new_ratio", "min_quality_gain"};
+                                        "min_new_ratio", "min_quality_gain",
+                                        "map_depth"};
     const json_t *publish = json_object_get(body, "publish");
-    uint64_t every = DEFAULT_EVERY;
+    uint64_t every = DEFAULT_EVERY, depth = DEFAULT_DEPTH;
     enum ak_status status;
 
     status = only(publish, "/publish", names, COUNT(names), error);
@@ -405,16 +429,20 @@ static enum ak_status read_publish(const json_t *body, struct ak_settings *s,
     if (status == AK_OK)
         status = integer(publish, "every_batches", "/publish/every_batches", 1,
                          MAX_EVERY, &every, error);
-    for (size_t i = 2; i < COUNT(names) && status == AK_OK; i++) {
-        char at[sizeof(error->pointer)] = "/publish";
-
-        ak_pointer_add(at, sizeof(at), names[i]);
-        if (json_object_get(publish, names[i]) != NULL)
-            status = refuse(error, "unsupported-option", at,
-                            "belongs to policy \"quality\", which is not "
-                            "built yet");
-    }
+    s->min_new_ratio = DEFAULT_NEW;
+    s->min_quality_gain = DEFAULT_GAIN;
+    if (status == AK_OK)
+        status = number(publish, "min_new_ratio", "/publish/min_new_ratio", 0,
+                        100, &s->min_new_ratio, error);
+    if (status == AK_OK)
+        status =
+            number(publish, "min_quality_gain", "/publish/min_quality_gain", 0,
+                   1, &s->min_quality_gain, error);
+    if (status == AK_OK)
+        status = integer(publish, "map_depth", "/publish/map_depth", 1,
+                         MAX_DEPTH, &depth, error);
     s->every_batches = (uint32_t)every;
+    s->quality_depth = (uint32_t)depth;
     return status;
 }
 
@@ -634,16 +662,17 @@ json_t *ak_settings_json(const struct ak_settings *s)
     }
     o = json_pack(
         "{s:s, s:I, s:s, s:{s:s, s:o}, s:o*, s:s?, s:{s:s}, s:{s:s, s:I},"
-        " s:{s:s, s:I}}",
+        " s:{s:s, s:I, s:f, s:f, s:I}}",
         "description", s->description, "bits", (json_int_t)s->bits, "ids",
         s->string_ids ? "string" : "integer", "model", "kind", s->kind,
         "params", params, "features", features, "extractor",
         s->extractor[0] == '\0' ? NULL : s->extractor, "images", "store",
         s->keep_images ? "original" : "none", "labels", "mode",
         s->multi_label ? "multi" : "single", "max", (json_int_t)s->max_labels,
-        "publish", "policy",
-        s->policy == AK_POLICY_MANUAL ? "manual" : "every_batches",
-        "every_batches", (json_int_t)s->every_batches);
+        "publish", "policy", policies[s->policy], "every_batches",
+        (json_int_t)s->every_batches, "min_new_ratio", s->min_new_ratio,
+        "min_quality_gain", s->min_quality_gain, "map_depth",
+        (json_int_t)s->quality_depth);
     return o;
 }
 

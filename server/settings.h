@@ -22,7 +22,7 @@
 #define AK_SETTINGS_OPTIONS     16   /* of a hash method, at most */
 
 enum ak_format { AK_FORMAT_F32, AK_FORMAT_F16, AK_FORMAT_CODE };
-enum ak_policy { AK_POLICY_MANUAL, AK_POLICY_EVERY_BATCHES };
+enum ak_policy { AK_POLICY_MANUAL, AK_POLICY_EVERY_BATCHES, AK_POLICY_QUALITY };
 
 struct ak_settings {
     char name[AK_SETTINGS_NAME]; /* of the collection; not in the text */
@@ -39,7 +39,11 @@ struct ak_settings {
     char extractor[32];                  /* "pixels-28x28x1", or "" */
     bool keep_images;
     enum ak_policy policy;
-    uint32_t every_batches; /* learnt batches between two publishes */
+    uint32_t every_batches; /* learnt batches between two publishes, or marks */
+    double min_new_ratio;   /* of policy quality: new samples, of those that the
+                                published model has learnt */
+    double min_quality_gain; /* to be beaten by the lower bound of the gain */
+    uint32_t quality_depth;  /* R of mAP@R */
 };
 
 /* Bytes of one row in a block, as stored. */

@@ -80,7 +80,8 @@ struct ak_settings settings_of(const char *name, const char *kind)
                             .max_labels = 256,
                             .seed = 7,
                             .policy = AK_POLICY_MANUAL,
-                            .every_batches = 50};
+                            .every_batches = 50,
+                            .quality_depth = 100};
     const struct ak_hash_method *m = ak_hash_find(kind);
 
     strcpy(s.name, name);

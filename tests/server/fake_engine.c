@@ -83,7 +83,9 @@ void ak_collection_status(struct ak_collection *c,
     *out = (struct ak_collection_status){
         .items = 10 + c->number,
         .state = "ready",
-        .served = {.queries = c->number, .map_at_r = 0.5, .precision10 = 0.75},
+        .served = {.queries = c->number,
+                   .map_at_r = 0.5,
+                   .precision = {0, 0.75}},
         .lag_seconds = 1.5,
     };
 }

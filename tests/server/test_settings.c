@@ -65,6 +65,9 @@ static void what_is_left_out_gets_its_default(void **state)
     assert_false(s.keep_images);
     assert_int_equal(s.policy, AK_POLICY_MANUAL);
     assert_int_equal(s.every_batches, 50);
+    assert_true(s.min_new_ratio == 0.1);
+    assert_true(s.min_quality_gain == 0.005);
+    assert_int_equal(s.quality_depth, 100);
     assert_int_equal(ak_settings_row_bytes(&s), 2048);
 }
 
@@ -96,7 +99,9 @@ static void every_field_is_read(void **state)
            "\"features\":{\"dim\":784,\"store\":\"f16\"},"
            "\"extractor\":\"pixels-28x28x1\",\"images\":{\"store\":"
            "\"original\"},\"labels\":{\"mode\":\"multi\",\"max\":10},"
-           "\"publish\":{\"policy\":\"every_batches\",\"every_batches\":5}}",
+           "\"publish\":{\"policy\":\"quality\",\"every_batches\":5,"
+           "\"min_new_ratio\":1,\"min_quality_gain\":0.25,"
+           "\"map_depth\":1000}}",
            &s);
     assert_string_equal(s.description, "boots");
     assert_int_equal(s.bits, 32);
@@ -108,8 +113,11 @@ static void every_field_is_read(void **state)
     assert_true(s.keep_images);
     assert_true(s.multi_label);
     assert_int_equal(s.max_labels, 10);
-    assert_int_equal(s.policy, AK_POLICY_EVERY_BATCHES);
+    assert_int_equal(s.policy, AK_POLICY_QUALITY);
     assert_int_equal(s.every_batches, 5);
+    assert_true(s.min_new_ratio == 1.0);
+    assert_true(s.min_quality_gain == 0.25);
+    assert_int_equal(s.quality_depth, 1000);
     assert_int_equal(ak_settings_row_bytes(&s), 1568);
 }
 
@@ -202,14 +210,19 @@ static void each_broken_rule_is_told_with_its_place(void **state)
          "unsupported-option", "/labels/mode"},
         {"{\"bits\":8,M,F,\"labels\":{\"max\":0}}", "validation-failed",
          "/labels/max"},
-        {"{\"bits\":8,M,F,\"publish\":{\"policy\":\"quality\"}}",
-         "unsupported-option", "/publish/policy"},
         {"{\"bits\":8,M,F,\"publish\":{\"policy\":\"often\"}}",
          "unsupported-option", "/publish/policy"},
         {"{\"bits\":8,M,F,\"publish\":{\"every_batches\":0}}",
          "validation-failed", "/publish/every_batches"},
-        {"{\"bits\":8,M,F,\"publish\":{\"min_new_ratio\":0.1}}",
-         "unsupported-option", "/publish/min_new_ratio"},
+        {"{\"bits\":8,M,F,\"publish\":{\"min_new_ratio\":-0.1}}",
+         "validation-failed", "/publish/min_new_ratio"},
+        {"{\"bits\":8,M,F,\"publish\":{\"min_quality_gain\":\"1\"}}",
+         "validation-failed", "/publish/min_quality_gain"},
+        {"{\"bits\":8,M,F,\"publish\":{\"map_depth\":4097}}",
+         "validation-failed", "/publish/map_depth"},
+        {"{\"bits\":8,F,\"model\":{\"kind\":\"lsh\"},"
+         "\"publish\":{\"policy\":\"quality\"}}",
+         "unsupported-option", "/publish/policy"},
         {"{\"bits\":8,F,\"model\":{\"kind\":\"lsh\"},"
          "\"publish\":{\"policy\":\"every_batches\"}}",
          "unsupported-option", "/publish/policy"},
@@ -368,7 +381,7 @@ static void a_patch_of_what_is_fixed_changes_nothing(void **state)
          "/model"},
         {"{\"bits\":null}", "validation-failed", "/bits"},
         {"{\"color\":1}", "unknown-field", "/color"},
-        {"{\"publish\":{\"policy\":\"quality\"}}", "unsupported-option",
+        {"{\"publish\":{\"policy\":\"best\"}}", "unsupported-option",
          "/publish/policy"},
         {"[]", "validation-failed", ""},
     };
