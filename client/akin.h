@@ -110,6 +110,10 @@ struct akin_piece {
     size_t len;
 };
 
+/* Bytes of an answer below 400 as they come; other than 0 ends the request, as
+   AKIN_ECONNECT. */
+typedef int akin_data_fn(void *context, const char *data, size_t len);
+
 struct akin_request {
     const char *method; /* "GET" */
     const char *path;   /* "/v1/collections?limit=10", already encoded */
@@ -123,6 +127,11 @@ struct akin_request {
     int repeatable;      /* a repeat is harmless without a key: a search */
     int single;          /* never repeated, whatever comes back */
     unsigned timeout_ms; /* 0: the client's */
+    /* A stream, such as of events: its bytes go to `data` instead of the reply.
+       With `idle_ms` it may take any time, but not be silent for so long. */
+    akin_data_fn *data;
+    void *context;
+    unsigned idle_ms;
 };
 
 /*

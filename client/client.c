@@ -62,6 +62,8 @@ struct call {
     size_t cap;
     bool no_memory;
     bool too_large;
+    akin_data_fn *data;
+    void *data_context;
     akin_done_fn *done;
     void *context;
     struct call *prev;
@@ -105,6 +107,13 @@ static size_t on_body(char *data, size_t size, size_t n, void *context)
     struct akin_reply *reply = &call->reply;
 
     n *= size;
+    if (call->data != NULL) {
+        long status = 0;
+
+        curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+        if (status < 400)
+            return call->data(call->data_context, data, n) == 0 ? n : 0;
+    }
     if (n > MAX_REPLY - reply->len) {
         call->too_large = true;
         return 0;
@@ -376,6 +385,8 @@ static enum akin_result call_init(struct call *call, struct akin *client,
     call->easy = easy;
     if (result != AKIN_OK)
         return result;
+    call->data = request->data;
+    call->data_context = request->context;
     call->pieces = request->pieces;
     call->n_pieces = request->n_pieces;
     for (size_t i = 0; i < request->n_pieces; i++)
@@ -399,7 +410,13 @@ static enum akin_result call_init(struct call *call, struct akin *client,
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->text);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
                      (long)client->connect_timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout);
+    if (request->idle_ms != 0) {
+        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME,
+                         (long)(request->idle_ms + 999) / 1000);
+    } else {
+        curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)timeout);
+    }
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);

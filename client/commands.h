@@ -22,6 +22,15 @@ extern const struct command cmd_methods;
 extern const struct command cmd_get;
 extern const struct command cmd_label;
 extern const struct command cmd_delete;
+extern const struct command cmd_job_start;
+extern const struct command cmd_job_list;
+extern const struct command cmd_job_show;
+extern const struct command cmd_job_log;
+extern const struct command cmd_job_watch;
+extern const struct command cmd_job_cancel;
+extern const struct command cmd_job_pause;
+extern const struct command cmd_job_resume;
+extern const struct command cmd_job_kinds;
 extern const struct command cmd_api;
 extern const struct command cmd_completion;
 

@@ -99,6 +99,10 @@ static const struct key keys[] = {
      LIMITS, "Width times height of an image."},
     {"max_timeout", TIME, AT(max_timeout_ms), "600s", SECONDS, 24 * HOUR,
      LIMITS, "Longest timeout_seconds that a request may ask for."},
+    {"max_jobs", COUNT, AT(max_jobs), "64", 1, 10000, LIMIT,
+     "Jobs that have not ended."},
+    {"max_running_jobs", COUNT, AT(max_running_jobs), "2", 1, 64, LIMIT,
+     "Jobs that run at the same time; the others wait."},
 };
 
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))

@@ -56,6 +56,8 @@ struct ak_config {
     uint64_t max_image_pixels;
     uint64_t max_image_bytes;
     uint64_t max_timeout_ms;
+    uint64_t max_jobs;
+    uint64_t max_running_jobs;
 
     enum ak_config_action action;
     char *file;        /* that was read; NULL: none */

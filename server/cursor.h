@@ -17,7 +17,9 @@
 enum ak_cursor_kind {
     AK_CURSOR_COLLECTIONS = 1, /* `name`: the last one shown */
     AK_CURSOR_ITEMS,           /* `ordinal`: the first to look at */
-    AK_CURSOR_SEARCH           /* after (`distance`, `ordinal`) */
+    AK_CURSOR_SEARCH,          /* after (`distance`, `ordinal`) */
+    AK_CURSOR_JOBS,            /* `ordinal`: the last one shown */
+    AK_CURSOR_JOB_LOG          /* likewise, of lines */
 };
 
 struct ak_cursor {

@@ -12,14 +12,11 @@
 #include "core/base/clock.h"
 #include "core/base/rng.h"
 #include "server/engine_internal.h"
+#include "server/job_kind.h"
 #include "server/log.h"
 
-#define IDLE_FLUSH_NS UINT64_C(10000000000) /* warm-up ends by itself */
-#define IDLE_WAL_NS   UINT64_C(2000000000)  /* then the log is copied */
-#define IDLE_SAVE_NS  UINT64_C(1000000000)
-#define TIDY_NS       UINT64_C(600000000000)
-#define WORK_NICE     5
-#define MAX_PATH_LEN  4096
+#define WORK_NICE    5
+#define MAX_PATH_LEN 4096
 
 /* ---------------------------------------------------------- the collections */
 
@@ -610,6 +607,33 @@ static void disk_failed(void *arg, const struct ak_err *err)
                      AK_TEXT("reason", err->text));
 }
 
+static enum ak_status open_jobs(struct ak_engine *e, struct ak_err *err)
+{
+    const struct ak_jobs_params params = {
+        .engine = e,
+        .kinds =
+            e->params.job_kinds != NULL ? e->params.job_kinds : ak_run_kinds,
+        .max_unfinished = e->params.max_jobs,
+        .max_running = e->params.max_running_jobs,
+        .keep = e->params.keep_jobs,
+    };
+
+    return ak_jobs_open(&params, &e->jobs, err);
+}
+
+struct ak_jobs *ak_engine_jobs(struct ak_engine *engine)
+{
+    return engine->jobs;
+}
+
+_Static_assert(AK_RUN_STATES == AK_JOB_STATES, "the states of a job");
+
+void ak_engine_count_jobs(struct ak_engine *engine,
+                          unsigned counts[AK_JOB_STATES])
+{
+    ak_jobs_count(engine->jobs, counts);
+}
+
 enum ak_status ak_engine_open(const struct ak_engine_params *params,
                               struct ak_engine **out, struct ak_err *err)
 {
@@ -632,6 +656,8 @@ enum ak_status ak_engine_open(const struct ak_engine_params *params,
         status = ak_pool_create(threads, WORK_NICE, "work", &e->work, err);
     if (status == AK_OK)
         status = ak_pool_create(threads, 0, "search", &e->search, err);
+    if (status == AK_OK)
+        status = open_jobs(e, err);
     if (status == AK_OK)
         status = ak_writer_start(disk_failed, e, &e->writer, err);
     /* The writer owns the catalog, but has nothing to do yet. */
@@ -667,7 +693,9 @@ void ak_engine_close(struct ak_engine *e)
     for (size_t i = 0; i < e->n; i++)
         if (e->collections[i]->state == AK_SERVING)
             ak_learner_save(e->collections[i]);
+    ak_jobs_stop(e->jobs);
     ak_writer_stop(e->writer);
+    ak_jobs_destroy(e->jobs);
     for (size_t i = 0; i < e->n; i++)
         ak_collection_drop(e->collections[i]);
     free(e->collections);
@@ -676,94 +704,6 @@ void ak_engine_close(struct ak_engine *e)
     ak_catalog_close(e->catalog);
     pthread_mutex_destroy(&e->lock);
     free(e);
-}
-
-/* ------------------------------------------------------------------- tick */
-
-/* Forget what is old; then, outside of the transaction, copy the log. */
-struct tidy_job {
-    struct ak_job job; /* first */
-    struct ak_collection *collection;
-};
-
-static enum ak_status tidy_apply(struct ak_job *job, struct ak_store *store,
-                                 struct ak_err *err)
-{
-    (void)job;
-    return ak_store_tidy(store, ak_time_ms(), err);
-}
-
-static void tidy_done(struct ak_job *job, enum ak_status status,
-                      const struct ak_err *err)
-{
-    struct tidy_job *j = (struct tidy_job *)job;
-
-    if (status == AK_OK) {
-        struct ak_err why = {0};
-
-        if (ak_store_checkpoint_wal(j->collection->lane.store, true, &why) !=
-            AK_OK)
-            ak_log_warn("engine", "the log was not copied",
-                        AK_TEXT("reason", why.text));
-    }
-    (void)err;
-    ak_collection_drop(j->collection);
-    free(j);
-}
-
-static void ask_tidy(struct ak_collection *c)
-{
-    struct tidy_job *j = calloc(1, sizeof(*j));
-
-    if (j == NULL)
-        return;
-    j->job.apply = tidy_apply;
-    j->job.done = tidy_done;
-    j->collection = ak_collection_ref(c);
-    ak_writer_push(c->engine->writer, &c->lane, &j->job);
-}
-
-static void tick(struct ak_collection *c, uint64_t now, bool tidy)
-{
-    uint64_t idle, cause;
-    bool flush, copy, unsaved;
-
-    ak_collection_expire(c, now, false);
-    pthread_mutex_lock(&c->lock);
-    idle = now - c->last_commit_ns;
-    cause = c->reached.seq[AK_ACK_DURABLE];
-    flush = c->can_flush && idle > IDLE_FLUSH_NS && c->last_commit_ns > 0;
-    unsaved = c->unsaved;
-    copy = c->wal_dirty && idle > IDLE_WAL_NS;
-    if (copy)
-        c->wal_dirty = false;
-    pthread_mutex_unlock(&c->lock);
-    if (flush)
-        ak_collection_append(c, AK_RECORD_FLUSH, cause);
-    if (copy || tidy)
-        ask_tidy(c);
-    /* So that an idle learner is saved too, and what is due is published. */
-    if (unsaved && idle > IDLE_SAVE_NS)
-        ak_actor_wake(&c->learner.actor);
-}
-
-void ak_engine_tick(struct ak_engine *e)
-{
-    struct ak_collection **list;
-    uint64_t now = ak_clock_ns();
-    bool tidy = now - e->last_tidy_ns > TIDY_NS;
-    size_t n;
-
-    if (atomic_load(&e->stopping) ||
-        ak_engine_list(e, &list, &n, NULL) != AK_OK)
-        return;
-    if (tidy)
-        e->last_tidy_ns = now;
-    for (size_t i = 0; i < n; i++) {
-        tick(list[i], now, tidy);
-        ak_collection_drop(list[i]);
-    }
-    free(list);
 }
 
 /* ------------------------------------------------------------------- pool */

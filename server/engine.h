@@ -28,12 +28,19 @@
 
 struct ak_engine;
 struct ak_collection;
+struct ak_jobs;
+struct ak_run_kind;
 
 struct ak_engine_params {
     const char *data_dir;
     unsigned threads;   /* of the pool; 0: one a core */
     size_t queue_bytes; /* submitted and not committed, all collections */
     size_t collection_queue_bytes;
+    unsigned max_jobs;         /* that have not ended; 0: 64 */
+    unsigned max_running_jobs; /* 0: 2 */
+    unsigned keep_jobs;        /* ended ones; 0: 1,000 */
+    /* Of jobs, ends with NULL; NULL: those of job_kinds.c. */
+    const struct ak_run_kind *const *job_kinds;
 };
 
 /* Opens the data directory (AK_EBUSY: it is in use) and starts the threads;
@@ -55,6 +62,13 @@ struct ak_engine_progress {
 };
 void ak_engine_progress(const struct ak_engine *engine,
                         struct ak_engine_progress *out);
+
+/* What takes long (jobs.h). */
+struct ak_jobs *ak_engine_jobs(struct ak_engine *engine);
+/* How many are in each state, by its number (jobs.h). */
+#define AK_JOB_STATES 8
+void ak_engine_count_jobs(struct ak_engine *engine,
+                          unsigned counts[AK_JOB_STATES]);
 
 /* ------------------------------------------------------------ collections */
 

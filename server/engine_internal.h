@@ -10,7 +10,7 @@
  *   any thread    what `lock` guards, the index's snapshots, `labels`, views
  *
  * Locks, in the order in which they may be taken: the engine's, a collection's,
- * then those inside writer, pool, index and labels, which take no other.
+ * then those inside writer, pool, jobs, index and labels, which take no other.
  * Callbacks are called with none.
  */
 #ifndef AK_SERVER_ENGINE_INTERNAL_H
@@ -38,7 +38,8 @@ struct ak_engine {
     struct ak_lane catalog_lane;
     struct ak_pool *work;   /* indexers and learners */
     struct ak_pool *search; /* scans */
-    bool unclean;           /* the last run was not ended */
+    struct ak_jobs *jobs;
+    bool unclean; /* the last run was not ended */
     atomic_bool stopping, read_only;
     uint64_t last_tidy_ns; /* the ticking thread's */
 

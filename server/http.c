@@ -445,7 +445,7 @@ static void on_completed(void *arg, struct MHD_Connection *connection,
 {
     struct ak_http *http = arg;
     struct ak_request *rq = *context;
-    bool answered, gone = false;
+    bool answered, gone = false, fed;
 
     (void)connection;
     (void)code;
@@ -470,6 +470,8 @@ static void on_completed(void *arg, struct MHD_Connection *connection,
     rq->link = NULL;
     rq->connection = NULL;
     answered = rq->answered;
+    fed = rq->feeds;
+    rq->feeds = false;
     if (!answered && !rq->whole) {
         gone = rq->streams && rq->stream.gone != NULL;
         /* Nobody else will. */
@@ -479,6 +481,8 @@ static void on_completed(void *arg, struct MHD_Connection *connection,
     pthread_mutex_unlock(&rq->lock);
     if (rq->begun && !rq->counted)
         ak_router_count(rq->entry, rq->head, 499, ak_clock_ns() - rq->begun_ns);
+    if (fed)
+        rq->feed.gone(rq->feed.arg);
     if (!answered && gone)
         rq->stream.gone(rq, rq->stream.arg);
     else if (!answered && !rq->whole)
@@ -629,6 +633,7 @@ void ak_http_drain(struct ak_http *http)
 void ak_http_quiesce(struct ak_http *http)
 {
     atomic_store(&http->refusing, true);
+    ak_feed_end_all(http);
 }
 
 unsigned ak_http_active(const struct ak_http *http)

@@ -122,6 +122,28 @@ void ak_reply_bytes(struct ak_request *rq, unsigned status, const char *type,
 void ak_reply_empty(struct ak_request *rq, unsigned status);
 
 /*
+ * An answer without an end that is known.  `pull` copies up to `cap` bytes to
+ * `out` and says how many, from a thread of HTTP that holds a lock: it must not
+ * block, nor call back into the request.  0: none for now; ak_request_wake()
+ * says when there are, AK_FEED_END: that was all.  `gone` is called once, when
+ * the exchange is over, and is the last call.  The server ends it when it stops,
+ * and when the client has not taken for 30 s what it got.
+ */
+#define AK_FEED_END SIZE_MAX
+struct ak_feed {
+    size_t (*pull)(void *arg, char *out, size_t cap);
+    void (*gone)(void *arg);
+    void *arg;
+};
+void ak_reply_feed(struct ak_request *rq, unsigned status, const char *type,
+                   const struct ak_feed *feed);
+/* Any thread; does nothing when the exchange is over.  Who calls it holds a
+   reference. */
+void ak_request_wake(struct ak_request *rq);
+struct ak_request *ak_request_ref(struct ak_request *rq);
+void ak_request_unref(struct ak_request *rq);
+
+/*
  * A problem of specs: `slug` decides status and title by the table in reply.c;
  * the text is its detail.
  */

@@ -7,6 +7,7 @@
  * request.c   one request: its fields, its memory, its state
  * body.c      what a request brings
  * reply.c     what it gets
+ * feed.c      what it gets piece by piece
  *
  * A request has two holders: libmicrohttpd, until it says that it is done with
  * it, and the route, until it has answered.  `lock` guards `state` and what is
@@ -178,13 +179,14 @@ struct ak_request {
     bool paused;    /* the stream wants no more */
     bool early;     /* answered on the socket before the end of the body */
     bool forced;    /* answered by the server because it stops */
+    bool feeds;     /* `feed` is set */
+    struct ak_feed feed;
 };
 
 /* Made when the request line is there; NULL when memory is short. */
 struct ak_request *ak_request_create(struct ak_http *http, const char *target,
                                      struct MHD_Connection *connection,
                                      struct ak_link *link);
-void ak_request_unref(struct ak_request *rq);
 char *ak_request_copy(struct ak_request *rq, const char *text, size_t len);
 /* Split and decode the target; false: it was answered. */
 bool ak_request_parse_target(struct ak_request *rq);
@@ -199,6 +201,10 @@ void ak_body_release(struct ak_request *rq);
 
 /* The reply as libmicrohttpd wants it; NULL when memory is short. */
 struct MHD_Response *ak_reply_response(struct ak_request *rq, bool close);
+/* Of one that feeds, without its headers. */
+struct MHD_Response *ak_feed_response(struct ak_request *rq);
+/* Those that are under way end: the server refuses. */
+void ak_feed_end_all(struct ak_http *http);
 /* The reply as bytes of HTTP/1.1, with `Connection: close`. */
 void ak_reply_raw(struct ak_request *rq, struct ak_text *t);
 /* The answer to a request that nobody answered before the stop. */

@@ -301,6 +301,8 @@ static int run(struct daemon *d)
         .threads = (unsigned)c->pool_threads,
         .queue_bytes = c->queue_bytes,
         .collection_queue_bytes = c->collection_queue_bytes,
+        .max_jobs = (unsigned)c->max_jobs,
+        .max_running_jobs = (unsigned)c->max_running_jobs,
     };
     struct ak_err err = {0};
     enum ak_status status;

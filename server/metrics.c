@@ -68,6 +68,12 @@ static const struct family families[AK_N_METRICS] = {
                                          .label = "reason",
                                          .values = {"undecodable", "too_large"},
                                          .help = "Images that gave no pixels."},
+    [AK_METRIC_JOBS_STARTED] = {.name = "jobs_started_total",
+                                .help = "Jobs accepted."},
+    [AK_METRIC_JOBS_ENDED] = {.name = "jobs_ended_total",
+                              .label = "state",
+                              .values = {"succeeded", "failed", "canceled"},
+                              .help = "Jobs that came to an end."},
 };
 
 /* Upper bounds; the last bucket has none. */

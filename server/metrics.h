@@ -26,9 +26,11 @@ enum ak_metric {
     AK_METRIC_QUERY_RESULTS,          /* histogram */
     AK_METRIC_QUERY_INCOMPLETE,       /* counter */
     AK_METRIC_QUERY_TOP_DISTANCE,     /* histogram: bits */
-    AK_METRIC_INGEST_ITEMS,           /* counter: enum ak_outcome */
+    AK_METRIC_INGEST_ITEMS,           /* counter: enum ak_item_outcome */
     AK_METRIC_INGEST_BYTES,           /* counter: enum ak_body_format */
     AK_METRIC_IMAGE_DECODE_FAILURES,  /* counter: enum ak_image_failure */
+    AK_METRIC_JOBS_STARTED,           /* counter */
+    AK_METRIC_JOBS_ENDED,             /* counter: enum ak_job_end */
     AK_N_METRICS
 };
 
@@ -48,7 +50,7 @@ enum ak_stage {
     AK_STAGE_FETCH,
     AK_STAGE_OTHER
 };
-enum ak_outcome {
+enum ak_item_outcome {
     AK_OUTCOME_ACCEPTED,
     AK_OUTCOME_REPLAYED,
     AK_OUTCOME_REFUSED
@@ -58,6 +60,11 @@ enum ak_body_format {
     AK_BODY_NDJSON,
     AK_BODY_NPY,
     AK_BODY_IMAGE
+};
+enum ak_job_end {
+    AK_JOB_END_SUCCEEDED,
+    AK_JOB_END_FAILED,
+    AK_JOB_END_CANCELED
 };
 enum ak_image_failure { AK_IMAGE_UNDECODABLE, AK_IMAGE_TOO_LARGE };
 

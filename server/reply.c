@@ -348,9 +348,12 @@ struct MHD_Response *ak_reply_response(struct ak_request *rq, bool close)
     struct ak_reply *r = &rq->reply;
     struct MHD_Response *response;
 
-    response = MHD_create_response_from_buffer(
-        r->len, r->data,
-        r->data != NULL ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+    if (rq->feeds)
+        response = ak_feed_response(rq);
+    else
+        response = MHD_create_response_from_buffer(
+            r->len, r->data,
+            r->data != NULL ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
     if (response == NULL)
         return NULL;
     r->data = NULL; /* the response's */

@@ -15,6 +15,7 @@
 #include "core/base/cpu.h"
 #include "server/build_info.h"
 #include "server/http_internal.h"
+#include "server/jobs.h"
 #include "server/process.h"
 #include "server/routes.h"
 
@@ -270,6 +271,41 @@ static void write_one(struct ak_text *t, const char *name, const char *type,
     ak_metric_write(t, name, NULL, NULL, value);
 }
 
+/* Jobs that have not ended, by state. */
+static const struct {
+    enum ak_run_state state;
+    const char *name;
+} job_states[] = {
+    {AK_RUN_QUEUED, "queued"},
+    {AK_RUN_RUNNING, "running"},
+    {AK_RUN_PAUSED, "paused"},
+    {AK_RUN_INTERRUPTED, "interrupted"},
+};
+#define N_JOB_STATES (sizeof(job_states) / sizeof(job_states[0]))
+
+static void write_jobs(struct ak_text *t, struct ak_engine *engine)
+{
+    unsigned counts[AK_JOB_STATES];
+
+    ak_engine_count_jobs(engine, counts);
+    ak_metric_write_head(t, "jobs", "gauge", "Jobs that have not ended.");
+    for (size_t i = 0; i < N_JOB_STATES; i++)
+        ak_metric_write(t, "jobs", "state", job_states[i].name,
+                        counts[job_states[i].state]);
+}
+
+static json_t *json_jobs(struct ak_engine *engine)
+{
+    unsigned counts[AK_JOB_STATES];
+    json_t *o = json_object();
+
+    ak_engine_count_jobs(engine, counts);
+    for (size_t i = 0; i < N_JOB_STATES; i++)
+        json_object_set_new(o, job_states[i].name,
+                            json_integer(counts[job_states[i].state]));
+    return o;
+}
+
 static const char *isa(void)
 {
     unsigned has = ak_cpu_features();
@@ -344,6 +380,7 @@ static void metrics(struct ak_request *rq)
     write_process(&t, http);
     ak_router_write_metrics(&http->router, &t);
     ak_metrics_write(&t);
+    write_jobs(&t, http->engine);
     write_collections(&t, &all);
     collections_clear(&all);
     if (t.failed) {
@@ -447,7 +484,7 @@ static void stats(struct ak_request *rq)
     ak_reply_json(
         rq, 200,
         json_pack("{s:s, s:s, s:{s:s, s:f, s:f, s:I, s:I, s:I, s:I}, s:I,"
-                  " s:o, s:{s:o}}",
+                  " s:o, s:o, s:{s:o}}",
                   "status", state, "time", ak_time_format(ak_time_ms(), now),
                   "process", "started",
                   ak_time_format((int64_t)(p.start_time * 1000), started),
@@ -458,7 +495,8 @@ static void stats(struct ak_request *rq)
                   (json_int_t)p.threads, "open_fds", (json_int_t)p.open_fds,
                   "max_fds", (json_int_t)p.max_fds, "disk_free_bytes",
                   (json_int_t)ak_process_disk_free(config->data_dir), "http",
-                  json_http(http), "collections", "items", items));
+                  json_http(http), "jobs", json_jobs(http->engine),
+                  "collections", "items", items));
 }
 
 static void add_limit(void *arg, const char *name, double value)

@@ -19,18 +19,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "storage/catalog_internal.h"
 #include "storage/collection.h"
 #include "storage/sqlite_schema_internal.h"
 
 #define FOLDER_MODE 0700
-
-struct ak_catalog {
-    struct ak_db db;
-    bool opened;
-    int lock; /* of DIR/LOCK; held while the catalog is open */
-    size_t dir_len;
-    char dir[]; /* without a slash at the end */
-};
 
 /* ------------------------------------------------------------------ folder */
 
@@ -421,8 +414,8 @@ enum ak_status ak_catalog_list(struct ak_catalog *catalog,
 }
 
 /* After a failed fsync nothing is written until a restart, as in a store. */
-static enum ak_status check_writable(struct ak_catalog *catalog,
-                                     struct ak_err *err)
+enum ak_status ak_catalog_writable(struct ak_catalog *catalog,
+                                   struct ak_err *err)
 {
     if (!catalog->db.sync_failed)
         return AK_OK;
@@ -431,7 +424,8 @@ static enum ak_status check_writable(struct ak_catalog *catalog,
 }
 
 /* Copy the log, which is short and has no readers. */
-static enum ak_status checkpoint(struct ak_catalog *catalog, struct ak_err *err)
+enum ak_status ak_catalog_copy_log(struct ak_catalog *catalog,
+                                   struct ak_err *err)
 {
     int rc = sqlite3_wal_checkpoint_v2(catalog->db.handle, NULL,
                                        SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
@@ -443,11 +437,11 @@ enum ak_status ak_catalog_reserve(struct ak_catalog *catalog, uint64_t *file,
                                   struct ak_err *err)
 {
     static const char insert[] = "INSERT INTO files(name) VALUES (NULL)";
-    enum ak_status status = check_writable(catalog, err);
+    enum ak_status status = ak_catalog_writable(catalog, err);
     struct ak_sql q;
 
     if (status == AK_OK)
-        status = checkpoint(catalog, err);
+        status = ak_catalog_copy_log(catalog, err);
     if (status != AK_OK)
         return status;
     ak_sql_start(&q, &catalog->db, insert);
@@ -486,7 +480,7 @@ enum ak_status ak_catalog_add(struct ak_catalog *catalog, const char *name,
         return ak_fail(err, AK_EINVAL,
                        "a name has %zu bytes, must have 1 to %d", len,
                        AK_NAME_MAX);
-    status = check_writable(catalog, err);
+    status = ak_catalog_writable(catalog, err);
     if (status == AK_OK)
         status = find_name(catalog, name, &found, err);
     if (status != AK_OK)
@@ -507,7 +501,7 @@ enum ak_status ak_catalog_remove(struct ak_catalog *catalog, const char *name,
                                  struct ak_err *err)
 {
     static const char update[] = "UPDATE files SET name = NULL WHERE name = ?";
-    enum ak_status status = check_writable(catalog, err);
+    enum ak_status status = ak_catalog_writable(catalog, err);
     struct ak_sql q;
 
     if (status != AK_OK)

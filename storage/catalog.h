@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "core/base/err.h"
+#include "storage/collection.h"
 
 #define AK_NAME_MAX 63
 
@@ -52,6 +53,65 @@ enum ak_status ak_catalog_add(struct ak_catalog *catalog, const char *name,
 /* Take the name away; the caller then removes the file.  AK_ENOTFOUND. */
 enum ak_status ak_catalog_remove(struct ak_catalog *catalog, const char *name,
                                  struct ak_err *err) AK_MUST_CHECK;
+
+/* -------------------------------------------------------------------- jobs */
+
+/*
+ * A job as it is kept.  Texts may be NULL but for `kind`, `target` and
+ * `request`; what is lent lives as long as the call.
+ */
+struct ak_job_row {
+    uint64_t id;     /* from 1 on, given by the caller, never used again */
+    uint32_t state;  /* the caller's numbers */
+    uint32_t wanted; /* likewise: what it was asked to become */
+    const char *kind;
+    const char *target;
+    const char *request;                      /* JSON */
+    int64_t created_ms, started_ms, ended_ms; /* 0: not yet */
+    const char *progress, *result;            /* JSON */
+    const char *error;
+    struct ak_bytes checkpoint; /* absent: none */
+    struct ak_bytes key;        /* Idempotency-Key; absent: none */
+    uint8_t fingerprint[32];
+};
+
+struct ak_job_line {
+    uint64_t n; /* from 1 on within a job */
+    int64_t time_ms;
+    uint32_t level;
+    const char *text;
+};
+
+/* Lines that are kept of a job. */
+#define AK_CATALOG_JOB_LINES 1000
+
+/* Put a job and further lines of its log, in one transaction. */
+enum ak_status ak_catalog_put_job(struct ak_catalog *catalog,
+                                  const struct ak_job_row *row,
+                                  const struct ak_job_line *lines, size_t n,
+                                  struct ak_err *err) AK_MUST_CHECK;
+/* All jobs, by id upwards. */
+typedef enum ak_status ak_catalog_each_job(void *arg,
+                                           const struct ak_job_row *row,
+                                           struct ak_err *err);
+enum ak_status ak_catalog_jobs(struct ak_catalog *catalog,
+                               ak_catalog_each_job *each, void *arg,
+                               struct ak_err *err) AK_MUST_CHECK;
+/* Forget the job and its log. */
+enum ak_status ak_catalog_drop_job(struct ak_catalog *catalog, uint64_t id,
+                                   struct ak_err *err) AK_MUST_CHECK;
+/* Lines of a job's log after line `after`, at most `limit`. */
+typedef enum ak_status ak_catalog_each_line(void *arg,
+                                            const struct ak_job_line *line,
+                                            struct ak_err *err);
+enum ak_status ak_catalog_job_lines(struct ak_catalog *catalog, uint64_t id,
+                                    uint64_t after, size_t limit,
+                                    ak_catalog_each_line *each, void *arg,
+                                    struct ak_err *err) AK_MUST_CHECK;
+/* The number of the last line; 0: there is none. */
+enum ak_status ak_catalog_job_last_line(struct ak_catalog *catalog, uint64_t id,
+                                        uint64_t *n,
+                                        struct ak_err *err) AK_MUST_CHECK;
 
 /* "DIR/collections/17.db" into path (cap); false when it does not fit. */
 bool ak_catalog_path(const struct ak_catalog *catalog, uint64_t file,

@@ -22,6 +22,31 @@ static const char *const catalog_steps[] = {
     "  file INTEGER PRIMARY KEY AUTOINCREMENT,"
     "  name TEXT UNIQUE) STRICT;"
     "INSERT INTO state VALUES (1, 1);",
+    /* Jobs: request, progress and result are JSON. */
+    "CREATE TABLE jobs("
+    "  id INTEGER PRIMARY KEY,"
+    "  state INTEGER NOT NULL,"
+    "  wanted INTEGER NOT NULL,"
+    "  kind TEXT NOT NULL,"
+    "  target TEXT NOT NULL,"
+    "  request TEXT NOT NULL,"
+    "  created_ms INTEGER NOT NULL,"
+    "  started_ms INTEGER NOT NULL,"
+    "  ended_ms INTEGER NOT NULL,"
+    "  progress TEXT,"
+    "  result TEXT,"
+    "  error TEXT,"
+    "  crc INTEGER,"
+    "  checkpoint BLOB,"
+    "  key TEXT,"
+    "  fingerprint BLOB NOT NULL) STRICT;"
+    "CREATE TABLE job_lines("
+    "  job INTEGER NOT NULL,"
+    "  n INTEGER NOT NULL,"
+    "  time_ms INTEGER NOT NULL,"
+    "  level INTEGER NOT NULL,"
+    "  text TEXT NOT NULL,"
+    "  PRIMARY KEY (job, n)) STRICT, WITHOUT ROWID;",
 };
 
 /*

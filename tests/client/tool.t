@@ -11,7 +11,9 @@ from mock import AKIN, Tests, idx, npy
 
 COMMANDS = ["status", "collection create", "collection list", "collection show", "collection set",
             "collection delete", "ingest", "search", "encode", "score", "publish", "rollback",
-            "models", "methods", "get", "label", "delete", "api", "completion"]
+            "models", "methods", "get", "label", "delete",
+            "job start", "job list", "job show", "job log", "job watch", "job cancel", "job pause",
+            "job resume", "job kinds", "api", "completion"]
 HITS = {"items": [{"id": 23, "distance": 3, "score": 0.953, "labels": ["boot"]},
                   {"id": 7, "distance": 11, "score": 0.8, "labels": ["boot", "old"]}],
         "searched": 1200, "complete": True, "model_version": 12, "next_cursor": None}

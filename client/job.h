@@ -1,0 +1,20 @@
+/* job.h -- what the commands about jobs share. */
+#ifndef AK_CLIENT_JOB_H
+#define AK_CLIENT_JOB_H
+
+#include "client/tool.h"
+
+/* Follow a job until it has ended: progress on stderr, its log too, what came
+   of it on stdout.  EXIT_NEGATIVE when it failed or was cancelled. */
+int job_watch(struct tool *tool, uint64_t id);
+
+/* The job for a person, or as a line of JSON. */
+void job_print(const struct tool *tool, const json_t *job);
+
+/* "/v1/jobs/ID" and the rest; free it. */
+char *job_path(uint64_t id, const char *rest);
+
+/* Number of a job; EXIT_OK or said what is wrong. */
+int job_id(const char *text, uint64_t *id);
+
+#endif

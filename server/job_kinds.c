@@ -1,0 +1,7 @@
+/* job_kinds.c -- the kinds of jobs that there are. */
+#include "server/job_kinds.h"
+
+const struct ak_run_kind *const ak_run_kinds[] = {
+    &ak_run_verify,
+    NULL,
+};

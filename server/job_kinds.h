@@ -1,0 +1,9 @@
+/* job_kinds.h -- the kinds of jobs, each in a file of its own. */
+#ifndef AK_SERVER_JOB_KINDS_H
+#define AK_SERVER_JOB_KINDS_H
+
+#include "server/job_kind.h"
+
+extern const struct ak_run_kind ak_run_verify; /* job_verify.c */
+
+#endif

@@ -1,0 +1,139 @@
+/*
+ * jobs_internal.h -- runs from the inside: jobs.c (life, turns), jobs_run.c
+ * (what a kind asks of its run), jobs_save.c (what the catalog gets),
+ * jobs_events.c (who watches), jobs_json.c (as the API shows it).
+ *
+ * `lock` of struct ak_jobs guards the list and all that is said to be under it.
+ * Nothing else is locked while it is held, and no callback is called.
+ */
+#ifndef AK_SERVER_JOBS_INTERNAL_H
+#define AK_SERVER_JOBS_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "core/base/blob.h"
+#include "server/engine_internal.h"
+#include "server/job_kind.h"
+#include "storage/catalog.h"
+
+#define AK_RUN_KIND    24 /* characters of a kind's name, with its zero */
+#define AK_RUN_PHASE   32
+#define AK_RUN_METRICS 24
+#define AK_RUN_EVENTS  128  /* kept for those who watch */
+#define AK_RUN_LINES   1000 /* not saved yet; beyond it they are lost */
+#define AK_RUN_WATCHES 64   /* of all runs together */
+
+struct ak_run_line {
+    uint64_t n;
+    int64_t time_ms;
+    int level;
+    char *text;
+};
+
+struct ak_run_event {
+    uint64_t id;
+    char *text;
+    size_t len;
+};
+
+struct ak_run_watch {
+    struct ak_run *run; /* held */
+    struct ak_run_watcher watcher;
+    struct ak_run_watch *next; /* of the run */
+    /* Under the lock. */
+    uint64_t at; /* number of the next event */
+    char *text;  /* of one that is being read */
+    size_t len, read;
+    bool comment; /* a keep-alive is due */
+    bool last;    /* `text` is the last one */
+    bool over;
+    uint64_t sent_ns;
+};
+
+struct ak_run {
+    struct ak_actor actor; /* first */
+    atomic_uint refs;
+    struct ak_jobs *jobs;
+    uint64_t id;
+    const struct ak_run_kind *kind; /* NULL: this build has no such kind */
+    char kind_name[AK_RUN_KIND];
+    char target[AK_SETTINGS_NAME];
+    char *request; /* text of `root` */
+    json_t *root;  /* {"params","budget","gate"}; the actor's */
+    char *key;     /* NULL: none */
+    uint8_t fingerprint[32];
+    int64_t created_ms;
+
+    /* The actor's; after the pool stopped, of who stops. */
+    struct ak_collection *c; /* held */
+    void *data;
+    bool begun;
+    uint64_t saved_ns;
+
+    /* Under the lock. */
+    bool is_new;  /* not in the catalog yet, and not to be seen */
+    bool waiting; /* step() said so */
+    enum ak_run_state state;
+    enum ak_run_wish wish;
+    int64_t started_ms, ended_ms;
+    char phase[AK_RUN_PHASE];
+    uint64_t done, total;
+    uint64_t phase_ns, phase_done; /* when this phase began, and with what */
+    struct {
+        char name[AK_RUN_PHASE];
+        double value;
+    } metrics[AK_RUN_METRICS];
+    size_t n_metrics;
+    char error[AK_ERR_TEXT];
+    char *result; /* JSON */
+    struct ak_writer checkpoint;
+    bool dirty;                /* something since the last save */
+    bool told;                 /* the progress of now is among the events */
+    unsigned saves;            /* on their way */
+    struct ak_run_line *lines; /* not saved yet */
+    size_t n_lines, cap_lines;
+    uint64_t last_line;
+    struct ak_run_event *events; /* a ring of AK_RUN_EVENTS, or NULL */
+    uint64_t n_events;           /* ever */
+    uint64_t last_event;         /* its id */
+    uint64_t event_ns;           /* when progress was last told */
+    struct ak_run_watch *watches;
+};
+
+struct ak_jobs {
+    struct ak_jobs_params params;
+    struct ak_engine *engine;
+    pthread_mutex_t lock;
+    bool ready; /* the collections are loaded */
+    bool stopped;
+    struct ak_run **runs; /* by id, held */
+    size_t n, cap;
+    uint64_t next_id;
+    unsigned n_watches;
+};
+
+/* Under the lock: the run of an id that may be seen, or NULL. */
+struct ak_run *ak_jobs_find(struct ak_jobs *jobs, uint64_t id);
+
+/* jobs_save.c: hand it to the writer; `done` may be NULL. */
+void ak_run_store(struct ak_run *run, ak_run_asked_fn *done, void *arg);
+void ak_jobs_forget(struct ak_jobs *jobs, uint64_t id);
+
+/* jobs_events.c; the first three under the lock, the caller then wakes. */
+void ak_run_tell_progress(struct ak_run *run);
+void ak_run_tell_line(struct ak_run *run, const struct ak_run_line *line);
+void ak_run_tell_end(struct ak_run *run);     /* sets ended_ms */
+void ak_run_wake_watches(struct ak_run *run); /* without the lock */
+void ak_run_free_events(struct ak_run *run);
+/* Keep-alives, progress held back, rings that nobody reads. */
+void ak_run_tick_events(struct ak_run *run, uint64_t now_ns);
+
+/* jobs_json.c, under the lock. */
+json_t *ak_run_json(const struct ak_run *run);
+json_t *ak_run_progress_json(const struct ak_run *run);
+json_t *ak_run_line_json(uint64_t n, int64_t time_ms, int level,
+                         const char *text);
+void ak_run_read_progress(struct ak_run *run, const char *text);
+
+#endif
