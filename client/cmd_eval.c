@@ -465,9 +465,10 @@ const struct command cmd_eval = {
         "each run.\n\nData sets: mnist, fashion (Fashion-MNIST), cifar10 (its "
         "pixels), and npy: any\nfolder with features.npy and labels.npy. They "
         "are looked for in $AKIN_DATA,\n../shared/data and "
-        "/usr/share/datasets. Variants beside the methods of\n`akin methods`: "
-        "hmoh+ (both options that go beyond the paper), hcdh-linear,\n"
-        "hcdh-hidden, and lsh-centred (with the mean taken off).\n",
+        "/usr/share/datasets.\n\nVariants beside the methods of "
+        "`akin methods`: hmoh+ and hmoh++, with options that\ngo beyond the "
+        "paper; hcdh-linear, hcdh-hidden; lsh-centred, with the mean taken\n"
+        "off; hmoh-paper and sdoh-paper, with the authors' settings.\n",
     .examples =
         "  akin eval --dataset mnist --method hmoh,hmoh+,lsh --bits 16,32,64\n"
         "  akin eval -d fashion --resume fashion.jsonl --plot plots\n"

@@ -39,7 +39,7 @@ json_t *eval_line_identity(const struct eval_frame *f,
         f->split.validate ? "validation" : "test", "queries_per_class",
         (json_int_t)f->split.queries, "stream", (json_int_t)f->split.stream,
         "points", (json_int_t)f->points, "method", v->method->name, "variant",
-        v->name, "options", options, "scaling", eval_scaling_name(v->scaling),
+        v->label, "options", options, "scaling", eval_scaling_name(v->scaling),
         "bits", (json_int_t)bits, "seed", (json_int_t)seed);
 }
 

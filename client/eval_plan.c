@@ -10,28 +10,60 @@
 #define NAMES_ROOM 512
 #define WORD_ROOM  64
 
-/*
- * Variants beside the methods themselves.  Those of a method come right behind
- * it; one with `instead` stands for the method in `all`.
- */
+#define MOST_SET 3
+
+/* Whether `all` runs a variant, or a variant in place of its method. */
+enum in_all { ALSO, INSTEAD, BY_NAME };
+
+/* Variants beside the methods themselves; shown right behind their method. */
 static const struct {
     const char *name, *method;
     struct {
         const char *name;
         double value;
-    } options[2];
+    } options[MOST_SET];
     enum ak_eval_scaling scaling;
-    bool instead;
+    enum in_all in_all;
 } known[] = {
-    /* The two that go beyond the paper. */
+    /* Where defaults are ours, those that the authors' code has for MNIST. */
+    {"hmoh-paper",
+     "hmoh",
+     {{"bandwidth_divisor", 6}, {NULL, 0}, {NULL, 0}},
+     AK_SCALE_NONE,
+     BY_NAME},
+    {"sdoh-paper",
+     "sdoh",
+     {{"sigma", 0.3}, {NULL, 0}, {NULL, 0}},
+     AK_SCALE_NONE,
+     BY_NAME},
+
+    /* With options that go beyond the paper. */
     {"hmoh+",
      "hmoh",
-     {{"centred_kernel", 1}, {"pick_codes", 1}},
+     {{"centred_kernel", 1}, {"pick_codes", 1}, {NULL, 0}},
      AK_SCALE_NONE,
-     false},
-    {"hcdh-linear", "hcdh", {{"hidden", 0}, {NULL, 0}}, AK_SCALE_NONE, true},
-    {"hcdh-hidden", "hcdh", {{"hidden", 256}, {NULL, 0}}, AK_SCALE_NONE, true},
-    {"lsh-centred", "lsh", {{NULL, 0}, {NULL, 0}}, AK_SCALE_CENTRE, false},
+     ALSO},
+    {"hmoh++",
+     "hmoh",
+     {{"centred_kernel", 1}, {"pick_codes", 1}, {"whitened_kernel", 1}},
+     AK_SCALE_NONE,
+     ALSO},
+
+    {"hcdh-linear",
+     "hcdh",
+     {{"hidden", 0}, {NULL, 0}, {NULL, 0}},
+     AK_SCALE_NONE,
+     INSTEAD},
+    {"hcdh-hidden",
+     "hcdh",
+     {{"hidden", 256}, {NULL, 0}, {NULL, 0}},
+     AK_SCALE_NONE,
+     INSTEAD},
+    {"lsh-centred",
+     "lsh",
+     {{NULL, 0}, {NULL, 0}, {NULL, 0}},
+     AK_SCALE_CENTRE,
+     ALSO},
 };
 
 #define N_KNOWN (sizeof(known) / sizeof(known[0]))
@@ -73,11 +105,11 @@ static bool make_variant(const char *name, struct eval_variant *v)
         init(v, ak_hash_find(known[i].method));
         v->name = known[i].name;
         v->scaling = known[i].scaling;
-        for (size_t j = 0; j < 2 && known[i].options[j].name != NULL; j++) {
+        for (size_t j = 0; j < MOST_SET && known[i].options[j].name != NULL;
+             j++) {
             size_t at = find_option(v->method, known[i].options[j].name);
 
             v->options[at] = known[i].options[j].value;
-            v->set[at] = true;
         }
         return true;
     }
@@ -94,12 +126,14 @@ static size_t list_names(const char *names[EVAL_MAX_VARIANTS], bool all)
         bool instead = false;
 
         for (size_t j = 0; j < N_KNOWN; j++)
-            instead = instead || (known[j].instead &&
+            instead = instead || (known[j].in_all == INSTEAD &&
                                   strcmp(known[j].method, m->name) == 0);
         if (n < EVAL_MAX_VARIANTS && !(all && instead))
             names[n++] = m->name;
         for (size_t j = 0; j < N_KNOWN; j++)
-            if (n < EVAL_MAX_VARIANTS && strcmp(known[j].method, m->name) == 0)
+            if (n < EVAL_MAX_VARIANTS &&
+                strcmp(known[j].method, m->name) == 0 &&
+                !(all && known[j].in_all == BY_NAME))
                 names[n++] = known[j].name;
     }
     return n;
@@ -242,6 +276,20 @@ static int read_option(const char *text, struct eval_plan *plan)
     return EXIT_OK;
 }
 
+static void write_label(struct eval_variant *v, bool scaled)
+{
+    size_t len = (size_t)snprintf(v->label, sizeof(v->label), "%s", v->name);
+
+    for (size_t i = 0; i < v->method->n_options && len < sizeof(v->label); i++)
+        if (v->set[i])
+            len += (size_t)snprintf(v->label + len, sizeof(v->label) - len,
+                                    " %s=%g", v->method->options[i].name,
+                                    v->options[i]);
+    if (scaled && len < sizeof(v->label))
+        snprintf(v->label + len, sizeof(v->label) - len, " %s",
+                 scalings[v->scaling]);
+}
+
 int eval_plan_make(const char *methods, const char *bits,
                    const struct text_list *options, const char *scaling,
                    struct eval_plan *out)
@@ -258,6 +306,8 @@ int eval_plan_make(const char *methods, const char *bits,
         for (size_t s = 0; s < sizeof(scalings) / sizeof(scalings[0]); s++)
             if (strcmp(scalings[s], scaling) == 0)
                 out->variants[i].scaling = (enum ak_eval_scaling)s;
+    for (size_t i = 0; i < out->n_variants; i++)
+        write_label(&out->variants[i], scaling != NULL);
     return code;
 }
 

@@ -14,12 +14,15 @@
 #define EVAL_MAX_OPTIONS  32
 #define EVAL_MAX_VARIANTS 32
 #define EVAL_MAX_BITS     32
+#define EVAL_LABEL        96
 
 struct eval_variant {
-    const char *name; /* "hmoh+" */
+    const char *name;       /* "hmoh+" */
+    char label[EVAL_LABEL]; /* "hmoh+ kernel_anchors=100": with what the user
+                               set, for tables */
     const struct ak_hash_method *method;
     double options[EVAL_MAX_OPTIONS];
-    bool set[EVAL_MAX_OPTIONS]; /* by the user or the variant */
+    bool set[EVAL_MAX_OPTIONS]; /* by the user */
     enum ak_eval_scaling scaling;
 };
 

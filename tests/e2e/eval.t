@@ -54,8 +54,8 @@ def lines_of(text):
 @test("each run is a line of JSON with the fields that are promised")
 def _():
     lines = lines_of(small("--json", "--bits", "8,16", "--seeds", 2))
-    variants = ["hmoh", "hmoh+", "fcoh", "sdoh", "hcdh-linear", "hcdh-hidden",
-                "hcoh", "lsh", "lsh-centred"]
+    variants = ["hmoh", "hmoh+", "hmoh++", "fcoh", "sdoh", "hcdh-linear",
+                "hcdh-hidden", "hcoh", "lsh", "lsh-centred"]
     equal([(l["variant"], l["bits"], l["seed"]) for l in lines],
           [(v, b, s) for v in variants for b in (8, 16) for s in (0, 1)],
           "the runs")
@@ -133,7 +133,10 @@ def _():
     equal(path.read_bytes(), before, "the file")
     # Another option is another run.
     small(*args, "--seeds", 2, "-o", "hmoh.kernel_anchors=20")
-    equal(len(path.read_text().splitlines()), 12, "lines")
+    lines = lines_of(path.read_text())
+    equal(len(lines), 12, "lines")
+    equal({l["variant"] for l in lines[8:]}, {"hmoh kernel_anchors=20"},
+          "variants")
     table = ok("--table", path, "--metric", "map")
     check("hmoh" in table and "16 bits" in table, "the table is %s" % table)
 
@@ -260,7 +263,7 @@ def _():
     refused("--dataset is needed, one of mnist|fashion|cifar10|npy")
     refused("must be one of mnist|fashion|cifar10|npy", "-d", "nothing")
     refused("--data is needed", "--dataset", "npy")
-    refused("unknown method hmho, perhaps hmoh; known are hmoh, hmoh+", *here,
+    refused("unknown method hmho, perhaps hmoh; known are hmoh, hmoh-paper, hmoh+", *here,
             "-m", "hmho")
     refused("--method names lsh twice", *here, "-m", "lsh,lsh")
     refused("--bits has 12, must be 8..1024 and a multiple of 8", *here, "-b",
