@@ -196,6 +196,18 @@ void ak_learner_clear(struct ak_learner *l);
 /* Make the learner of the settings and read its checkpoint. */
 enum ak_status ak_learner_load(struct ak_collection *c,
                                struct ak_err *err) AK_MUST_CHECK;
+/* An encoder of the live model; NULL, and a line in the log, when its numbers
+   would not be finite. */
+enum ak_status ak_learner_freeze(struct ak_collection *c,
+                                 struct ak_encoder **out,
+                                 struct ak_err *err) AK_MUST_CHECK;
+/*
+ * At record `seq`, an install: `trainer`, which has followed the records up to
+ * it, is the live one from here on, and is owned by the learner.  The next
+ * checkpoint has its constants; what was kept of the map is made anew.
+ */
+void ak_learner_adopt(struct ak_collection *c, struct ak_trainer *trainer,
+                      uint64_t seq);
 /* At the end, when no actor runs any more. */
 void ak_learner_save(struct ak_collection *c);
 

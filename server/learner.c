@@ -381,6 +381,39 @@ static enum ak_status store_version(struct ak_collection *c,
     return AK_OK;
 }
 
+enum ak_status ak_learner_freeze(struct ak_collection *c,
+                                 struct ak_encoder **out, struct ak_err *err)
+{
+    struct ak_err why = {0};
+    enum ak_status status = ak_hash_freeze(hash_of(&c->learner), out, &why);
+
+    if (status == AK_OK)
+        return AK_OK;
+    *out = NULL;
+    if (status != AK_ENUMERIC)
+        return ak_fail(err, status, "%s", why.text);
+    ak_log_warn("engine", "the live model cannot be frozen",
+                AK_TEXT("collection", c->settings.name),
+                AK_TEXT("reason", why.text));
+    return AK_OK;
+}
+
+void ak_learner_adopt(struct ak_collection *c, struct ak_trainer *trainer,
+                      uint64_t seq)
+{
+    struct ak_learner *l = &c->learner;
+
+    ak_trainer_destroy(l->trainer);
+    l->trainer = trainer;
+    ak_ref_drop((struct ak_ref *)l->map);
+    l->map = NULL;
+    ak_quality_remap(l->quality, ak_hash_find(c->settings.kind)->moving_map,
+                     seq);
+    l->constants_saved = false;
+    l->since_batches = CHECKPOINT_BATCHES; /* so that the next slice saves */
+    report_pending(c);
+}
+
 static enum ak_status learn_publish(struct ak_collection *c,
                                     const struct ak_record *rec,
                                     struct ak_err *err)
@@ -395,7 +428,11 @@ static enum ak_status learn_publish(struct ak_collection *c,
         ak_collection_advance(c, AK_ACK_SERVED, rec->seq);
         return AK_OK;
     }
-    status = ak_hash_freeze(hash_of(&c->learner), &encoder, err);
+    status = ak_learner_freeze(c, &encoder, err);
+    if (status == AK_OK && encoder == NULL) {
+        ak_collection_advance(c, AK_ACK_SERVED, rec->seq);
+        return AK_OK;
+    }
     if (status == AK_OK)
         status = ak_learner_published(c, rec->seq, encoder, &replaced, err);
     pthread_mutex_lock(&c->lock);

@@ -130,11 +130,13 @@ static enum ak_status roll_back(struct ak_collection *c, uint64_t version,
 
 /* An encoder of this learner, for its map.  Until a row is learnt there is
    none: what is frozen then is the floor, without a map. */
-static enum ak_status want_map(struct ak_learner *l, struct ak_err *err)
+static enum ak_status want_map(struct ak_collection *c, struct ak_err *err)
 {
+    struct ak_learner *l = &c->learner;
+
     if (l->map != NULL || ak_hash_samples(hash_of(l)) == 0)
         return AK_OK;
-    return ak_hash_freeze(hash_of(l), &l->map, err);
+    return ak_learner_freeze(c, &l->map, err);
 }
 
 /* After a restart, and what else lost them: vectors of the panel, from the
@@ -207,7 +209,7 @@ enum ak_status ak_learner_measure(struct ak_collection *c,
     uint64_t start = ak_clock_ns();
     struct ak_encoder *live = NULL;
     enum ak_drift_event drift = AK_DRIFT_NONE;
-    enum ak_status status = want_map(l, err);
+    enum ak_status status = want_map(c, err);
     struct ak_hash_batch batch;
     uint32_t depth;
 
@@ -224,8 +226,8 @@ enum ak_status ak_learner_measure(struct ak_collection *c,
     place.samples = ak_hash_samples(hash_of(l));
     status = read_batch(l, rec, &batch, err);
     if (status == AK_OK)
-        status = ak_hash_freeze(hash_of(l), &live, err);
-    if (status == AK_OK)
+        status = ak_learner_freeze(c, &live, err);
+    if (status == AK_OK && live != NULL)
         status =
             ak_quality_measure(l->quality, live, &place, &batch, &drift, err);
     ak_ref_drop((struct ak_ref *)live);
@@ -240,7 +242,7 @@ enum ak_status ak_learner_offer(struct ak_collection *c,
                                 const struct ak_record *rec, struct ak_err *err)
 {
     struct ak_learner *l = &c->learner;
-    enum ak_status status = want_map(l, err);
+    enum ak_status status = want_map(c, err);
     struct ak_hash_batch batch;
 
     ak_quality_forget(l->quality, rec->ordinals, (size_t)rec->n_ordinals);
@@ -345,9 +347,10 @@ enum ak_status ak_learner_gate(struct ak_collection *c,
         return AK_OK;
     status = refill(l, err);
     if (status == AK_OK)
-        status = ak_hash_freeze(hash_of(l), &live, err);
-    if (status == AK_OK)
-        status = ak_quality_gate(l->quality, live, &place, &params, &d, err);
+        status = ak_learner_freeze(c, &live, err);
+    if (status != AK_OK || live == NULL)
+        return status;
+    status = ak_quality_gate(l->quality, live, &place, &params, &d, err);
     ak_ref_drop((struct ak_ref *)live);
     if (status != AK_OK)
         return status;
