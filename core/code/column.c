@@ -23,6 +23,8 @@ void ak_column_destroy(struct ak_column *column)
         return;
     for (size_t i = 0; i < column->n_segments; i++)
         ak_ref_drop(&column->segments[i]->ref);
+    if (column->slab != NULL)
+        ak_ref_drop(&column->slab->ref);
     ak_array_free(column->segments);
     ak_array_free(column);
 }
@@ -46,7 +48,7 @@ static enum ak_status reserve(struct ak_column *column, size_t n)
         column->cap = cap;
     }
     while (column->n_segments < wanted) {
-        struct ak_codes *codes = ak_codes_new(column->words);
+        struct ak_codes *codes = ak_codes_new(column->words, &column->slab);
 
         if (codes == NULL)
             return AK_ENOMEM;

@@ -15,17 +15,28 @@ static const struct ak_cpu_kernel needs[] = {
 #ifdef HAVE_AVX2_KERNELS
     {"avx2", AK_CPU_AVX2},
 #endif
+#ifdef HAVE_NEON_KERNELS
+    {"neon", AK_CPU_NEON},
+#endif
     {"scalar", 0},
 };
 
+#define KERNEL(isa)                                              \
+    {                                                            \
+#isa, ak_hamming_distances_##isa, ak_hamming_near_##isa, \
+            ak_hamming_near_all_##isa                            \
+    }
 static const struct ak_hamming_kernel kernels[] = {
 #ifdef HAVE_AVX512_KERNELS
-    {"avx512", ak_hamming_distances_avx512, ak_hamming_near_avx512},
+    KERNEL(avx512),
 #endif
 #ifdef HAVE_AVX2_KERNELS
-    {"avx2", ak_hamming_distances_avx2, ak_hamming_near_avx2},
+    KERNEL(avx2),
 #endif
-    {"scalar", ak_hamming_distances_scalar, ak_hamming_near_scalar},
+#ifdef HAVE_NEON_KERNELS
+    KERNEL(neon),
+#endif
+    KERNEL(scalar),
 };
 
 #define N_KERNELS (sizeof(kernels) / sizeof(kernels[0]))

@@ -76,10 +76,27 @@ typedef size_t ak_hamming_near_fn(const uint64_t *query, const uint64_t *codes,
                                   size_t n_groups, size_t words, uint32_t bound,
                                   struct ak_near *out);
 
+/*
+ * The same for several queries at once, each with its own bound and output: what
+ * is loaded serves all of them.  A bound of 0 finds nothing, which fills up.
+ */
+#define AK_HAMMING_QUERIES 4
+struct ak_near_query {
+    const uint64_t *words;
+    uint32_t bound;
+    struct ak_near *out; /* as above */
+    size_t n;            /* result: how many are in `out` */
+};
+typedef void ak_hamming_near_all_fn(struct ak_near_query *queries,
+                                    const uint64_t *codes, size_t n_groups,
+                                    size_t words);
+
 struct ak_hamming_kernel {
-    const char *isa; /* "avx512", "avx2", "scalar": for logs and /healthz */
+    const char
+        *isa; /* "avx512", "avx2", "neon", "scalar": for logs, /healthz */
     ak_hamming_distances_fn *distances;
     ak_hamming_near_fn *near;
+    ak_hamming_near_all_fn *near_all; /* of AK_HAMMING_QUERIES */
 };
 
 /* The kernel for this machine, chosen at first use.  Any thread. */

@@ -30,6 +30,7 @@ INLINE __m256i popcount_epi8(__m256i v)
 
 INLINE void load_query(const uint64_t *query, size_t words, __m256i *q)
 {
+#pragma GCC unroll 8
     for (size_t w = 0; w < words; w++)
         q[w] = _mm256_set1_epi64x((long long)query[w]);
 }
@@ -40,6 +41,7 @@ INLINE __m256i half_distances(const __m256i *q, const uint64_t *half,
 {
     __m256i bytes = _mm256_setzero_si256();
 
+#pragma GCC unroll 8
     for (size_t w = 0; w < words; w++) {
         const uint64_t *at = half + w * AK_HAMMING_GROUP;
         __m256i v = _mm256_load_si256((const __m256i *)(const void *)at);
@@ -138,6 +140,78 @@ size_t ak_hamming_near_avx2(const uint64_t *query, const uint64_t *codes,
         return near_words(query, codes, n_groups, 4, bound, out);
     default:
         return near_words(query, codes, n_groups, words, bound, out);
+    }
+}
+
+/*
+ * Two groups a step for four queries: the nibbles of a word are made once a
+ * query, but loads, which AVX2 has few registers to keep, once for all.
+ */
+INLINE void near_all_words(struct ak_near_query *queries, const uint64_t *codes,
+                           size_t n_groups, size_t words)
+{
+    const size_t stride = words * AK_HAMMING_GROUP;
+    size_t n[AK_HAMMING_QUERIES] = {0};
+
+    for (size_t g = 0; g < n_groups; g++) {
+        const uint64_t *at = codes + g * stride;
+        __m256i low[AK_HAMMING_QUERIES], high[AK_HAMMING_QUERIES];
+
+#pragma GCC unroll 8
+        for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
+            low[q] = high[q] = _mm256_setzero_si256();
+#pragma GCC unroll 8
+        for (size_t w = 0; w < words; w++, at += AK_HAMMING_GROUP) {
+            __m256i a = _mm256_load_si256((const __m256i *)(const void *)at);
+            __m256i b =
+                _mm256_load_si256((const __m256i *)(const void *)(at + HALF));
+
+#pragma GCC unroll 8
+            for (size_t q = 0; q < AK_HAMMING_QUERIES; q++) {
+                __m256i x = _mm256_set1_epi64x((long long)queries[q].words[w]);
+
+                low[q] = _mm256_add_epi8(low[q],
+                                         popcount_epi8(_mm256_xor_si256(a, x)));
+                high[q] = _mm256_add_epi8(
+                    high[q], popcount_epi8(_mm256_xor_si256(b, x)));
+            }
+        }
+#pragma GCC unroll 8
+        for (size_t q = 0; q < AK_HAMMING_QUERIES; q++) {
+            const __m256i limit = _mm256_set1_epi64x(queries[q].bound);
+            __m256i zero = _mm256_setzero_si256();
+            __m256i least;
+
+            low[q] = _mm256_sad_epu8(low[q], zero);
+            high[q] = _mm256_sad_epu8(high[q], zero);
+            least = _mm256_min_epi16(low[q], high[q]);
+            if (__builtin_expect(lanes_of(_mm256_cmpgt_epi64(limit, least)), 0))
+                n[q] += emit(low[q], high[q], limit, g * AK_HAMMING_GROUP,
+                             queries[q].out + n[q]);
+        }
+    }
+#pragma GCC unroll 8
+    for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
+        queries[q].n = n[q];
+}
+
+void ak_hamming_near_all_avx2(struct ak_near_query *queries,
+                              const uint64_t *codes, size_t n_groups,
+                              size_t words)
+{
+    switch (words) {
+    case 1:
+        near_all_words(queries, codes, n_groups, 1);
+        break;
+    case 2:
+        near_all_words(queries, codes, n_groups, 2);
+        break;
+    case 4:
+        near_all_words(queries, codes, n_groups, 4);
+        break;
+    default:
+        near_all_words(queries, codes, n_groups, words);
+        break;
     }
 }
 

@@ -3,19 +3,22 @@
  * of the eight codes of a group, so a group costs one xor, one population count
  * and one add a word, and nothing is summed across lanes.
  *
- * Looking for near codes, four groups are taken a step: their minimum is
+ * Looking for near codes, several groups are taken a step: their minimum is
  * compared with the bound once, and as few steps hold anything near, that one
  * branch is nearly always predicted.  What is near is packed without a loop.
+ * (Minima are of 32 bits, which hold any distance: those of 64 cost twice as
+ * much on some machines.  Prefetching by hand was tried and gained nothing.)
  */
 #include <immintrin.h>
 
 #include "core/code/hamming_kernels.h"
 
-#define INLINE static inline __attribute__((always_inline))
-#define STEP   4
+#define INLINE   static inline __attribute__((always_inline))
+#define MAX_STEP 8
 
 INLINE void load_query(const uint64_t *query, size_t words, __m512i *q)
 {
+#pragma GCC unroll 8
     for (size_t w = 0; w < words; w++)
         q[w] = _mm512_set1_epi64((long long)query[w]);
 }
@@ -25,6 +28,7 @@ INLINE __m512i group_distances(const __m512i *q, const uint64_t *group,
 {
     __m512i sum = _mm512_setzero_si512();
 
+#pragma GCC unroll 8
     for (size_t w = 0; w < words; w++) {
         __m512i v = _mm512_load_si512(group + w * AK_HAMMING_GROUP);
 
@@ -34,7 +38,8 @@ INLINE __m512i group_distances(const __m512i *q, const uint64_t *group,
     return sum;
 }
 
-/* Packs the lanes below `bound` to `out` as {position, distance}. */
+/* Packs the lanes below `bound` to `out` as {position, distance}: of one group,
+   or of two, of which `a` is the first. */
 INLINE size_t emit(__m512i distances, __m512i bound, size_t position,
                    struct ak_near *out)
 {
@@ -48,6 +53,23 @@ INLINE size_t emit(__m512i distances, __m512i bound, size_t position,
     return (size_t)__builtin_popcount(mask);
 }
 
+INLINE size_t emit_two(__m512i a, __m512i b, __m512i bound, size_t position,
+                       struct ak_near *out)
+{
+    const __m512i lanes =
+        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i order = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18,
+                                            20, 22, 24, 26, 28, 30);
+    __m512i d = _mm512_permutex2var_epi32(a, order, b);
+    __m512i limit = _mm512_broadcastd_epi32(_mm512_castsi512_si128(bound));
+    __mmask16 mask = _mm512_cmplt_epu32_mask(d, limit);
+    __m512i v = _mm512_add_epi32(lanes, _mm512_set1_epi32((int)position));
+
+    v = _mm512_or_si512(v, _mm512_slli_epi32(d, 16));
+    _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(mask, v));
+    return (size_t)__builtin_popcount(mask);
+}
+
 /* `words` is a constant wherever this is inlined, but for the last case. */
 INLINE size_t near_words(const uint64_t *query, const uint64_t *codes,
                          size_t n_groups, size_t words, uint32_t bound,
@@ -55,27 +77,31 @@ INLINE size_t near_words(const uint64_t *query, const uint64_t *codes,
 {
     const __m512i limit = _mm512_set1_epi64(bound);
     const size_t stride = words * AK_HAMMING_GROUP;
+    const size_t step = words == 1 ? MAX_STEP : 4;
     __m512i q[AK_CODE_MAX_WORDS];
     size_t n = 0, g = 0;
 
     load_query(query, words, q);
-    for (; g + STEP <= n_groups; g += STEP) {
+    for (; g + step <= n_groups; g += step) {
         const uint64_t *at = codes + g * stride;
-        __m512i a = group_distances(q, at, words);
-        __m512i b = group_distances(q, at + stride, words);
-        __m512i c = group_distances(q, at + 2 * stride, words);
-        __m512i d = group_distances(q, at + 3 * stride, words);
-        __m512i least =
-            _mm512_min_epi64(_mm512_min_epi64(a, b), _mm512_min_epi64(c, d));
+        __m512i d[MAX_STEP], least[2];
 
-        if (__builtin_expect(_mm512_cmplt_epi64_mask(least, limit) != 0, 0)) {
-            size_t position = g * AK_HAMMING_GROUP;
-
-            n += emit(a, limit, position, out + n);
-            n += emit(b, limit, position + AK_HAMMING_GROUP, out + n);
-            n += emit(c, limit, position + 2 * AK_HAMMING_GROUP, out + n);
-            n += emit(d, limit, position + 3 * AK_HAMMING_GROUP, out + n);
+#pragma GCC unroll 8
+        for (size_t s = 0; s < step; s++)
+            d[s] = group_distances(q, at + s * stride, words);
+        least[0] = _mm512_min_epu32(d[0], d[1]);
+        least[1] = _mm512_min_epu32(d[2], d[3]);
+#pragma GCC unroll 8
+        for (size_t s = 4; s < step; s += 2) {
+            least[0] = _mm512_min_epu32(least[0], d[s]);
+            least[1] = _mm512_min_epu32(least[1], d[s + 1]);
         }
+        least[0] = _mm512_min_epu32(least[0], least[1]);
+        if (__builtin_expect(_mm512_cmplt_epi64_mask(least[0], limit) != 0, 0))
+#pragma GCC unroll 8
+            for (size_t s = 0; s < step; s += 2)
+                n += emit_two(d[s], d[s + 1], limit, (g + s) * AK_HAMMING_GROUP,
+                              out + n);
     }
     for (; g < n_groups; g++)
         n += emit(group_distances(q, codes + g * stride, words), limit,
@@ -98,6 +124,154 @@ size_t ak_hamming_near_avx512(const uint64_t *query, const uint64_t *codes,
         return near_words(query, codes, n_groups, 8, bound, out);
     default:
         return near_words(query, codes, n_groups, words, bound, out);
+    }
+}
+
+/* Words of the queries that have a register each. */
+#define IN_REGISTERS 4
+
+/* Groups in a step with `words` words, so that all stays in registers. */
+INLINE size_t step_of(size_t words)
+{
+    return words == 1 ? 8 : words == 2 ? 4 : 2;
+}
+
+INLINE __m512i bits_of(__m512i v, __m512i query)
+{
+    return _mm512_popcnt_epi64(_mm512_xor_si512(v, query));
+}
+
+INLINE __m512i one_group(const uint64_t *query, const uint64_t *at,
+                         size_t words)
+{
+    __m512i sum = _mm512_setzero_si512();
+
+    for (size_t w = 0; w < words; w++) {
+        __m512i v = _mm512_load_si512(at + w * AK_HAMMING_GROUP);
+
+        sum = _mm512_add_epi64(
+            sum, bits_of(v, _mm512_set1_epi64((long long)query[w])));
+    }
+    return sum;
+}
+
+/* Of one query in the `n_groups` groups of a step, of which one is near. */
+static __attribute__((noinline)) size_t
+emit_step(const uint64_t *query, const uint64_t *codes, size_t n_groups,
+          size_t words, uint32_t bound, size_t position, struct ak_near *out)
+{
+    const __m512i limit = _mm512_set1_epi64(bound);
+    size_t n = 0;
+
+    for (size_t g = 0; g < n_groups; g++) {
+        const uint64_t *at = codes + g * words * AK_HAMMING_GROUP;
+        __m512i sum = _mm512_setzero_si512();
+
+#pragma GCC unroll 8
+        for (size_t w = 0; w < words; w++) {
+            __m512i v = _mm512_load_si512(at + w * AK_HAMMING_GROUP);
+            __m512i q = _mm512_set1_epi64((long long)query[w]);
+
+            sum = _mm512_add_epi64(sum,
+                                   _mm512_popcnt_epi64(_mm512_xor_si512(v, q)));
+        }
+        n += emit(sum, limit, position + g * AK_HAMMING_GROUP, out + n);
+    }
+    return n;
+}
+
+/*
+ * A word is loaded once for all queries.  What is near is computed again in
+ * emit_step(): the distances of a whole step do not fit in the registers.
+ */
+INLINE void near_all_words(struct ak_near_query *queries, const uint64_t *codes,
+                           size_t n_groups, size_t words)
+{
+    const size_t step = step_of(words), stride = words * AK_HAMMING_GROUP;
+    __m512i limit[AK_HAMMING_QUERIES], query[AK_HAMMING_QUERIES][IN_REGISTERS];
+    size_t n[AK_HAMMING_QUERIES] = {0};
+
+#pragma GCC unroll 8
+    for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
+        limit[q] = _mm512_set1_epi64(queries[q].bound);
+    for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
+        for (size_t w = 0; w < words && w < IN_REGISTERS; w++)
+            query[q][w] = _mm512_set1_epi64((long long)queries[q].words[w]);
+    for (size_t g = 0; g < n_groups; g += step) {
+        const uint64_t *at = codes + g * stride;
+        size_t left = n_groups - g < step ? n_groups - g : step;
+        __m512i least[AK_HAMMING_QUERIES];
+        __mmask8 any;
+
+#pragma GCC unroll 8
+        for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
+            least[q] = _mm512_set1_epi64(-1);
+        if (__builtin_expect(left < step, 0)) {
+#pragma GCC unroll 8
+            for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
+                n[q] += emit_step(queries[q].words, at, left, words,
+                                  queries[q].bound, g * AK_HAMMING_GROUP,
+                                  queries[q].out + n[q]);
+            break;
+        }
+#pragma GCC unroll 8
+        for (size_t s = 0; s < step; s++, at += stride) {
+            __m512i sum[AK_HAMMING_QUERIES], v = _mm512_load_si512(at);
+
+#pragma GCC unroll 8
+            for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
+                sum[q] = bits_of(v, query[q][0]);
+#pragma GCC unroll 8
+            for (size_t w = 1; w < words; w++) {
+                v = _mm512_load_si512(at + w * AK_HAMMING_GROUP);
+#pragma GCC unroll 8
+                for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
+                    sum[q] = _mm512_add_epi64(
+                        sum[q],
+                        bits_of(v, w < IN_REGISTERS
+                                       ? query[q][w]
+                                       : _mm512_set1_epi64(
+                                             (long long)queries[q].words[w])));
+            }
+#pragma GCC unroll 8
+            for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
+                least[q] = _mm512_min_epu32(least[q], sum[q]);
+        }
+        any = 0;
+#pragma GCC unroll 8
+        for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
+            any |= _mm512_cmplt_epu64_mask(least[q], limit[q]);
+        if (__builtin_expect(any == 0, 1))
+            continue;
+#pragma GCC unroll 8
+        for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
+            if (_mm512_cmplt_epu64_mask(least[q], limit[q]) != 0)
+                n[q] += emit_step(queries[q].words, codes + g * stride, step,
+                                  words, queries[q].bound, g * AK_HAMMING_GROUP,
+                                  queries[q].out + n[q]);
+    }
+#pragma GCC unroll 8
+    for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
+        queries[q].n = n[q];
+}
+
+void ak_hamming_near_all_avx512(struct ak_near_query *queries,
+                                const uint64_t *codes, size_t n_groups,
+                                size_t words)
+{
+    switch (words) {
+    case 1:
+        near_all_words(queries, codes, n_groups, 1);
+        break;
+    case 2:
+        near_all_words(queries, codes, n_groups, 2);
+        break;
+    case 4:
+        near_all_words(queries, codes, n_groups, 4);
+        break;
+    default:
+        near_all_words(queries, codes, n_groups, words);
+        break;
     }
 }
 

@@ -28,9 +28,16 @@ void ak_hamming_pin(const struct ak_hamming_kernel *kernel);
 ak_hamming_distances_fn ak_hamming_distances_scalar;
 ak_hamming_distances_fn ak_hamming_distances_avx2;
 ak_hamming_distances_fn ak_hamming_distances_avx512;
+ak_hamming_distances_fn ak_hamming_distances_neon;
 
 ak_hamming_near_fn ak_hamming_near_scalar;
 ak_hamming_near_fn ak_hamming_near_avx2;
 ak_hamming_near_fn ak_hamming_near_avx512;
+ak_hamming_near_fn ak_hamming_near_neon;
+
+ak_hamming_near_all_fn ak_hamming_near_all_scalar;
+ak_hamming_near_all_fn ak_hamming_near_all_avx2;
+ak_hamming_near_all_fn ak_hamming_near_all_avx512;
+ak_hamming_near_all_fn ak_hamming_near_all_neon;
 
 #endif

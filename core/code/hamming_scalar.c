@@ -48,3 +48,13 @@ size_t ak_hamming_near_scalar(const uint64_t *query, const uint64_t *codes,
     }
     return n;
 }
+
+void ak_hamming_near_all_scalar(struct ak_near_query *queries,
+                                const uint64_t *codes, size_t n_groups,
+                                size_t words)
+{
+    for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
+        queries[q].n =
+            ak_hamming_near_scalar(queries[q].words, codes, n_groups, words,
+                                   queries[q].bound, queries[q].out);
+}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/code/partition_internal.h"
 
 struct ak_index {
     /*
@@ -20,6 +21,7 @@ struct ak_index {
     struct ak_segment **segments;
     size_t n_segments; /* may be more than the rows need */
     size_t cap;
+    struct ak_slab *slab; /* for the codes of the next segment */
 };
 
 /* ----------------------------------------------------------- copy on write */
@@ -150,7 +152,8 @@ static enum ak_status prepare(struct ak_index *ix, size_t i,
     const struct ak_segment *segment;
 
     if (i == ix->n_segments) {
-        struct ak_segment *added = ak_segment_new(ix->next.words, ix->next.ids);
+        struct ak_segment *added =
+            ak_segment_new(ix->next.words, ix->next.ids, &ix->slab);
 
         if (added == NULL)
             goto no_memory;
@@ -363,6 +366,19 @@ enum ak_status ak_index_commit(struct ak_index *ix, struct ak_err *err)
     return AK_OK;
 }
 
+static void drop_slab(struct ak_slab *slab)
+{
+    if (slab != NULL)
+        ak_ref_drop(&slab->ref);
+}
+
+static void drop_partition(struct ak_index *ix)
+{
+    if (ix->next.partition != NULL)
+        ak_ref_drop(&ix->next.partition->ref);
+    ix->next.partition = NULL;
+}
+
 static void drop_segments(struct ak_segment **segments, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -408,6 +424,10 @@ enum ak_status ak_index_install(struct ak_index *ix, struct ak_column *column,
         return ak_fail(err, AK_ENOMEM, "no memory to install codes");
     fields.model = model;
     fields.version = version;
+    if (column != NULL) {
+        fields.column++;
+        fields.partition = NULL;
+    }
     s = ak_snapshot_new(&fields, segments);
     if (s == NULL) {
         if (column != NULL)
@@ -415,14 +435,41 @@ enum ak_status ak_index_install(struct ak_index *ix, struct ak_column *column,
         return ak_fail(err, AK_ENOMEM, "no memory for a snapshot");
     }
     if (column != NULL) {
+        drop_partition(ix);
         drop_segments(ix->segments, ix->n_segments);
         ix->segments = segments;
         ix->n_segments = ak_segments_of(fields.rows);
+        drop_slab(ix->slab);
+        ix->slab = column->slab;
+        column->slab = NULL;
         ak_column_destroy(column);
     }
     ak_ref_take(model);
     ak_ref_drop(ix->next.model);
     ix->next = fields;
+    publish(ix, s);
+    return AK_OK;
+}
+
+enum ak_status ak_index_partition(struct ak_index *ix,
+                                  const struct ak_partition_build *b,
+                                  struct ak_err *err)
+{
+    struct ak_partition *p = ak_partition_build_result(b);
+    struct ak_snapshot fields = ix->next;
+    struct ak_snapshot *s;
+
+    assert(p != NULL);
+    if (p->column != ix->next.column)
+        return ak_fail(err, AK_EBUSY,
+                       "the partition is of codes that are not installed");
+    fields.partition = p;
+    s = ak_snapshot_new(&fields, ix->segments);
+    if (s == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory for a snapshot");
+    ak_ref_take(&p->ref);
+    drop_partition(ix);
+    ix->next.partition = p;
     publish(ix, s);
     return AK_OK;
 }
@@ -467,7 +514,9 @@ void ak_index_destroy(struct ak_index *ix)
         return;
     ak_snapshot_drop(ix->current);
     drop_segments(ix->segments, ix->n_segments);
+    drop_slab(ix->slab);
     ak_ref_drop(ix->next.model);
+    drop_partition(ix);
     pthread_mutex_destroy(&ix->lock);
     ak_array_free(ix);
 }

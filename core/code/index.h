@@ -158,19 +158,43 @@ struct ak_search {
 
 struct ak_search_result {
     size_t n_hits;     /* at most limit: fewer if fewer exist */
-    uint64_t searched; /* rows whose distance was taken */
+    uint64_t searched; /* rows that the answer covers: all that pass */
     bool complete;     /* false: the deadline passed first */
 };
 
 /*
  * Exact: the `limit` smallest rows in the order (distance, ordinal), byte for
- * byte the same from every kernel.  hits (n, limit), results (n).
+ * byte the same from every kernel, number of parts and path.  hits (n, limit),
+ * results (n).
  */
 enum ak_status ak_snapshot_search(const struct ak_snapshot *s,
                                   const struct ak_search *q,
                                   struct ak_hit *hits,
                                   struct ak_search_result *results,
                                   struct ak_err *err) AK_MUST_CHECK;
+
+/*
+ * The same on several threads of the caller's: in as many parts as
+ * ak_search_parts() says are worth while, at most `threads`, which is 1 for a
+ * search that is short.  Each part is run once, by any thread, at any time
+ * between create and finish; what was lent to create lives until destroy.
+ *
+ *     ak_search_job_create(s, &search, n_parts, &job, &err);
+ *     ak_search_job_run(job, i)                   for each part i
+ *     ak_search_job_finish(job, hits, results);   once all have returned
+ *     ak_search_job_destroy(job);
+ */
+struct ak_search_job;
+size_t ak_search_parts(const struct ak_snapshot *s, const struct ak_search *q,
+                       size_t threads);
+enum ak_status ak_search_job_create(const struct ak_snapshot *s,
+                                    const struct ak_search *q, size_t n_parts,
+                                    struct ak_search_job **out,
+                                    struct ak_err *err) AK_MUST_CHECK;
+void ak_search_job_run(struct ak_search_job *job, size_t part);
+void ak_search_job_finish(struct ak_search_job *job, struct ak_hit *hits,
+                          struct ak_search_result *results);
+void ak_search_job_destroy(struct ak_search_job *job); /* NULL is a no-op */
 
 /*
  * The next row at or after `ordinal` that passes `filter` (NULL: any alive);

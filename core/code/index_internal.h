@@ -24,11 +24,24 @@
 
 /* ---------------------------------------------------------------- the parts */
 
+/*
+ * Memory for the codes of several segments, one after another, so that a scan
+ * runs through long stretches.  Each is twice as long as the one before, up to a
+ * huge page.
+ */
+struct ak_slab {
+    struct ak_ref ref;
+    size_t len;
+    size_t n, used; /* segments; the mutator's */
+    uint64_t *words;
+};
+
 /* The codes of one version, in the layout of hamming.h. */
 struct ak_codes {
     struct ak_ref ref;
-    size_t len; /* bytes of the whole object */
-    _Alignas(64) uint64_t words[];
+    size_t len; /* bytes of the codes */
+    struct ak_slab *slab;
+    uint64_t *words;
 };
 
 /*
@@ -84,14 +97,16 @@ static inline bool ak_part_owned(struct ak_ref *ref)
 }
 
 /* All of these return NULL when memory is short, and only then. */
-struct ak_codes *ak_codes_new(size_t words);
+/* From *slab, which may be NULL, or from a new one that takes its place. */
+struct ak_codes *ak_codes_new(size_t words, struct ak_slab **slab);
 struct ak_ids *ak_ids_new(enum ak_id_kind kind, size_t text_cap);
 struct ak_ids *ak_ids_copy(const struct ak_ids *ids, size_t text_cap);
 struct ak_labels *ak_labels_new(size_t list_cap);
 /* A copy with the lists in use and room for `more`. */
 struct ak_labels *ak_labels_copy(const struct ak_labels *labels, size_t more);
 struct ak_dead *ak_dead_copy(const struct ak_dead *dead); /* NULL: none dead */
-struct ak_segment *ak_segment_new(size_t words, enum ak_id_kind kind);
+struct ak_segment *ak_segment_new(size_t words, enum ak_id_kind kind,
+                                  struct ak_slab **slab);
 /* A segment with the same parts, but for `codes` if that is not NULL. */
 struct ak_segment *ak_segment_copy(const struct ak_segment *segment,
                                    struct ak_codes *codes);
@@ -117,6 +132,49 @@ struct ak_column {
     uint64_t rows;
     struct ak_codes **segments;
     size_t n_segments, cap;
+    struct ak_slab *slab; /* of the last segment */
+};
+
+/* ------------------------------------------------------------- partition.c */
+
+#define AK_PARTITION_MAX_BUCKETS 2048
+
+/* A query that must compare more than one in so many of a partition's rows goes
+   through all rows in order instead. */
+#define AK_PARTITION_WORTH 2
+
+/* Bounds of an empty bucket, so that no query is ever near. */
+#define AK_BUCKET_EMPTY_LOW  0x3fff
+#define AK_BUCKET_EMPTY_HIGH 0
+
+/*
+ * The rows below `covered` that were alive when it was built: bucket after
+ * bucket, in each by (distance to the centre, ordinal).  Of rows that died since
+ * the snapshot knows.
+ */
+struct ak_partition {
+    struct ak_ref ref;
+    uint32_t bits;
+    size_t words;
+    uint64_t column;  /* number of the column whose codes these are */
+    uint64_t covered; /* a multiple of 64 */
+    uint64_t dead;    /* rows below it that were dead */
+    size_t rows;      /* 0: it was found not to be worth its memory */
+    bool forced;      /* tests: used whatever it costs */
+    double share;     /* of its rows that a search compared when measured */
+    size_t n_buckets;
+    /*
+     * (n_buckets, and up to a multiple of 8, which are empty): rows are at the
+     * distances low..high from their centre; where those at `low` begin is
+     * shells[at], and so on, with shells[at + high + 1 - low] behind the last.
+     */
+    int16_t *low, *high;
+    uint32_t *at;
+    uint32_t *shells;
+    uint64_t *centres; /* in groups */
+    uint64_t *codes;   /* in groups */
+    uint32_t *ordinals;
+    size_t len_codes, len_ordinals, len; /* bytes */
 };
 
 /* -------------------------------------------------------------- snapshot.c */
@@ -129,9 +187,21 @@ struct ak_snapshot {
     uint64_t rows, live;
     struct ak_ref *model;
     uint64_t version;
+    uint64_t column; /* which one it is: counts what was installed */
+    struct ak_partition *partition; /* NULL: none */
     size_t n_segments;
-    struct ak_segment **segments; /* behind the object */
+    /* Behind the object, one for each segment: */
+    struct ak_segment **segments;
+    /* What a scan reads of them, side by side. */
+    const uint64_t **codes;
+    bool *has_dead;
 };
+
+/* Whether a search may go through the partition. */
+static inline bool ak_snapshot_partitioned(const struct ak_snapshot *s)
+{
+    return s->partition != NULL && s->partition->rows > 0;
+}
 
 /*
  * A snapshot with references to these segments and to `model`; NULL when memory

@@ -1,219 +1,415 @@
 /*
- * Exact search: every row that passes is compared, segment after segment, with
- * all queries while the segment is in the cache.
+ * A search from end to end: how it is cut in parts, the scratch of each, and how
+ * their hits are merged.  search_internal.h has the overview.
  *
- * For each segment the passing rows are found first, once for all queries.  The
- * kernel then names the rows that are nearer than the k-th hit so far; they are
- * few once the first thousand rows are through, and only they are looked at one
- * by one.  The bound is that of the block's beginning, so blocks are short at
- * first, when it falls fast, and double from there.
+ * Parts are ranges of queries when there are enough, as then nothing needs to be
+ * merged; else ranges of rows, each of which finds its own k best.  The k best of
+ * all are among them, and ranges of rows come in order of ordinals, so a merge of
+ * sorted lists gives the very hits that one part would.
  */
-#include "core/code/index_internal.h"
+#include "core/code/search_internal.h"
 
 #include <assert.h>
 #include <string.h>
 
-#include "core/base/clock.h"
 #include "core/base/mem.h"
-#include "core/code/topk.h"
 
-#define FIRST_BLOCK 8 /* groups */
-
-/* Groups without a passing row that are scanned along rather than skipped: a
-   call of the kernel costs about as much. */
-#define GAP 16
-
-/* Queries are scanned together as long as their scratch stays below this. */
+/* Queries go together as long as the scratch of a part stays below this. */
 #define SCRATCH_LEN ((size_t)16 << 20)
 
-struct query {
-    uint64_t words[AK_CODE_MAX_WORDS];
-    struct ak_topk top;
-    size_t block; /* groups in the next call of the kernel */
+/* Words of codes that are worth a second thread, in one query. */
+#define PART_WORDS ((size_t)2 << 20)
+
+/* Threads, in short; they have scratch enough for a merge of so many. */
+#define MAX_PARTS 1024
+
+struct part {
+    struct ak_scan scan;
+    size_t first, n;   /* queries */
+    uint64_t from, to; /* rows */
+    void *scratch;
+    struct ak_query *queries; /* (chunk), each with its counts and buffer */
+    struct ak_query **list;   /* (chunk) */
+    struct ak_hit *hits;      /* (n, k) */
+    size_t *n_hits;           /* (n) */
+    uint64_t searched;
 };
 
-/* Groups first..end of a segment, of which none is behind the rows' end. */
-struct run {
-    size_t first, end;
-};
-
-struct scan {
+struct ak_search_job {
     const struct ak_snapshot *s;
-    const struct ak_search *search;
-    const struct ak_filter *filter;
-    const struct ak_hamming_kernel *kernel;
-    struct ak_near *near; /* (AK_SEGMENT_ROWS) */
-
-    /* Of the segment being scanned: */
-    uint64_t base;
-    const uint64_t *codes;
-    uint64_t pass[AK_SEGMENT_WORDS];
-    bool all; /* every row passes, `pass` is not set */
-    size_t n_pass;
-    struct run runs[AK_SEGMENT_GROUPS / (GAP + 1) + 1];
-    size_t n_runs;
-    size_t n_last;   /* rows behind the last full group */
-    size_t position; /* of the first of them */
-    _Alignas(64) uint64_t last[AK_HAMMING_GROUP * AK_CODE_MAX_WORDS];
+    struct ak_search search;
+    struct ak_filter *filter;
+    size_t k, chunk;
+    uint32_t limit; /* 1 + the largest distance wanted */
+    bool by_rows;
+    size_t n_parts;
+    struct part *parts;
 };
 
-static unsigned group_pass(const struct scan *scan, size_t group)
+/* ------------------------------------------------------------------ planning */
+
+static bool goes_by_partition(const struct ak_snapshot *s,
+                              const struct ak_search *search)
 {
-    return (unsigned)(scan->pass[group / 8] >> (group % 8 * 8)) & 0xffu;
+    return ak_snapshot_partitioned(s) && search->filter == NULL;
 }
 
-static void find_runs(struct scan *scan, size_t n_groups)
+size_t ak_search_parts(const struct ak_snapshot *s, const struct ak_search *q,
+                       size_t threads)
 {
-    size_t end = 0;
+    uint64_t words = s->rows * s->words, n;
 
-    scan->n_runs = 0;
-    for (size_t g = 0; g < n_groups; g++) {
-        if (group_pass(scan, g) == 0)
-            continue;
-        if (scan->n_runs == 0 || g > end + GAP)
-            scan->runs[scan->n_runs++].first = g;
-        end = g + 1;
-        scan->runs[scan->n_runs - 1].end = end;
-    }
+    if (goes_by_partition(s, q))
+        words = (uint64_t)((double)words * s->partition->share);
+    n = words * q->n / PART_WORDS;
+    /* Half a part is worth it: two threads at 4 M words, three at 6 M. */
+    if (goes_by_partition(s, q) && n > q->n)
+        n = q->n;
+    if (n > threads)
+        n = threads;
+    if (n > MAX_PARTS)
+        n = MAX_PARTS;
+    return n == 0 ? 1 : (size_t)n;
 }
 
-/* Which rows of the segment pass, and where they are. */
-static void enter_segment(struct scan *scan, size_t i)
+static size_t min(size_t a, size_t b)
 {
-    const struct ak_segment *segment = scan->s->segments[i];
-    size_t rows = ak_snapshot_segment_rows(scan->s, i);
-    size_t n_groups = rows / AK_HAMMING_GROUP;
-
-    scan->base = (uint64_t)i * AK_SEGMENT_ROWS;
-    scan->codes = segment->codes->words;
-    scan->n_last = rows % AK_HAMMING_GROUP;
-    scan->position = n_groups * AK_HAMMING_GROUP;
-    scan->all = scan->filter == NULL && segment->dead == NULL &&
-                rows == AK_SEGMENT_ROWS;
-    if (scan->all) {
-        scan->n_pass = rows;
-        scan->runs[0] = (struct run){0, n_groups};
-        scan->n_runs = 1;
-        return;
-    }
-    ak_filter_rows(scan->s, scan->filter, true, i, 0, AK_SEGMENT_WORDS,
-                   scan->pass);
-    scan->n_pass = 0;
-    for (size_t w = 0; w < AK_SEGMENT_WORDS; w++)
-        scan->n_pass += (size_t)__builtin_popcountll(scan->pass[w]);
-    find_runs(scan, n_groups);
-    if (scan->n_last > 0 && group_pass(scan, n_groups) == 0)
-        scan->n_last = 0;
-    /* Other lanes of this group may be written at this moment. */
-    for (size_t row = 0; row < scan->n_last; row++) {
-        uint64_t words[AK_CODE_MAX_WORDS];
-
-        ak_hamming_get(scan->codes, scan->position + row, scan->s->words,
-                       words);
-        ak_hamming_put(scan->last, row, scan->s->words, words);
-    }
+    return a < b ? a : b;
 }
 
-static bool is_before_page(const struct ak_search *search, uint64_t ordinal,
-                           uint32_t distance)
+/* Groups in a call: what a partition needs; else no more than there are rows. */
+static size_t call_groups(const struct ak_search_job *job)
 {
-    if (!search->paging)
+    size_t n = AK_VISIT_GROUPS;
+
+    if (goes_by_partition(job->s, &job->search))
+        return n;
+    while (n < AK_SCAN_GROUPS && n * AK_HAMMING_GROUP < job->s->rows)
+        n *= 2;
+    return n;
+}
+
+/* One piece of memory for all that a part needs but its hits. */
+static bool take_scratch(const struct ak_search_job *job, struct part *part)
+{
+    size_t n_near = job->search.n > 2 ? AK_HAMMING_QUERIES : 1;
+    size_t near = part->scan.max_groups * AK_HAMMING_GROUP;
+    size_t chunk = min(job->chunk, part->n);
+    size_t room = AK_TOPK_ROOM(job->k), counts = job->limit + 2;
+    struct ak_near *at;
+    uint64_t *buffers;
+    uint32_t *count;
+
+    counts += counts % 2;
+    part->scratch = ak_array_new(
+        1, n_near * near * sizeof(struct ak_near) +
+               chunk * (sizeof(struct ak_query) + sizeof(struct ak_query *) +
+                        room * sizeof(uint64_t) + counts * sizeof(uint32_t)));
+    if (part->scratch == NULL)
         return false;
-    if (distance != search->after_distance)
-        return distance < search->after_distance;
-    return ordinal <= search->after_ordinal;
+    at = part->scratch;
+    for (size_t i = 0; i < n_near; i++, at += near)
+        part->scan.near[i] = at;
+    part->queries = (struct ak_query *)at;
+    part->list = (struct ak_query **)(part->queries + chunk);
+    buffers = (uint64_t *)(part->list + chunk);
+    count = (uint32_t *)(buffers + chunk * room);
+    for (size_t i = 0; i < chunk; i++) {
+        part->queries[i].top.buffer = buffers + i * room;
+        part->queries[i].top.counts = count + i * counts;
+    }
+    return true;
 }
 
-/* `codes` begin with the row at `position` of the segment. */
-static void scan_block(struct scan *scan, struct query *q,
-                       const uint64_t *codes, size_t n_groups, size_t position)
+static bool take_hits(const struct ak_search_job *job, struct part *part)
 {
-    size_t n = scan->kernel->near(q->words, codes, n_groups, scan->s->words,
-                                  ak_topk_bound(&q->top), scan->near);
+    part->hits = ak_array_new(part->n, job->k * sizeof(*part->hits));
+    part->n_hits = ak_array_new(part->n, sizeof(*part->n_hits));
+    return part->hits != NULL && part->n_hits != NULL;
+}
 
-    for (size_t i = 0; i < n; i++) {
-        uint32_t distance = scan->near[i].distance;
-        size_t row = position + scan->near[i].position;
+static void set_range(const struct ak_search_job *job, size_t i,
+                      struct part *part)
+{
+    size_t segments = job->s->n_segments, parts = job->n_parts;
 
-        if (!scan->all && (scan->pass[row / 64] >> (row % 64) & 1) == 0)
-            continue;
-        if (is_before_page(scan->search, scan->base + row, distance))
-            continue;
-        if (distance < ak_topk_bound(&q->top))
-            ak_topk_push(&q->top, scan->base + row, distance);
+    part->first = 0;
+    part->n = job->search.n;
+    part->from = 0;
+    part->to = job->s->rows;
+    if (job->by_rows) {
+        part->from = (uint64_t)(segments * i / parts) * AK_SEGMENT_ROWS;
+        if (i + 1 < parts)
+            part->to = (uint64_t)(segments * (i + 1) / parts) * AK_SEGMENT_ROWS;
+    } else {
+        part->first = job->search.n * i / parts;
+        part->n = job->search.n * (i + 1) / parts - part->first;
     }
 }
 
-static void scan_segment(struct scan *scan, struct query *q)
+static bool prepare(struct ak_search_job *job)
 {
-    for (size_t r = 0; r < scan->n_runs; r++) {
-        size_t group = scan->runs[r].first;
-
-        while (group < scan->runs[r].end) {
-            size_t n = scan->runs[r].end - group;
-            size_t position = group * AK_HAMMING_GROUP;
-
-            if (n > q->block)
-                n = q->block;
-            scan_block(scan, q, scan->codes + position * scan->s->words, n,
-                       position);
-            group += n;
-            if (q->block < AK_SEGMENT_GROUPS)
-                q->block *= 2;
-        }
-    }
-    if (scan->n_last > 0)
-        scan_block(scan, q, scan->last, 1, scan->position);
-}
-
-/* Queries first..first + n of the search, whose scratch is at `queries`. */
-static void scan_queries(struct scan *scan, struct query *queries, size_t n,
-                         struct ak_search_result *result)
-{
-    size_t i = 0;
-
-    *result = (struct ak_search_result){.complete = true};
-    for (;; i++) {
-        if (scan->filter != NULL)
-            i = ak_filter_segment(scan->s, scan->filter, i);
-        if (i >= scan->s->n_segments)
-            break;
-        if (scan->search->deadline_ns != 0 &&
-            ak_clock_ns() >= scan->search->deadline_ns) {
-            result->complete = false;
-            break;
-        }
-        enter_segment(scan, i);
-        for (size_t j = 0; j < n && scan->n_pass > 0; j++)
-            scan_segment(scan, &queries[j]);
-        result->searched += scan->n_pass;
-    }
-}
-
-/* Scratch of one scan: near, queries, counts and buffers, in this order. */
-struct layout {
-    size_t n, k;
-    size_t len;
-};
-
-static struct layout plan(const struct ak_snapshot *s,
-                          const struct ak_search *search)
-{
-    struct layout layout = {.k = search->limit};
+    const struct ak_search *search = &job->search;
     size_t one;
 
-    if (layout.k > s->live)
-        layout.k = s->live;
-    one = sizeof(struct query) + AK_TOPK_COUNTS * sizeof(uint32_t) +
-          2 * layout.k * sizeof(uint64_t);
-    layout.n = SCRATCH_LEN / one;
-    if (layout.n == 0)
-        layout.n = 1;
-    if (layout.n > search->n)
-        layout.n = search->n;
-    layout.len = sizeof(struct scan) +
-                 AK_SEGMENT_ROWS * sizeof(struct ak_near) + layout.n * one;
-    return layout;
+    job->k = min(search->limit, (size_t)job->s->live);
+    job->limit = (search->max_distance < job->s->bits ? search->max_distance
+                                                      : job->s->bits) +
+                 1;
+    if (job->k == 0)
+        job->n_parts = 1;
+    if (search->filter != NULL) {
+        job->filter = ak_filter_sorted(search->filter);
+        if (job->filter == NULL)
+            return false;
+    }
+    one = sizeof(struct ak_query) + AK_TOPK_ROOM(job->k) * sizeof(uint64_t) +
+          (job->limit + 2) * sizeof(uint32_t);
+    job->chunk = SCRATCH_LEN / job->n_parts / one;
+    if (job->chunk == 0)
+        job->chunk = 1;
+    job->by_rows = job->n_parts > search->n / AK_HAMMING_QUERIES &&
+                   !goes_by_partition(job->s, search);
+    job->parts = ak_array_new(job->n_parts, sizeof(*job->parts));
+    for (size_t i = 0; i < job->n_parts && job->parts != NULL; i++) {
+        struct part *part = &job->parts[i];
+
+        part->scan = (struct ak_scan){.s = job->s,
+                                      .search = &job->search,
+                                      .filter = job->filter,
+                                      .kernel = ak_hamming_kernel(),
+                                      .max_groups = call_groups(job),
+                                      .complete = true};
+        set_range(job, i, part);
+        if (job->k > 0 && (!take_scratch(job, part) || !take_hits(job, part)))
+            return false;
+    }
+    return job->parts != NULL;
+}
+
+enum ak_status ak_search_job_create(const struct ak_snapshot *s,
+                                    const struct ak_search *q, size_t n_parts,
+                                    struct ak_search_job **out,
+                                    struct ak_err *err)
+{
+    struct ak_search_job *job = ak_array_new(1, sizeof(*job));
+
+    assert(q->n > 0 && q->limit > 0 && n_parts > 0 && n_parts <= MAX_PARTS);
+    if (job != NULL) {
+        job->s = s;
+        job->search = *q;
+        job->n_parts = n_parts;
+    }
+    if (job == NULL || !prepare(job)) {
+        ak_search_job_destroy(job);
+        return ak_fail(err, AK_ENOMEM, "no memory to search %zu queries", q->n);
+    }
+    *out = job;
+    return AK_OK;
+}
+
+void ak_search_job_destroy(struct ak_search_job *job)
+{
+    if (job == NULL)
+        return;
+    for (size_t i = 0; i < job->n_parts && job->parts != NULL; i++) {
+        ak_array_free(job->parts[i].scratch);
+        ak_array_free(job->parts[i].hits);
+        ak_array_free(job->parts[i].n_hits);
+    }
+    ak_array_free(job->parts);
+    ak_array_free(job->filter);
+    ak_array_free(job);
+}
+
+/* ------------------------------------------------------------------- running */
+
+static void begin(const struct ak_search_job *job, struct ak_query *q,
+                  uint32_t limit, bool ordered)
+{
+    ak_topk_init(&q->top, job->k, limit, ordered, q->top.counts, q->top.buffer);
+}
+
+/* Queries whose nearest bucket is the same follow each other: it is in the
+   cache then. */
+static void sort_by_bucket(struct ak_query **list, size_t n)
+{
+    for (size_t gap = n / 2; gap > 0; gap /= 2)
+        for (size_t i = gap; i < n; i++) {
+            struct ak_query *q = list[i];
+            size_t j = i;
+
+            for (; j >= gap && list[j - gap]->bucket > q->bucket; j -= gap)
+                list[j] = list[j - gap];
+            list[j] = q;
+        }
+}
+
+/*
+ * The `n` queries of the list through the partition.  Those for which it is of no
+ * use are moved to the list's front, and begin again with what bound they have.
+ * Returns how many these are.
+ */
+static size_t visit(const struct ak_search_job *job, struct part *part,
+                    size_t n)
+{
+    struct ak_query **list = part->list;
+    size_t n_in_order = 0;
+
+    if (n > 2) {
+        for (size_t i = 0; i < n; i++)
+            ak_visit_nearest(&part->scan, list[i]);
+        sort_by_bucket(list, n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct ak_query *q = list[i];
+
+        if (!ak_scan_in_time(&part->scan))
+            break;
+        ak_visit_partition(&part->scan, q);
+        if (!q->in_order)
+            continue;
+        begin(job, q, ak_topk_reach(&q->top), true);
+        list[i] = list[n_in_order];
+        list[n_in_order++] = q;
+    }
+    return n_in_order;
+}
+
+static void run_chunk(const struct ak_search_job *job, struct part *part,
+                      size_t first, size_t n)
+{
+    const struct ak_snapshot *s = job->s;
+    bool visiting = goes_by_partition(s, &job->search);
+    size_t n_in_order = n;
+    uint64_t covered = visiting ? s->partition->covered : 0, searched = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        struct ak_query *q = &part->queries[i];
+
+        ak_code_load(job->search.codes + (first + i) * ak_code_bytes(s->bits),
+                     s->bits, q->words);
+        q->in_order = false;
+        begin(job, q, job->limit, !visiting);
+        part->list[i] = q;
+    }
+    if (visiting)
+        n_in_order = visit(job, part, n);
+    part->scan.block = ak_scan_first_block(&part->scan, job->k);
+    ak_scan_rows(&part->scan, part->list, n_in_order, part->from, part->to,
+                 &searched);
+    if (n_in_order < n) {
+        part->scan.block = ak_scan_first_block(&part->scan, job->k);
+        ak_scan_rows(&part->scan, part->list + n_in_order, n - n_in_order,
+                     covered, part->to, &searched);
+        /* The partition does not count what it need not compare. */
+        if (part->scan.complete)
+            searched = s->live;
+    }
+    part->searched = searched;
+    for (size_t i = 0; i < n; i++) {
+        size_t at = first - part->first + i;
+
+        part->n_hits[at] =
+            ak_topk_finish(&part->queries[i].top, part->hits + at * job->k);
+    }
+}
+
+void ak_search_job_run(struct ak_search_job *job, size_t part_index)
+{
+    struct part *part = &job->parts[part_index];
+    size_t chunk;
+
+    /* Nothing is alive, and there is but one part. */
+    if (job->k == 0)
+        return;
+    chunk = min(job->chunk, part->n);
+    for (size_t from = 0; from < part->n; from += chunk)
+        run_chunk(job, part, part->first + from, min(chunk, part->n - from));
+}
+
+/* -------------------------------------------------------------------- results */
+
+static bool comes_before(const struct ak_hit *a, const struct ak_hit *b)
+{
+    if (a->distance != b->distance)
+        return a->distance < b->distance;
+    return a->ordinal < b->ordinal;
+}
+
+/* The first k of the lists of all parts for query `i`. */
+static size_t merge(const struct ak_search_job *job, size_t i, size_t *at,
+                    struct ak_hit *hits)
+{
+    size_t n = 0;
+
+    memset(at, 0, job->n_parts * sizeof(*at));
+    while (n < job->k) {
+        const struct ak_hit *best = NULL;
+        size_t from = 0;
+
+        for (size_t p = 0; p < job->n_parts; p++) {
+            const struct part *part = &job->parts[p];
+            const struct ak_hit *hit = &part->hits[i * job->k + at[p]];
+
+            if (at[p] == part->n_hits[i] ||
+                (best != NULL && !comes_before(hit, best)))
+                continue;
+            best = hit;
+            from = p;
+        }
+        if (best == NULL)
+            break;
+        hits[n++] = *best;
+        at[from]++;
+    }
+    return n;
+}
+
+static void finish_rows(struct ak_search_job *job, struct ak_hit *hits,
+                        struct ak_search_result *results)
+{
+    struct ak_search_result result = {.complete = true};
+
+    for (size_t p = 0; p < job->n_parts; p++) {
+        result.searched += job->parts[p].searched;
+        result.complete = result.complete && job->parts[p].scan.complete;
+    }
+    for (size_t i = 0; i < job->search.n; i++) {
+        results[i] = result;
+        /* The scratch of the parts is no longer needed. */
+        results[i].n_hits =
+            merge(job, i, job->parts[0].scratch, hits + i * job->search.limit);
+    }
+}
+
+void ak_search_job_finish(struct ak_search_job *job, struct ak_hit *hits,
+                          struct ak_search_result *results)
+{
+    size_t limit = job->search.limit;
+
+    if (job->k == 0) {
+        for (size_t i = 0; i < job->search.n; i++)
+            results[i] = (struct ak_search_result){.complete = true};
+        return;
+    }
+    if (job->by_rows) {
+        finish_rows(job, hits, results);
+        return;
+    }
+    for (size_t p = 0; p < job->n_parts; p++) {
+        const struct part *part = &job->parts[p];
+
+        for (size_t i = 0; i < part->n; i++) {
+            size_t at = part->first + i;
+
+            results[at] = (struct ak_search_result){
+                part->n_hits[i], part->searched, part->scan.complete};
+            if (part->n_hits[i] > 0)
+                memcpy(hits + at * limit, part->hits + i * job->k,
+                       part->n_hits[i] * sizeof(*hits));
+        }
+    }
 }
 
 enum ak_status ak_snapshot_search(const struct ak_snapshot *s,
@@ -222,62 +418,13 @@ enum ak_status ak_snapshot_search(const struct ak_snapshot *s,
                                   struct ak_search_result *results,
                                   struct ak_err *err)
 {
-    struct layout layout = plan(s, search);
-    uint32_t bound =
-        (search->max_distance < s->bits ? search->max_distance : s->bits) + 1;
-    struct ak_filter *filter = NULL;
-    struct scan *scan = NULL;
-    enum ak_status status = AK_OK;
-    struct query *queries;
-    uint64_t *buffers;
-    uint32_t *counts;
+    struct ak_search_job *job = NULL;
+    enum ak_status status = ak_search_job_create(s, search, 1, &job, err);
 
-    assert(search->n > 0 && search->limit > 0);
-    if (layout.k == 0) {
-        for (size_t i = 0; i < search->n; i++)
-            results[i] = (struct ak_search_result){.complete = true};
-        return AK_OK;
-    }
-    scan = ak_array_new(1, layout.len);
-    if (search->filter != NULL)
-        filter = ak_filter_sorted(search->filter);
-    if (scan == NULL || (search->filter != NULL && filter == NULL)) {
-        status = ak_fail(err, AK_ENOMEM, "no memory to search %zu queries",
-                         layout.n);
-        goto out;
-    }
-    scan->s = s;
-    scan->search = search;
-    scan->filter = filter;
-    scan->kernel = ak_hamming_kernel();
-    scan->near = (struct ak_near *)(scan + 1);
-    queries = (struct query *)(scan->near + AK_SEGMENT_ROWS);
-    buffers = (uint64_t *)(queries + layout.n);
-    counts = (uint32_t *)(buffers + 2 * layout.k * layout.n);
-
-    for (size_t from = 0; from < search->n; from += layout.n) {
-        size_t left = search->n - from;
-        size_t n = left < layout.n ? left : layout.n;
-        struct ak_search_result result;
-
-        for (size_t i = 0; i < n; i++) {
-            ak_code_load(search->codes + (from + i) * ak_code_bytes(s->bits),
-                         s->bits, queries[i].words);
-            ak_topk_init(&queries[i].top, layout.k, bound,
-                         counts + i * AK_TOPK_COUNTS,
-                         buffers + 2 * layout.k * i);
-            queries[i].block = FIRST_BLOCK;
-        }
-        scan_queries(scan, queries, n, &result);
-        for (size_t i = 0; i < n; i++) {
-            results[from + i] = result;
-            results[from + i].n_hits = ak_topk_finish(
-                &queries[i].top, hits + (from + i) * search->limit);
-        }
-    }
-
-out:
-    ak_array_free(filter);
-    ak_array_free(scan);
-    return status;
+    if (status != AK_OK)
+        return status;
+    ak_search_job_run(job, 0);
+    ak_search_job_finish(job, hits, results);
+    ak_search_job_destroy(job);
+    return AK_OK;
 }

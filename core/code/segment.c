@@ -8,23 +8,74 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/code/pages.h"
 
-/* The parts but for segments hold nothing: their memory is all there is. */
+/* Parts that hold nothing: their memory is all there is. */
 static void part_free(struct ak_ref *ref)
 {
     ak_array_free(ref);
 }
 
-struct ak_codes *ak_codes_new(size_t words)
+static void slab_free(struct ak_ref *ref)
 {
-    size_t len =
-        sizeof(struct ak_codes) + AK_SEGMENT_ROWS * words * sizeof(uint64_t);
-    struct ak_codes *codes = ak_array_new(1, len);
+    struct ak_slab *slab = (struct ak_slab *)ref;
+
+    ak_pages_free(slab->words, slab->len);
+    ak_array_free(slab);
+}
+
+static struct ak_slab *slab_new(size_t n, size_t one)
+{
+    struct ak_slab *slab = ak_array_new(1, sizeof(*slab));
+
+    if (slab == NULL)
+        return NULL;
+    slab->len = n * one;
+    slab->n = n;
+    slab->words = ak_pages_new(slab->len);
+    if (slab->words == NULL) {
+        ak_array_free(slab);
+        return NULL;
+    }
+    ak_ref_init(&slab->ref, slab_free);
+    return slab;
+}
+
+static void codes_free(struct ak_ref *ref)
+{
+    struct ak_codes *codes = (struct ak_codes *)ref;
+
+    ak_ref_drop(&codes->slab->ref);
+    ak_array_free(codes);
+}
+
+struct ak_codes *ak_codes_new(size_t words, struct ak_slab **slab)
+{
+    size_t one = AK_SEGMENT_ROWS * words * sizeof(uint64_t);
+    struct ak_codes *codes = ak_array_new(1, sizeof(*codes));
+    struct ak_slab *from = *slab;
 
     if (codes == NULL)
         return NULL;
-    ak_ref_init(&codes->ref, part_free);
-    codes->len = len;
+    if (from == NULL || from->used == from->n) {
+        size_t n = from == NULL ? 1 : 2 * from->n;
+
+        if (n > AK_HUGE_PAGE / one)
+            n = AK_HUGE_PAGE / one;
+        from = slab_new(n, one);
+        if (from == NULL) {
+            ak_array_free(codes);
+            return NULL;
+        }
+        if (*slab != NULL)
+            ak_ref_drop(&(*slab)->ref);
+        *slab = from;
+    }
+    ak_ref_init(&codes->ref, codes_free);
+    ak_ref_take(&from->ref);
+    codes->slab = from;
+    codes->len = one;
+    codes->words = from->words + from->used++ * (one / sizeof(uint64_t));
     return codes;
 }
 
@@ -159,14 +210,15 @@ static void segment_free(struct ak_ref *ref)
     ak_array_free(segment);
 }
 
-struct ak_segment *ak_segment_new(size_t words, enum ak_id_kind kind)
+struct ak_segment *ak_segment_new(size_t words, enum ak_id_kind kind,
+                                  struct ak_slab **slab)
 {
     struct ak_segment *segment = ak_array_new(1, sizeof(*segment));
 
     if (segment == NULL)
         return NULL;
     ak_ref_init(&segment->ref, segment_free);
-    segment->codes = ak_codes_new(words);
+    segment->codes = ak_codes_new(words, slab);
     segment->ids = ak_ids_new(kind, 0);
     if (segment->codes == NULL || segment->ids == NULL) {
         ak_ref_drop(&segment->ref);

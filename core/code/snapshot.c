@@ -4,6 +4,9 @@
 
 #include "core/base/mem.h"
 
+/* Bytes of the arrays behind the object. */
+#define PER_SEGMENT (2 * sizeof(void *) + sizeof(bool))
+
 static void snapshot_free(struct ak_ref *ref)
 {
     struct ak_snapshot *s = (struct ak_snapshot *)ref;
@@ -11,6 +14,8 @@ static void snapshot_free(struct ak_ref *ref)
     for (size_t i = 0; i < s->n_segments; i++)
         ak_ref_drop(&s->segments[i]->ref);
     ak_ref_drop(s->model);
+    if (s->partition != NULL)
+        ak_ref_drop(&s->partition->ref);
     ak_array_free(s);
 }
 
@@ -18,18 +23,23 @@ struct ak_snapshot *ak_snapshot_new(const struct ak_snapshot *fields,
                                     struct ak_segment *const *segments)
 {
     size_t n = ak_segments_of(fields->rows);
-    struct ak_snapshot *s =
-        ak_array_new(1, sizeof(*s) + n * sizeof(s->segments[0]));
+    struct ak_snapshot *s = ak_array_new(1, sizeof(*s) + n * PER_SEGMENT);
 
     if (s == NULL)
         return NULL;
     *s = *fields;
     ak_ref_init(&s->ref, snapshot_free);
     ak_ref_take(s->model);
+    if (s->partition != NULL)
+        ak_ref_take(&s->partition->ref);
     s->n_segments = n;
     s->segments = (struct ak_segment **)(s + 1);
+    s->codes = (const uint64_t **)(s->segments + n);
+    s->has_dead = (bool *)(s->codes + n);
     for (size_t i = 0; i < n; i++) {
         s->segments[i] = segments[i];
+        s->codes[i] = segments[i]->codes->words;
+        s->has_dead[i] = segments[i]->dead != NULL;
         ak_ref_take(&segments[i]->ref);
     }
     return s;
@@ -63,7 +73,10 @@ uint64_t ak_snapshot_version(const struct ak_snapshot *s)
 
 size_t ak_snapshot_bytes(const struct ak_snapshot *s)
 {
-    size_t bytes = sizeof(*s) + s->n_segments * sizeof(s->segments[0]);
+    size_t bytes = sizeof(*s) + s->n_segments * PER_SEGMENT;
+
+    if (s->partition != NULL)
+        bytes += s->partition->len;
 
     for (size_t i = 0; i < s->n_segments; i++)
         bytes += ak_segment_bytes(s->segments[i]);

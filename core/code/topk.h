@@ -3,15 +3,18 @@
  *
  * Hamming distances are small integers, so the k-th smallest so far is known
  * from a histogram and only ever falls: a push is a few additions, whatever k
- * is.  Hits are pushed in order of ordinals; of those at the same distance the
- * first ones stay, so that the result is the k smallest (distance, ordinal).
+ * is.  The result is the k smallest (distance, ordinal), in whatever order the
+ * hits come.
  *
- * Only what is below ak_topk_bound() may be pushed: what is not cannot be in the
- * result, and the kernels drop it for nothing.
+ * Only what can still be in the result may be pushed, and the kernels drop the
+ * rest for nothing.  Of a stream in order of ordinals that is what is below
+ * ak_topk_bound(): of hits at the same distance the first ones stay.  Of any
+ * other stream it is what ak_topk_takes(), which is below ak_topk_reach().
  */
 #ifndef AK_CORE_CODE_TOPK_H
 #define AK_CORE_CODE_TOPK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,24 +25,40 @@
 
 struct ak_topk {
     size_t k;
-    uint32_t bound;   /* push only what is below */
-    size_t n;         /* of the k best, how many have come */
+    uint32_t limit;   /* 1 + the largest distance wanted */
+    uint32_t kth;     /* distance of the k-th hit; `limit` before it came */
+    size_t below;     /* hits below `kth`, fewer than k */
     size_t used;      /* hits in the buffer, with those that fell out since */
-    uint32_t *counts; /* (AK_CODE_MAX_BITS + 1) of the best, by distance */
-    uint64_t *buffer; /* (2 k) in order of arrival */
+    size_t room;      /* of the buffer */
+    uint64_t worst;   /* hits at `kth` must have an ordinal below */
+    bool ordered;     /* hits come in order of ordinals */
+    uint32_t *counts; /* (limit + 1) of the hits, by distance up to kth */
+    uint64_t *buffer;
 };
 
 /*
  * Scratch: `counts` and `buffer` belong to the caller, as long as they are used,
- * and `buffer` need not be cleared.  `bound` is 1 + the largest distance wanted.
+ * and need not be cleared.  `limit` is at most AK_CODE_MAX_BITS + 1.
  */
-#define AK_TOPK_COUNTS (AK_CODE_MAX_BITS + 1)
-void ak_topk_init(struct ak_topk *t, size_t k, uint32_t bound, uint32_t *counts,
-                  uint64_t *buffer);
+#define AK_TOPK_COUNTS  (AK_CODE_MAX_BITS + 2)
+#define AK_TOPK_ROOM(k) (2 * (k) + 64)
+void ak_topk_init(struct ak_topk *t, size_t k, uint32_t limit, bool ordered,
+                  uint32_t *counts, uint64_t *buffer);
 
 static inline uint32_t ak_topk_bound(const struct ak_topk *t)
 {
-    return t->bound;
+    return t->kth;
+}
+
+static inline uint32_t ak_topk_reach(const struct ak_topk *t)
+{
+    return t->kth + (t->kth < t->limit);
+}
+
+static inline bool ak_topk_takes(const struct ak_topk *t, uint64_t ordinal,
+                                 uint32_t distance)
+{
+    return distance < t->kth || (distance == t->kth && ordinal < t->worst);
 }
 
 /* What a push does when it is more than to count; not to be called directly. */
@@ -50,9 +69,16 @@ static inline void ak_topk_push(struct ak_topk *t, uint64_t ordinal,
 {
     t->counts[distance]++;
     t->buffer[t->used++] = ordinal << AK_TOPK_SHIFT | distance;
-    if (++t->n >= t->k)
+    t->below += distance < t->kth;
+    if (t->below == t->k || t->used == t->room)
         ak_topk_settle(t);
 }
+
+/*
+ * Forget what has fallen out since, which makes `worst` known: worth while
+ * before a long run of hits that are all at the same distance.
+ */
+void ak_topk_tighten(struct ak_topk *t);
 
 /*
  * The hits in order of (distance, ordinal); returns how many, at most k.  Only

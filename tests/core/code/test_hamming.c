@@ -187,6 +187,54 @@ static void every_kernel_names_the_same_near_codes(void **state)
     ak_array_free(c.words);
 }
 
+/* Four queries at once name what each names alone. */
+static void every_kernel_takes_four_queries_at_once(void **state)
+{
+    struct ak_rng rng;
+    struct codes c;
+
+    (void)state;
+    ak_rng_init(&rng, 4);
+    c.words = ak_array_new(MAX_GROUPS * 8 * AK_CODE_MAX_WORDS, 8);
+    for (uint32_t bits = 8; bits <= AK_CODE_MAX_BITS; bits += 8) {
+        size_t words = ak_code_words(bits);
+
+        draw(&c, bits, &rng);
+        for (size_t g = 0; g <= MAX_CODES / 8; g++) {
+            for (size_t k = 0; k < ak_hamming_n_kernels(); k++) {
+                const struct ak_hamming_kernel *kernel =
+                    ak_hamming_kernel_at(k);
+                uint64_t query[AK_HAMMING_QUERIES][AK_CODE_MAX_WORDS];
+                struct ak_near_query queries[AK_HAMMING_QUERIES];
+
+                if (kernel == NULL)
+                    continue;
+                for (size_t q = 0; q < AK_HAMMING_QUERIES; q++) {
+                    ak_hamming_get(c.words, ak_rng_below(&rng, MAX_CODES),
+                                   words, query[q]);
+                    queries[q] = (struct ak_near_query){
+                        .words = query[q],
+                        .bound = (uint32_t)ak_rng_below(&rng, bits + 2),
+                        .out = malloc(8 * g * sizeof(struct ak_near) + 1)};
+                }
+                kernel->near_all(queries, c.words, g, words);
+                for (size_t q = 0; q < AK_HAMMING_QUERIES; q++) {
+                    struct ak_near expected[MAX_CODES + 8];
+                    size_t n =
+                        ak_hamming_near_scalar(query[q], c.words, g, words,
+                                               queries[q].bound, expected);
+
+                    assert_int_equal(queries[q].n, n);
+                    assert_memory_equal(queries[q].out, expected,
+                                        n * sizeof(*expected));
+                    free(queries[q].out);
+                }
+            }
+        }
+    }
+    ak_array_free(c.words);
+}
+
 static void positions_reach_the_end_of_the_longest_call(void **state)
 {
     uint64_t *codes = ak_array_new(AK_HAMMING_MAX_GROUPS * 8, 8);
@@ -239,6 +287,7 @@ int main(void)
         cmocka_unit_test(a_code_comes_back_as_it_was_put),
         cmocka_unit_test(every_kernel_agrees_with_a_loop_over_bits),
         cmocka_unit_test(every_kernel_names_the_same_near_codes),
+        cmocka_unit_test(every_kernel_takes_four_queries_at_once),
         cmocka_unit_test(positions_reach_the_end_of_the_longest_call),
         cmocka_unit_test(the_environment_pins_a_kernel),
     };

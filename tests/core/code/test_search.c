@@ -9,7 +9,7 @@
 
 #define WORLDS          250
 #define SEARCHES        40 /* of a world: 10,000 in all */
-#define CHANGES_BETWEEN 2
+#define CHANGES_BETWEEN 3
 
 static uint32_t some_bits(struct ak_rng *rng)
 {
@@ -32,7 +32,7 @@ static size_t some_rows(struct ak_rng *rng)
 
 static void change(struct world *w, struct ak_rng *rng)
 {
-    switch (ak_rng_below(rng, 12)) {
+    switch (ak_rng_below(rng, 14)) {
     case 0:
     case 1:
     case 2:
@@ -51,6 +51,10 @@ static void change(struct world *w, struct ak_rng *rng)
     case 9:
     case 10:
         world_upsert(w);
+        break;
+    case 11:
+    case 12:
+        world_partition(w);
         break;
     default:
         world_install(w);

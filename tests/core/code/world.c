@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/code/hamming_kernels.h"
+#include "core/code/partition_internal.h"
 
 #define MAX_CONDITIONS 2
 #define MAX_NAMES      40 /* of labels or ordinals in a condition */
@@ -226,6 +227,36 @@ void world_commit(struct world *w)
     assert_status(ak_index_commit(w->ix, &err), AK_OK);
 }
 
+/* Of few buckets and many, and used even where it is of no use. */
+struct ak_partition_build *world_build(struct world *w)
+{
+    struct ak_snapshot *s = ak_index_snapshot(w->ix);
+    const struct ak_partition_params params = {
+        .n_buckets = 1 + below(w, below(w, 4) > 0 ? 5 : 40),
+        .n_sample = 50,
+        .seed = ak_rng_u64(&w->rng),
+        .forced = true};
+    struct ak_partition_build *build = NULL;
+    struct ak_err err = {0};
+    bool done = false;
+
+    assert_status(ak_partition_build_create_with(s, &params, &build, &err),
+                  AK_OK);
+    ak_snapshot_drop(s);
+    while (!done)
+        assert_status(ak_partition_build_step(build, &done, &err), AK_OK);
+    return build;
+}
+
+void world_partition(struct world *w)
+{
+    struct ak_partition_build *build = world_build(w);
+    struct ak_err err = {0};
+
+    assert_status(ak_index_partition(w->ix, build, &err), AK_OK);
+    ak_partition_build_destroy(build);
+}
+
 void world_copy(const struct world *w, struct world *copy)
 {
     *copy = *w;
@@ -405,6 +436,28 @@ static void pin_some_kernel(struct world *w)
     ak_hamming_pin(kernel);
 }
 
+/* In one go, or in parts in any order. */
+static void run_search(struct world *w, const struct ak_snapshot *s,
+                       const struct ak_search *search, struct ak_hit *hits,
+                       struct ak_search_result *results)
+{
+    enum { MAX_PARTS = 5 };
+    size_t n_parts = 1 + below(w, MAX_PARTS), first = below(w, n_parts);
+    struct ak_search_job *job = NULL;
+    struct ak_err err = {0};
+
+    if (below(w, 2) == 0) {
+        assert_status(ak_snapshot_search(s, search, hits, results, &err),
+                      AK_OK);
+        return;
+    }
+    assert_status(ak_search_job_create(s, search, n_parts, &job, &err), AK_OK);
+    for (size_t i = 0; i < n_parts; i++)
+        ak_search_job_run(job, (first + i) % n_parts);
+    ak_search_job_finish(job, hits, results);
+    ak_search_job_destroy(job);
+}
+
 void world_check_search(struct world *w, const struct ak_snapshot *s)
 {
     static const size_t batches[] = {1, 1, 1, 1, 2, 3, 7, 20};
@@ -417,7 +470,6 @@ void world_check_search(struct world *w, const struct ak_snapshot *s)
     struct ak_search_result results[20];
     bool *pass = malloc(w->n + 1);
     uint64_t n_pass = 0;
-    struct ak_err err = {0};
 
     search.codes = queries;
     search.limit =
@@ -437,7 +489,7 @@ void world_check_search(struct world *w, const struct ak_snapshot *s)
     }
     pin_some_kernel(w);
     hits = malloc(search.n * search.limit * sizeof(*hits));
-    assert_status(ak_snapshot_search(s, &search, hits, results, &err), AK_OK);
+    run_search(w, s, &search, hits, results);
     for (size_t i = 0; i < w->n; i++) {
         pass[i] = passes(w, search.filter, i);
         n_pass += pass[i];

@@ -7,6 +7,7 @@
 
 #include "core/base/rng.h"
 #include "core/code/index.h"
+#include "core/code/partition.h"
 
 #define WORLD_LABELS 5 /* at most, of a row */
 
@@ -41,6 +42,9 @@ void world_relabel(struct world *w); /* one row, if there is one */
 void world_upsert(struct world *w);  /* one row is killed and appended anew */
 void world_install(struct world *w); /* other codes for all rows; commits */
 void world_commit(struct world *w);
+/* A partition of the rows that are visible; and its build, as far as done. */
+void world_partition(struct world *w);
+struct ak_partition_build *world_build(struct world *w);
 
 void world_code(struct world *w, uint8_t *code); /* like those of the rows */
 uint32_t world_label(struct world *w);
