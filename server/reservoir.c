@@ -40,9 +40,10 @@ struct ak_reservoir {
     struct ak_label_map map;
     struct class *classes; /* of the map, in its order */
     size_t cap_classes;
-    struct slot *slots; /* (cap) */
-    float *x;           /* (cap, dim) */
-    uint32_t *order;    /* (cap), scratch of a draw */
+    size_t room;        /* slots that there is memory for, cap at most */
+    struct slot *slots; /* (room) */
+    float *x;           /* (room, dim) */
+    uint32_t *order;    /* (room), scratch of a draw */
 };
 
 enum ak_status ak_reservoir_create(size_t rows, size_t dim, uint64_t seed,
@@ -56,14 +57,6 @@ enum ak_status ak_reservoir_create(size_t rows, size_t dim, uint64_t seed,
     r->cap = rows;
     r->dim = dim;
     ak_rng_init(&r->rng, ak_rng_derive(seed, "reservoir"));
-    r->slots = calloc(rows, sizeof(*r->slots));
-    r->x = ak_array_new(rows * dim, sizeof(*r->x));
-    r->order = calloc(rows, sizeof(*r->order));
-    if (r->slots == NULL || r->x == NULL || r->order == NULL) {
-        ak_reservoir_destroy(r);
-        return ak_fail(err, AK_ENOMEM, "no memory for a reservoir of %zu rows",
-                       rows);
-    }
     *out = r;
     return AK_OK;
 }
@@ -89,9 +82,49 @@ size_t ak_reservoir_count(const struct ak_reservoir *r)
 
 size_t ak_reservoir_bytes(const struct ak_reservoir *r)
 {
-    return r->cap * (sizeof(*r->slots) + sizeof(*r->order) +
-                     r->dim * sizeof(*r->x)) +
+    return r->room * (sizeof(*r->slots) + sizeof(*r->order) +
+                      r->dim * sizeof(*r->x)) +
            r->cap_classes * sizeof(*r->classes);
+}
+
+static enum ak_status no_memory(const struct ak_reservoir *r,
+                                struct ak_err *err)
+{
+    return ak_fail(err, AK_ENOMEM, "no memory for a reservoir of %zu rows",
+                   r->cap);
+}
+
+/* Memory for n slots; it grows by doubling, since many are never filled. */
+static enum ak_status reserve(struct ak_reservoir *r, size_t n,
+                              struct ak_err *err)
+{
+    size_t room = r->room > 0 ? r->room : 64;
+    struct slot *slots;
+    uint32_t *order;
+    float *x;
+
+    if (n <= r->room)
+        return AK_OK;
+    while (room < n)
+        room *= 2;
+    room = room < r->cap ? room : r->cap;
+    slots = realloc(r->slots, room * sizeof(*slots));
+    if (slots == NULL)
+        return no_memory(r, err);
+    r->slots = slots;
+    order = realloc(r->order, room * sizeof(*order));
+    if (order == NULL)
+        return no_memory(r, err);
+    r->order = order;
+    x = ak_array_new(room * r->dim, sizeof(*x));
+    if (x == NULL)
+        return no_memory(r, err);
+    if (r->n > 0)
+        memcpy(x, r->x, r->n * r->dim * sizeof(*x));
+    ak_array_free(r->x);
+    r->x = x;
+    r->room = room;
+    return AK_OK;
 }
 
 static enum ak_status reserve_classes(struct ak_reservoir *r, size_t n,
@@ -187,6 +220,8 @@ enum ak_status ak_reservoir_offer(struct ak_reservoir *r, uint64_t ordinal,
     size_t at;
     enum ak_status status = class_of(r, labels[0], &class, err);
 
+    if (status == AK_OK && r->n < r->cap)
+        status = reserve(r, r->n + 1, err);
     if (status != AK_OK)
         return status;
     copy = malloc(n_labels * sizeof(*copy));
@@ -372,6 +407,9 @@ enum ak_status ak_reservoir_load(struct ak_reservoir *r, struct ak_reader *in,
     n = ak_read_u64(in);
     if (in->status != AK_OK || n > r->cap)
         return damaged(err);
+    status = reserve(r, (size_t)n, err);
+    if (status != AK_OK)
+        return status;
     for (uint64_t i = 0; i < n; i++) {
         status = load_slot(r, &r->slots[i], in, err);
         if (status != AK_OK)
