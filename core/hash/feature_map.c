@@ -3,7 +3,9 @@
  * "Hadamard Matrix Guided Online Hashing", IJCV 128, 2020): anchors from the
  * data, eta a fraction of the mean squared distance between anchors and rows
  * that are none, phi = exp(-||x - a||^2 / (2 eta)), no bias.  Taking off the
- * mean of phi is ours.
+ * mean of phi is ours, and so is moving anchors by k-means (Lloyd, "Least
+ * squares quantization in PCM", IEEE Transactions on Information Theory 28,
+ * 1982): they then stand for all of the rows, not for those that were drawn.
  */
 #include "core/hash/feature_map.h"
 
@@ -16,6 +18,9 @@
 
 /* Rows that the bandwidth is measured with, at most (the paper's number). */
 #define BANDWIDTH_ROWS 2000
+
+/* Differences of two floats in all rounds of k-means, at most: some seconds. */
+#define MOVE_BUDGET ((double)(UINT64_C(1) << 36))
 
 /* Rows whose distances are taken at a time while a map is fitted. */
 #define FIT_ROWS 64
@@ -120,6 +125,42 @@ static double sum_of_distances(const struct ak_feature_map *map, const float *x,
     return sum;
 }
 
+/*
+ * Rounds of k-means over the rows x (n, dim).  Of equally near anchors the first
+ * one gets the row, and an anchor without rows stays; sums are in the order of
+ * the rows, so that there is one result.
+ */
+static void move_anchors(struct ak_feature_map *map, const float *x, size_t n,
+                         uint32_t rounds, float *z, double *sum, uint32_t *mine)
+{
+    size_t width = map->width, dim = map->dim;
+    size_t stride = ak_panel_columns(width);
+    double most = MOVE_BUDGET / ((double)n * (double)width * (double)dim);
+
+    for (uint32_t round = 0; round < rounds && round + 1 <= most; round++) {
+        memset(sum, 0, width * dim * sizeof(*sum));
+        memset(mine, 0, width * sizeof(*mine));
+        for (size_t i = 0; i < n; i++) {
+            const float *d = z + i % FIT_ROWS * stride;
+            size_t least = 0;
+
+            if (i % FIT_ROWS == 0)
+                distances(map, x + i * dim, n - i < FIT_ROWS ? n - i : FIT_ROWS,
+                          z);
+            for (size_t j = 1; j < width; j++)
+                if (d[j] < d[least])
+                    least = j;
+            for (size_t k = 0; k < dim; k++)
+                sum[least * dim + k] += (double)x[i * dim + k];
+            mine[least]++;
+        }
+        for (size_t j = 0; j < width; j++)
+            for (size_t k = 0; mine[j] > 0 && k < dim; k++)
+                map->anchors[ak_panel_at(dim, k, j)] =
+                    (float)(sum[j * dim + k] / mine[j]);
+    }
+}
+
 static double mean_squared_length(const float *x, size_t n, uint32_t dim)
 {
     double sum = 0;
@@ -132,7 +173,7 @@ static double mean_squared_length(const float *x, size_t n, uint32_t dim)
 /* Seeded anchors, the bandwidth, and the mean of phi if it is wanted. */
 static void fit_rbf(struct ak_feature_map *map, const struct ak_map_plan *plan,
                     const float *x, size_t n, uint64_t seed, uint32_t *index,
-                    float *row, float *z, double *mean)
+                    float *row, float *z, double *mean, double *sum)
 {
     size_t width = map->width;
     size_t stride = ak_panel_columns(width);
@@ -148,6 +189,8 @@ static void fit_rbf(struct ak_feature_map *map, const struct ak_map_plan *plan,
         for (size_t k = 0; k < map->dim; k++)
             map->anchors[ak_panel_at(map->dim, k, j)] =
                 x[(size_t)index[j] * map->dim + k];
+    if (sum != NULL)
+        move_anchors(map, x, n, plan->rounds, z, sum, index + n);
 
     if (others > 0)
         eta = sum_of_distances(map, x, index + width, others, n, row, z) /
@@ -186,7 +229,8 @@ enum ak_status ak_feature_map_fit(const struct ak_map_plan *plan, uint32_t dim,
     struct ak_feature_map *map = NULL;
     uint32_t *index = NULL;
     float *row = NULL, *z = NULL;
-    double *mean = NULL;
+    double *mean = NULL, *sum = NULL;
+    bool moves;
     enum ak_status status;
 
     if (plan->kind == AK_MAP_RBF) {
@@ -202,17 +246,23 @@ enum ak_status ak_feature_map_fit(const struct ak_map_plan *plan, uint32_t dim,
                      &map, err);
     if (status != AK_OK || plan->kind != AK_MAP_RBF)
         goto out;
-    index = ak_array_new(n, sizeof(*index));
+    moves = plan->rounds > 0 && n > width;
+    /* The rows in a seeded order, and the rows that each anchor has. */
+    index = ak_array_new(n + width, sizeof(*index));
+    if (moves)
+        sum = ak_array_new((size_t)width * dim, sizeof(*sum));
     row = ak_array_new((size_t)FIT_ROWS * dim, sizeof(*row));
     z = ak_array_new(FIT_ROWS * ak_panel_columns(width), sizeof(*z));
     mean = ak_array_new(width, sizeof(*mean));
-    if (index == NULL || row == NULL || z == NULL || mean == NULL) {
+    if (index == NULL || row == NULL || z == NULL || mean == NULL ||
+        (moves && sum == NULL)) {
         status = ak_fail(err, AK_ENOMEM, "no memory to fit %u anchors", width);
         goto out;
     }
-    fit_rbf(map, plan, x, n, seed, index, row, z, mean);
+    fit_rbf(map, plan, x, n, seed, index, row, z, mean, sum);
 
 out:
+    ak_array_free(sum);
     ak_array_free(mean);
     ak_array_free(z);
     ak_array_free(row);

@@ -28,6 +28,7 @@ struct ak_map_plan {
     uint32_t anchors; /* of an RBF map, wanted */
     double divisor;   /* eta is the mean squared distance divided by this */
     bool centred;     /* RBF: take off the mean of phi over the warm-up rows */
+    uint32_t rounds;  /* of k-means that move the anchors of an RBF map */
 };
 
 /* Begins with its `struct ak_ref`. */
@@ -41,7 +42,9 @@ size_t ak_feature_map_wanted(const struct ak_map_plan *plan);
  * no rows take NULL and 0; AK_MAP_UNIT starts with a mean of zero, see below.
  *
  * RBF: anchors are `plan->anchors` seeded rows, all of them if there are not
- * more.  The mean squared distance is taken between at most 2,000 other rows
+ * more.  If there are, each of `plan->rounds` moves every anchor to the mean of
+ * the rows that it is nearest to; fewer rounds where that takes more than some
+ * seconds, none where one does.  The mean squared distance is taken between at most 2,000 other rows
  * and the anchors; with no other row, between different anchors; and where that
  * is zero the mean squared length takes its place, and 1 if that is zero too.
  */

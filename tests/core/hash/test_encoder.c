@@ -70,7 +70,7 @@ static struct ak_encoder *random_encoder(struct ak_feature_map *map,
 
 static struct ak_feature_map *map_of(enum ak_map_kind kind)
 {
-    const struct ak_map_plan plan = {kind, 21, 6, true};
+    const struct ak_map_plan plan = {kind, 21, 6, true, 2};
     struct ak_feature_map *map = NULL;
 
     if (kind == AK_MAP_UNIT)

@@ -25,15 +25,22 @@ static int make_rows(void **state)
     return 0;
 }
 
-static struct ak_feature_map *fit(uint32_t anchors, bool centred,
-                                  const float *rows, size_t n)
+static struct ak_feature_map *fit_moved(uint32_t anchors, uint32_t rounds,
+                                        bool centred, const float *rows,
+                                        size_t n)
 {
-    const struct ak_map_plan plan = {AK_MAP_RBF, anchors, 6, centred};
+    const struct ak_map_plan plan = {AK_MAP_RBF, anchors, 6, centred, rounds};
     struct ak_feature_map *map = NULL;
 
     assert_status(ak_feature_map_fit(&plan, DIM, rows, n, 3, &map, NULL),
                   AK_OK);
     return map;
+}
+
+static struct ak_feature_map *fit(uint32_t anchors, bool centred,
+                                  const float *rows, size_t n)
+{
+    return fit_moved(anchors, 0, centred, rows, n);
 }
 
 /* z (n, stride) of the rows; the caller frees it. */
@@ -106,6 +113,76 @@ static void phi_is_the_formula_and_eta_the_mean(void **state)
     assert_int_equal(pairs, (N - 20) * 20);
     assert_true(fabs(sum / (double)pairs / 6 - eta) < 1e-5 * eta);
     ak_array_free(z);
+    ak_feature_map_drop(map);
+}
+
+/* Each anchor of `from` to the mean of the rows that are nearest to it. */
+static void slow_round(float from[20][DIM])
+{
+    double sum[20][DIM] = {{0}}, n[20] = {0};
+
+    for (int i = 0; i < N; i++) {
+        int least = 0;
+
+        for (int j = 1; j < 20; j++)
+            if (squared(x + i * DIM, from[j]) <
+                squared(x + i * DIM, from[least]))
+                least = j;
+        n[least]++;
+        for (int k = 0; k < DIM; k++)
+            sum[least][k] += (double)x[i * DIM + k];
+    }
+    for (int j = 0; j < 20; j++)
+        for (int k = 0; k < DIM && n[j] > 0; k++)
+            from[j][k] = (float)(sum[j][k] / n[j]);
+}
+
+static void rounds_of_k_means_move_the_anchors(void **state)
+{
+    struct ak_feature_map *map = fit(20, false, x, N);
+    float anchors[20][DIM], moved[DIM];
+
+    (void)state;
+    for (uint32_t j = 0; j < 20; j++)
+        ak_feature_map_anchor(map, j, anchors[j]);
+    ak_feature_map_drop(map);
+    for (uint32_t rounds = 1; rounds <= 4; rounds++) {
+        double sum = 0;
+
+        slow_round(anchors);
+        map = fit_moved(20, rounds, false, x, N);
+        for (uint32_t j = 0; j < 20; j++) {
+            ak_feature_map_anchor(map, j, moved);
+            assert_memory_equal(moved, anchors[j], sizeof(moved));
+        }
+        /* All rows but the 20 that were drawn, hence not exactly this. */
+        for (int i = 0; i < N; i++)
+            for (int j = 0; j < 20; j++)
+                sum += squared(x + i * DIM, anchors[j]) / (20.0 * N * 6);
+        assert_true(fabs(sum - ak_feature_map_eta(map)) < 0.1 * sum);
+        ak_feature_map_drop(map);
+    }
+}
+
+/* Each row twice, and all but one are drawn: of two alike one has no rows. */
+static void an_anchor_without_rows_stays(void **state)
+{
+    float twice[40 * DIM], at[DIM];
+    struct ak_feature_map *map;
+
+    (void)state;
+    for (int i = 0; i < 40; i++)
+        memcpy(twice + i * DIM, x + i / 2 * DIM, DIM * sizeof(*x));
+    map = fit_moved(39, 5, false, twice, 40);
+    assert_int_equal(ak_feature_map_width(map), 39);
+    for (uint32_t j = 0; j < 39; j++) {
+        bool found = false;
+
+        ak_feature_map_anchor(map, j, at);
+        for (int i = 0; i < 20 && !found; i++)
+            found = memcmp(at, x + i * DIM, sizeof(at)) == 0;
+        assert_true(found);
+    }
     ak_feature_map_drop(map);
 }
 
@@ -208,7 +285,7 @@ static void centred_features_have_a_mean_of_zero(void **state)
 
 static void the_draw_of_anchors_is_seeded(void **state)
 {
-    const struct ak_map_plan plan = {AK_MAP_RBF, 20, 6, false};
+    const struct ak_map_plan plan = {AK_MAP_RBF, 20, 6, false, 2};
     struct ak_writer w[3] = {{0}, {0}, {0}};
     const uint64_t seeds[] = {3, 3, 4};
 
@@ -315,6 +392,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(phi_is_the_formula_and_eta_the_mean),
+        cmocka_unit_test(rounds_of_k_means_move_the_anchors),
+        cmocka_unit_test(an_anchor_without_rows_stays),
         cmocka_unit_test(with_few_rows_all_are_anchors),
         cmocka_unit_test(one_row_more_than_anchors_is_enough),
         cmocka_unit_test(odd_rows_never_make_a_bandwidth_of_zero),

@@ -16,7 +16,7 @@
 #include "core/hash/hash.h"
 
 enum { DIM = 12, N = 260, CLASSES = 9, MOST_LABELS = 3 };
-enum { ANCHORS, DIVISOR, DECLARED, CENTRED, PICK, WHITENED, N_OPTIONS };
+enum { ANCHORS, DIVISOR, DECLARED, CENTRED, PICK, WHITENED, ROUNDS, N_OPTIONS };
 
 static float x[N * DIM];
 static uint32_t labels[N * MOST_LABELS], first[N + 1];
@@ -230,13 +230,13 @@ static void it_learns_what_the_slow_one_does(void **state)
 
     (void)state;
     for (int b = 0; b < 5; b++) {
-        const double raw[N_OPTIONS] = {0, 6, 16, 0, 0, 0};
-        const double kernel[N_OPTIONS] = {20, 6, 10, 0, 0, 0};
-        const double both[N_OPTIONS] = {33, 2.5, 10, 1, 1, 0};
+        const double raw[N_OPTIONS] = {0, 6, 16, 0, 0, 0, 0};
+        const double kernel[N_OPTIONS] = {20, 6, 10, 0, 0, 0, 0};
+        const double both[N_OPTIONS] = {33, 2.5, 10, 1, 1, 0, 3};
         /* All rows it is fixed with are anchors, in whatever order. */
-        const double white[N_OPTIONS] = {30, 2.5, 10, b % 2, 0, 1};
+        const double white[N_OPTIONS] = {30, 2.5, 10, b % 2, 0, 1, 0};
         /* Fewer codes than classes: some of them are random ones. */
-        const double few[N_OPTIONS] = {0, 6, 2, 0, 0, 0};
+        const double few[N_OPTIONS] = {0, 6, 2, 0, 0, 0, 0};
 
         compare(bits[b], raw);
         compare(bits[b], kernel);
@@ -249,7 +249,7 @@ static void it_learns_what_the_slow_one_does(void **state)
 static struct ak_hash *raw_learner(uint32_t max_labels)
 {
     const struct ak_hash_params params = {DIM, 16, max_labels, 3};
-    const double raw[N_OPTIONS] = {0, 6, 16, 0, 0, 0};
+    const double raw[N_OPTIONS] = {0, 6, 16, 0, 0, 0, 0};
     struct ak_hash *h = NULL;
 
     assert_status(ak_hash_create("hmoh", &params, raw, &h, NULL), AK_OK);
@@ -351,7 +351,7 @@ static void the_loss_is_the_share_of_wrong_bits(void **state)
 static void centring_needs_a_kernel(void **state)
 {
     const struct ak_hash_params params = {DIM, 16, 10, 3};
-    const double odd[N_OPTIONS] = {0, 6, 16, 1, 0, 0};
+    const double odd[N_OPTIONS] = {0, 6, 16, 1, 0, 0, 0};
     struct ak_hash *h = NULL;
     struct ak_err err = {0};
 
@@ -368,7 +368,7 @@ static void whitening_needs_some_anchors_but_not_too_many(void **state)
 
     (void)state;
     for (int i = 0; i < 4; i++) {
-        const double options[N_OPTIONS] = {anchors[i], 6, 16, 0, 0, 1};
+        const double options[N_OPTIONS] = {anchors[i], 6, 16, 0, 0, 1, 0};
         bool good = anchors[i] >= 1 && anchors[i] <= 1024;
         struct ak_hash *h = NULL;
         struct ak_err err = {0};
@@ -392,7 +392,7 @@ static void whitening_needs_some_anchors_but_not_too_many(void **state)
 static void whitening_bears_constant_features(void **state)
 {
     const struct ak_hash_params params = {DIM, 16, 10, 3};
-    const double options[N_OPTIONS] = {5, 6, 16, 1, 0, 1};
+    const double options[N_OPTIONS] = {5, 6, 16, 1, 0, 1, 0};
     float *same = ak_array_new(N * DIM, sizeof(*same));
     const struct ak_hash_batch batch = {same, labels, first, N};
     struct ak_hash *h = NULL;
@@ -414,7 +414,7 @@ static void whitening_bears_constant_features(void **state)
 static void classes_beyond_the_order_are_learnt_too(void **state)
 {
     const struct ak_hash_params params = {DIM, 8, 1000, 3};
-    const double raw[N_OPTIONS] = {0, 6, 1, 0, 0, 0};
+    const double raw[N_OPTIONS] = {0, 6, 1, 0, 0, 0, 0};
     struct ak_hash *h = NULL;
     uint32_t many[N], at[N + 1];
     const struct ak_hash_batch batch = {x, many, at, N};

@@ -9,7 +9,7 @@
 static void hmoh_reaches_its_map_on_mnist(void **state)
 {
     (void)state;
-    assert_between(protocol_map(SET, "hmoh", 3), .82, .87);
+    assert_between(protocol_map(SET, "hmoh", 3), .85, .90);
 }
 
 static void random_hyperplanes_are_the_floor(void **state)
