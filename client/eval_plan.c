@@ -28,7 +28,7 @@ static const struct {
     /* Where defaults are ours, those that the authors' code has for MNIST. */
     {"hmoh-paper",
      "hmoh",
-     {{"bandwidth_divisor", 6}, {NULL, 0}, {NULL, 0}},
+     {{"bandwidth_divisor", 6}, {"anchor_rounds", 0}, {NULL, 0}},
      AK_SCALE_NONE,
      BY_NAME},
     {"sdoh-paper",
