@@ -305,8 +305,21 @@ enum akin_result akin_search_id(struct akin *client, const char *collection,
 
 /*
  * Those nearest to each of n vectors (n, dim), scanned together.  `hits` (n)
- * receives one list a row, each to be cleared.
+ * receives one list a row, each to be cleared.  With `rerank`, "asymmetric" or
+ * "feature", the `limit` x `oversample` nearest are put in a finer order.
  */
+struct akin_search_options {
+    unsigned limit;
+    const char *rerank;  /* NULL: the order of the distances */
+    unsigned oversample; /* 0: as the daemon has it */
+};
+enum akin_result akin_search_rows(struct akin *client, const char *collection,
+                                  const float *vectors, size_t n, size_t dim,
+                                  const struct akin_search_options *options,
+                                  struct akin_hits *hits,
+                                  struct akin_error *err);
+
+/* The same without a rerank. */
 enum akin_result akin_search_batch(struct akin *client, const char *collection,
                                    const float *vectors, size_t n, size_t dim,
                                    unsigned limit, struct akin_hits *hits,

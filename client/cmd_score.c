@@ -23,6 +23,8 @@ static struct {
     uint64_t n;
     uint64_t seed;
     uint64_t k;
+    const char *rerank;
+    uint64_t oversample;
     const char *sheet;
     const char *database;
     uint64_t first_id;
@@ -45,6 +47,11 @@ static const struct option options[] = {
      NULL},
     {"limit", 'k', OPTION_NUMBER, "K", "hits of a query (10)", &o.k, 1, 1000,
      NULL, NULL},
+    {"rerank", 0, OPTION_CHOICE, NULL, "order the hits more finely", &o.rerank,
+     0, 0, "asymmetric|feature", NULL},
+    {"oversample", 0, OPTION_NUMBER, "N",
+     "candidates of a rerank, for each hit wanted (4)", &o.oversample, 1,
+     1000000, NULL, NULL},
     {"sheet", 0, OPTION_FILE, "FILE",
      "write a contact sheet, a PNG: queries and their hits", &o.sheet, 0, 0,
      NULL, NULL},
@@ -345,7 +352,9 @@ static int run_score(struct tool *tool, int argc, char **argv)
                                   .label_names = o.label_names,
                                   .n = o.n,
                                   .seed = o.seed,
-                                  .k = o.k};
+                                  .k = o.k,
+                                  .rerank = o.rerank,
+                                  .oversample = o.oversample};
     struct score score = {0};
     struct score_result result = {0};
     int code;
@@ -354,6 +363,8 @@ static int run_score(struct tool *tool, int argc, char **argv)
     if (o.images == NULL || o.labels == NULL)
         return tool_usage("--images and --labels are needed: what to ask, and "
                           "what is right");
+    if (o.oversample != 0 && o.rerank == NULL)
+        return tool_usage("--oversample is of a --rerank");
     code = score_fetch(tool, &params, &score);
     if (code == EXIT_OK)
         code = score_measure(&score, &result);

@@ -19,6 +19,8 @@ static struct {
     struct text_list labels;
     struct text_list not_labels;
     const char *rerank;
+    uint64_t oversample;
+    bool has_oversample;
     bool payload;
 } o = {.limit = 10};
 
@@ -46,6 +48,9 @@ static const struct option options[] = {
      0, NULL, NULL},
     {"rerank", 0, OPTION_CHOICE, NULL, "order the nearest more finely",
      &o.rerank, 0, 0, "asymmetric|feature", NULL},
+    {"oversample", 0, OPTION_NUMBER, "N",
+     "candidates of a rerank, for each hit wanted (4)", &o.oversample, 1,
+     1000000, NULL, &o.has_oversample},
     {"payload", 0, OPTION_FLAG, NULL, "show payloads", &o.payload, 0, 0, NULL,
      NULL},
     {0},
@@ -162,6 +167,16 @@ static void set_filter(json_t *body)
     json_object_set_new(body, "filter", filter);
 }
 
+static void set_rerank(json_t *body)
+{
+    json_t *rerank = json_pack("{s:s}", "by", o.rerank);
+
+    if (o.has_oversample)
+        json_object_set_new(rerank, "oversample",
+                            json_integer((json_int_t)o.oversample));
+    json_object_set_new(body, "rerank", rerank);
+}
+
 static int print_hits(const json_t *root)
 {
     static const char *const titles[] = {">ID", ">DISTANCE", ">SCORE", "LABELS",
@@ -209,6 +224,8 @@ static int run_search(struct tool *tool, int argc, char **argv)
         body != NULL ? make_query(tool, argv[0], query) : tool_no_memory();
 
     (void)argc;
+    if (code == EXIT_OK && o.has_oversample && o.rerank == NULL)
+        code = tool_usage("--oversample is of a --rerank");
     if (code != EXIT_OK) {
         json_decref(body);
         return code;
@@ -219,7 +236,7 @@ static int run_search(struct tool *tool, int argc, char **argv)
     if (o.labels.n > 0 || o.not_labels.n > 0)
         set_filter(body);
     if (o.rerank != NULL)
-        json_object_set_new(body, "rerank", json_pack("{s:s}", "by", o.rerank));
+        set_rerank(body);
     with = json_pack("[s]", "labels");
     if (o.payload)
         json_array_append_new(with, json_string("payload"));
@@ -251,7 +268,9 @@ const struct command cmd_search = {
     .about = "Ends with 1 when there is no hit.\n",
     .examples = "  akin search shoes --image boot.jpg\n"
                 "  akin search shoes --id 17 -k 20 --label boot\n"
-                "  akin search shoes --vector @query.npy --max-distance 12\n",
+                "  akin search shoes --vector @query.npy --max-distance 12\n"
+                "  akin search shoes --id 17 --rerank feature --oversample "
+                "8\n",
     .options = options,
     .min_args = 1,
     .max_args = 1,

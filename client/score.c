@@ -233,9 +233,14 @@ static int same_version(struct score *s, int64_t version)
     return EXIT_NEGATIVE;
 }
 
-static int ask(struct tool *tool, struct score *s, const char *collection,
+static int ask(struct tool *tool, struct score *s, const struct score_params *p,
                size_t first, size_t n, float *x)
 {
+    const struct akin_search_options options = {.limit = (unsigned)s->k,
+                                                .rerank = p->rerank,
+                                                .oversample =
+                                                    (unsigned)p->oversample};
+    const char *collection = p->collection;
     struct akin_error err = {0};
     struct akin_hits *hits = calloc(n, sizeof(*hits));
     uint8_t *codes = NULL;
@@ -252,8 +257,8 @@ static int ask(struct tool *tool, struct score *s, const char *collection,
                           (size_t)s->rows[first + i] * s->images.item,
                       s->dim, x + i * s->dim);
     began = ak_clock_ns();
-    if (akin_search_batch(tool->client, collection, x, n, s->dim,
-                          (unsigned)s->k, hits, &err) != AKIN_OK) {
+    if (akin_search_rows(tool->client, collection, x, n, s->dim, &options, hits,
+                         &err) != AKIN_OK) {
         code = tool_failure(tool, &err);
         free(hits);
         return code;
@@ -281,7 +286,8 @@ static int ask(struct tool *tool, struct score *s, const char *collection,
     return code;
 }
 
-static int ask_all(struct tool *tool, struct score *s, const char *collection)
+static int ask_all(struct tool *tool, struct score *s,
+                   const struct score_params *p)
 {
     size_t step = CHUNK_BYTES / (s->dim * sizeof(float));
     float *x;
@@ -296,7 +302,7 @@ static int ask_all(struct tool *tool, struct score *s, const char *collection)
         s->n_hits == NULL)
         code = tool_no_memory();
     for (size_t i = 0; i < s->n_queries && code == EXIT_OK; i += step)
-        code = ask(tool, s, collection, i,
+        code = ask(tool, s, p, i,
                    s->n_queries - i < step ? s->n_queries - i : step, x);
     free(x);
     return code;
@@ -325,7 +331,7 @@ int score_fetch(struct tool *tool, const struct score_params *p,
     if (code == EXIT_OK && out->n_items == 0)
         code = tool_usage("collection %.63s is empty", p->collection);
     if (code == EXIT_OK)
-        code = ask_all(tool, out, p->collection);
+        code = ask_all(tool, out, p);
     return code;
 }
 

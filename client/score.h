@@ -53,6 +53,8 @@ struct score_params {
     uint64_t n;
     uint64_t seed;
     uint64_t k;
+    const char *rerank; /* NULL: none */
+    uint64_t oversample;
 };
 
 /* EXIT_OK, or the code of what was said; clear it in any case. */

@@ -200,10 +200,26 @@ enum akin_result akin_search_id(struct akin *client, const char *collection,
     return result;
 }
 
-enum akin_result akin_search_batch(struct akin *client, const char *collection,
-                                   const float *vectors, size_t n, size_t dim,
-                                   unsigned limit, struct akin_hits *hits,
-                                   struct akin_error *err)
+static char *batch_path(const char *collection,
+                        const struct akin_search_options *o)
+{
+    if (o->rerank == NULL)
+        return akin_collection_path(collection, "/search/batch?limit=%u",
+                                    o->limit);
+    if (o->oversample == 0)
+        return akin_collection_path(collection,
+                                    "/search/batch?limit=%u&rerank=%.32s",
+                                    o->limit, o->rerank);
+    return akin_collection_path(
+        collection, "/search/batch?limit=%u&rerank=%.32s&oversample=%u",
+        o->limit, o->rerank, o->oversample);
+}
+
+enum akin_result akin_search_rows(struct akin *client, const char *collection,
+                                  const float *vectors, size_t n, size_t dim,
+                                  const struct akin_search_options *options,
+                                  struct akin_hits *hits,
+                                  struct akin_error *err)
 {
     struct akin_body body = {0};
     int64_t version = -1;
@@ -215,10 +231,8 @@ enum akin_result akin_search_batch(struct akin *client, const char *collection,
 
     if (result != AKIN_OK)
         return result;
-    root =
-        post(client,
-             akin_collection_path(collection, "/search/batch?limit=%u", limit),
-             body.content_type, body.data, body.len, &version, &result, err);
+    root = post(client, batch_path(collection, options), body.content_type,
+                body.data, body.len, &version, &result, err);
     akin_body_clear(&body);
     if (root == NULL)
         return result;
@@ -236,6 +250,16 @@ enum akin_result akin_search_batch(struct akin *client, const char *collection,
     }
     json_decref(root);
     return result;
+}
+
+enum akin_result akin_search_batch(struct akin *client, const char *collection,
+                                   const float *vectors, size_t n, size_t dim,
+                                   unsigned limit, struct akin_hits *hits,
+                                   struct akin_error *err)
+{
+    return akin_search_rows(client, collection, vectors, n, dim,
+                            &(struct akin_search_options){.limit = limit}, hits,
+                            err);
 }
 
 enum akin_result akin_encode(struct akin *client, const char *collection,

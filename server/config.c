@@ -89,6 +89,8 @@ static const struct key keys[] = {
      "Payload of one item, as JSON."},
     {"max_limit", COUNT, AT(max_limit), "1000", 1, 100000, LIMITS,
      "Hits of one query, items of one page."},
+    {"max_rerank", COUNT, AT(max_rerank), "10000", 1, 1000000, LIMITS,
+     "Candidates of one query that are put in a finer order."},
     {"max_filter_clauses", COUNT, AT(max_filter_clauses), "4096", 1, 65536,
      LIMITS, "Conditions in a filter."},
     {"max_line_bytes", BYTES, AT(max_line_bytes), "1MiB", KIB, 256 * MIB,

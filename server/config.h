@@ -51,6 +51,7 @@ struct ak_config {
     uint64_t max_label_bytes;
     uint64_t max_payload_bytes;
     uint64_t max_limit;
+    uint64_t max_rerank;
     uint64_t max_filter_clauses;
     uint64_t max_line_bytes;
     uint64_t max_image_pixels;

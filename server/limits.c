@@ -16,6 +16,7 @@ static struct set initial = {.limits = {
                                  .max_label_bytes = 256,
                                  .max_payload_bytes = 16 << 10,
                                  .max_limit = 1000,
+                                 .max_rerank = 10000,
                                  .max_filter_clauses = 4096,
                                  .max_line_bytes = (size_t)1 << 20,
                                  .max_image_pixels = (uint64_t)64 << 20,

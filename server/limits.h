@@ -18,6 +18,7 @@ struct ak_limits {
     size_t max_label_bytes;
     size_t max_payload_bytes;  /* of one item, as compact JSON */
     size_t max_limit;          /* hits or items in one answer */
+    size_t max_rerank;         /* candidates of one query */
     size_t max_filter_clauses; /* labels and ids in one filter */
     size_t max_line_bytes;     /* of a stream */
     uint64_t max_image_pixels;

@@ -176,6 +176,7 @@ static void set_limits(const struct ak_config *c)
         .max_label_bytes = c->max_label_bytes,
         .max_payload_bytes = c->max_payload_bytes,
         .max_limit = c->max_limit,
+        .max_rerank = c->max_rerank,
         .max_filter_clauses = c->max_filter_clauses,
         .max_line_bytes = c->max_line_bytes,
         .max_image_pixels = c->max_image_pixels,

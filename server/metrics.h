@@ -48,6 +48,8 @@ enum ak_stage {
     AK_STAGE_HASH,
     AK_STAGE_SCAN,
     AK_STAGE_FETCH,
+    AK_STAGE_RERANK,
+    AK_STAGE_QUEUE,
     AK_STAGE_OTHER
 };
 enum ak_item_outcome {

@@ -36,10 +36,12 @@ static void read_search(struct ak_op *op)
 
 static void search(struct ak_request *rq, bool batch, unsigned accepted)
 {
-    static const char *const names[] = {"limit", "label"};
+    static const char *const names[] = {"limit", "label", "rerank",
+                                        "oversample"};
     /* A JSON body says itself what it wants. */
     bool json = ak_body_kind(rq) == AK_BODY_JSON;
-    struct ak_op *op = ak_op_begin(rq, AK_OP_READS, names, json ? 0 : 2);
+    struct ak_op *op =
+        ak_op_begin(rq, AK_OP_READS, names, json ? 0 : AK_COUNT(names));
     struct ak_queries *q;
     enum ak_body_kind kind;
     size_t len;

@@ -3,6 +3,7 @@
  *
  * search_read.c   the body into queries, what is wrong told with its place
  * search_run.c    codes of the queries, scans, hits
+ * search_rank.c   hits in the order of a rerank
  * search_reply.c  hits into JSON
  */
 #ifndef AK_SERVER_SEARCH_H
@@ -17,6 +18,7 @@
 #include "server/filter_json.h"
 #include "server/lookup.h"
 #include "server/op.h"
+#include "server/rerank.h"
 #include "server/text.h"
 
 enum {
@@ -36,6 +38,8 @@ struct ak_query {
     uint8_t code[AK_CODE_MAX_BITS / 8];
 
     uint64_t limit;
+    enum ak_rerank rerank;
+    uint64_t oversample;   /* candidates of a rerank, for each hit wanted */
     uint32_t max_distance; /* UINT32_MAX: none */
     unsigned with;
     uint64_t deadline_ns;
@@ -46,7 +50,12 @@ struct ak_query {
     struct ak_cursor cursor;
     char pointer[64]; /* where it stands in the body: "", "/queries/3" */
 
-    struct ak_hit *hits; /* (limit), in the arena of the op */
+    /* In the arena of the op: */
+    float *y;            /* (bits) projections, for AK_RERANK_ASYMMETRIC */
+    float *x;            /* (dim) features, for AK_RERANK_FEATURE */
+    struct ak_hit *hits; /* (limit) */
+    float *scores;       /* (limit) of a rerank; NULL: they follow from the
+                            distances */
     struct ak_search_result result;
 };
 
@@ -63,6 +72,19 @@ bool ak_search_read(struct ak_op *op, struct ak_queries *q, bool batch);
 
 /* True when it will take less than about a millisecond and no disk. */
 bool ak_search_is_small(struct ak_op *op, const struct ak_queries *q);
+
+/* How many of the nearest are looked for. */
+uint64_t ak_search_candidates(const struct ak_query *query);
+
+/*
+ * Rerank the hits of queries from .. from + n - 1, which ask for the same one:
+ * `found` (n, candidates) has the candidates of each and is put in order, as far
+ * as `limit`; sets their scores.  When a deadline passes first, the answer of its
+ * query is in the order of distances, and not complete.
+ */
+enum ak_status ak_search_rank(struct ak_op *op, struct ak_queries *q,
+                              size_t from, size_t n, struct ak_hit *found,
+                              struct ak_err *err) AK_MUST_CHECK;
 
 /* Run all of them and answer. */
 void ak_search_run(struct ak_op *op, struct ak_queries *q);

@@ -1,5 +1,6 @@
 #include "server/search.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,6 +228,9 @@ static void read_cursor(struct reader *r, const char *base, const json_t *o,
     } else if (q->max_distance == UINT32_MAX) {
         fault_at(r, base, "cursor", "validation-failed",
                  "only a search with max_distance has pages");
+    } else if (q->rerank != AK_RERANK_NONE) {
+        fault_at(r, base, "cursor", "validation-failed",
+                 "a search with rerank has no pages");
     } else if (strlen(json_string_value(v)) != json_string_length(v) ||
                !ak_cursor_read(json_string_value(v), AK_CURSOR_SEARCH,
                                &q->cursor)) {
@@ -237,12 +241,93 @@ static void read_cursor(struct reader *r, const char *base, const json_t *o,
     }
 }
 
+/* ------------------------------------------------------------------- rerank */
+
+/* What a rerank needs is there; told at /rerank beneath `base`, and at
+   /oversample beneath `at`. */
+static void check_rerank(struct reader *r, const char *base, const char *at,
+                         const struct ak_query *q)
+{
+    const struct ak_settings *s = &r->op->settings;
+    uint64_t max = ak_limits()->max_rerank;
+    char text[120];
+
+    if (q->rerank == AK_RERANK_NONE)
+        return;
+    if (s->format == AK_FORMAT_CODE) {
+        snprintf(text, sizeof(text),
+                 "kind %s has neither features nor projections to rerank by",
+                 s->kind);
+        fault_at(r, base, "rerank", "unsupported-option", text);
+    } else if (q->by == AK_QUERY_CODE) {
+        fault_at(r, base, "rerank", "unsupported-option",
+                 "a query by code has neither features nor projections to "
+                 "rerank by: ask by vector, image or id");
+    } else if (ak_search_candidates(q) > max) {
+        snprintf(text, sizeof(text),
+                 "limit %" PRIu64 " x oversample %" PRIu64
+                 " are more than %" PRIu64 " candidates",
+                 q->limit, q->oversample, max);
+        fault_at(r, at, "oversample", "validation-failed", text);
+    }
+}
+
+static void read_rerank(struct reader *r, const char *base, const json_t *o,
+                        struct ak_query *q)
+{
+    static const char *const names[] = {"by", "oversample"};
+    const json_t *rerank = json_object_get(o, "rerank"), *by;
+    char at[POINTER];
+    json_int_t n;
+
+    if (rerank == NULL || json_is_null(rerank))
+        return;
+    snprintf(at, sizeof(at), "%s/rerank", base);
+    if (!json_is_object(rerank)) {
+        fault_at(r, at, NULL, "validation-failed",
+                 "must be null, or an object with by and perhaps oversample");
+        return;
+    }
+    known(r, at, rerank, names, AK_COUNT(names));
+    by = json_object_get(rerank, "by");
+    if (!json_is_string(by) ||
+        !ak_rerank_find(json_string_value(by), &q->rerank)) {
+        fault_at(r, at, "by", "unsupported-option",
+                 "must be asymmetric or feature");
+        return;
+    }
+    if (read_integer(r, at, rerank, "oversample", 1,
+                     (json_int_t)ak_limits()->max_rerank, &n))
+        q->oversample = (uint64_t)n;
+    check_rerank(r, base, at, q);
+}
+
+/* The same of a body that is no JSON; false: it was answered. */
+static bool read_rerank_query(struct reader *r, struct ak_query *q)
+{
+    const char *by = ak_request_query(r->op->rq, "rerank");
+
+    if (by != NULL && !ak_rerank_find(by, &q->rerank)) {
+        ak_op_fault(r->op, "/rerank", "unsupported-option",
+                    "must be asymmetric or feature");
+        return false;
+    }
+    if (by == NULL && ak_request_query(r->op->rq, "oversample") != NULL) {
+        ak_op_fault(r->op, "/oversample", "validation-failed",
+                    "must not be given without rerank");
+        return false;
+    }
+    return ak_op_query_number(r->op, "oversample", 1, ak_limits()->max_rerank,
+                              AK_RERANK_OVERSAMPLE, &q->oversample);
+}
+
 /* What a query starts from: of a request, or of the whole of a batch. */
 static void init_query(const struct ak_op *op, struct ak_query *q)
 {
     memset(q, 0, sizeof(*q));
     q->limit = DEFAULT_LIMIT;
     q->max_distance = UINT32_MAX;
+    q->oversample = AK_RERANK_OVERSAMPLE;
     q->with = AK_WITH_LABELS;
     q->deadline_ns = op->deadline_ns;
 }
@@ -253,7 +338,6 @@ static void read_query(struct reader *r, const char *base, const json_t *o,
     static const char *const names[] = {
         "query",  "limit", "max_distance",    "filter",
         "rerank", "with",  "timeout_seconds", "cursor"};
-    const json_t *rerank = json_object_get(o, "rerank");
     char at[POINTER];
     json_int_t n;
 
@@ -270,9 +354,7 @@ static void read_query(struct reader *r, const char *base, const json_t *o,
         q->limit = (uint64_t)n;
     if (read_integer(r, base, o, "max_distance", 0, r->op->settings.bits, &n))
         q->max_distance = (uint32_t)n;
-    if (rerank != NULL && !json_is_null(rerank))
-        fault_at(r, base, "rerank", "unsupported-option",
-                 "is not built yet, must be null");
+    read_rerank(r, base, o, q);
     read_timeout(r, base, o, q);
     read_with(r, base, o, q);
     read_cursor(r, base, o, q);
@@ -344,13 +426,17 @@ static void read_rows(struct reader *r, struct ak_queries *q,
     const struct ak_settings *s = &r->op->settings;
     struct ak_rows *rows = &r->op->rows;
     struct ak_filter_text *filter = NULL;
-    uint64_t limit;
+    struct ak_query all;
 
+    init_query(r->op, &all);
+    all.by = s->format == AK_FORMAT_CODE ? AK_QUERY_CODE : AK_QUERY_VECTOR;
     if (!ak_op_query_number(r->op, "limit", 1, ak_limits()->max_limit,
-                            DEFAULT_LIMIT, &limit)) {
+                            DEFAULT_LIMIT, &all.limit) ||
+        !read_rerank_query(r, &all)) {
         r->answered = true;
         return;
     }
+    check_rerank(r, "", "", &all);
     if (kind == AK_BODY_NPY) {
         ak_rows_add_npy(rows, (struct ak_bytes){bytes, len},
                         q->batch ? ak_limits()->max_search_batch : 1);
@@ -365,13 +451,11 @@ static void read_rows(struct reader *r, struct ak_queries *q,
     if (label != NULL &&
         ak_filter_of_label(label, &r->op->arena, &filter) != AK_OK)
         rows->status = AK_ENOMEM;
+    all.filter = filter;
     for (size_t i = 0; i < q->n; i++) {
         struct ak_query *one = &q->list[i];
 
-        init_query(r->op, one);
-        one->limit = limit;
-        one->filter = filter;
-        one->by = s->format == AK_FORMAT_CODE ? AK_QUERY_CODE : AK_QUERY_VECTOR;
+        *one = all;
         one->row = i;
         if (one->by == AK_QUERY_CODE)
             memcpy(one->code, ak_rows_codes(rows) + i * ak_code_bytes(s->bits),

@@ -191,11 +191,13 @@ static enum ak_status add_hit(struct writer *w, const struct ak_query *q,
     uint32_t bits = w->op->settings.bits;
     uint8_t code[AK_CODE_MAX_BITS / 8];
     enum ak_status status = AK_OK;
+    double score;
 
     ak_text_addf(w->t, "{\"id\":");
     add_id(w, hit->ordinal);
-    ak_text_addf(w->t, ",\"distance\":%u,\"score\":%.9g", hit->distance,
-                 1 - (double)hit->distance / bits);
+    score = q->scores != NULL ? (double)q->scores[hit - q->hits]
+                              : 1 - (double)hit->distance / bits;
+    ak_text_addf(w->t, ",\"distance\":%u,\"score\":%.9g", hit->distance, score);
     if (q->with & AK_WITH_LABELS)
         status = add_labels(w, hit->ordinal, err);
     if (status == AK_OK && q->with & AK_WITH_PAYLOAD)
@@ -221,7 +223,8 @@ static enum ak_status add_cursor(struct writer *w, const struct ak_query *q,
     enum ak_status status;
 
     ak_text_addf(w->t, ",\"next_cursor\":");
-    if (q->max_distance == UINT32_MAX || n < q->limit || !q->result.complete) {
+    if (q->max_distance == UINT32_MAX || q->rerank != AK_RERANK_NONE ||
+        n < q->limit || !q->result.complete) {
         ak_text_addf(w->t, "null");
         return AK_OK;
     }

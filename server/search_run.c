@@ -11,6 +11,9 @@
 #define SMALL_SCAN 2000000
 #define SMALL_ROWS 8
 
+/* Hits that one scan looks for; more queries than that go in several. */
+#define MOST_FOUND ((size_t)1 << 18)
+
 bool ak_search_is_small(struct ak_op *op, const struct ak_queries *q)
 {
     struct ak_collection_status now;
@@ -19,7 +22,7 @@ bool ak_search_is_small(struct ak_op *op, const struct ak_queries *q)
     for (size_t i = 0; i < q->n; i++)
         if (q->list[i].by == AK_QUERY_ID ||
             q->list[i].with & (AK_WITH_PAYLOAD | AK_WITH_EXPLAIN) ||
-            q->list[i].filter != NULL)
+            q->list[i].rerank == AK_RERANK_FEATURE || q->list[i].filter != NULL)
             return false;
     ak_collection_status(op->c, &now);
     words = now.rows * ak_code_words(op->settings.bits) * q->n;
@@ -53,6 +56,25 @@ enum ak_status ak_search_scope(const struct ak_query *query, size_t code_len,
 
 /* ------------------------------------------------------------ codes to look for */
 
+/* Projections of x (n, dim), and the codes that are their signs. */
+static void project(const struct ak_encoder *model, const float *x, size_t n,
+                    uint32_t bits, float *y, uint8_t *codes, void *scratch)
+{
+    ak_encoder_project(model, x, n, y, scratch);
+    memset(codes, 0, n * ak_code_bytes(bits));
+    for (size_t i = 0; i < n * bits; i++)
+        if (y[i] > 0)
+            codes[i / 8] |= (uint8_t)(0x80u >> i % 8);
+}
+
+static bool wants(const struct ak_queries *q, enum ak_rerank rerank)
+{
+    for (size_t i = 0; i < q->n; i++)
+        if (q->list[i].rerank == rerank)
+            return true;
+    return false;
+}
+
 /* Codes of all vectors at once, by the model of the snapshot. */
 static enum ak_status encode_vectors(struct ak_op *op, struct ak_queries *q,
                                      struct ak_err *err)
@@ -60,9 +82,12 @@ static enum ak_status encode_vectors(struct ak_op *op, struct ak_queries *q,
     struct ak_encoder *model = ak_collection_model(q->lookup.snapshot);
     size_t n = op->rows.vectors.len / sizeof(float) /
                (op->settings.dim > 0 ? op->settings.dim : 1);
-    size_t len = ak_code_bytes(op->settings.bits);
+    size_t len = ak_code_bytes(op->settings.bits), bits = op->settings.bits;
+    bool projected = wants(q, AK_RERANK_ASYMMETRIC);
+    const float *x = ak_rows_vectors(&op->rows);
     uint64_t start = ak_clock_ns();
     uint8_t *codes;
+    float *y = NULL;
     void *scratch;
 
     if (n == 0)
@@ -71,16 +96,28 @@ static enum ak_status encode_vectors(struct ak_op *op, struct ak_queries *q,
         return ak_fail(err, AK_EINVAL, "kind %s has no model",
                        op->settings.kind);
     codes = ak_arena_array(&op->arena, n, len);
+    if (projected)
+        y = ak_arena_array(&op->arena, n, bits * sizeof(*y));
     scratch = ak_array_new(1, ak_encoder_scratch(model));
-    if (codes == NULL || scratch == NULL) {
+    if (codes == NULL || (projected && y == NULL) || scratch == NULL) {
         ak_array_free(scratch);
         return ak_fail(err, AK_ENOMEM, "no memory for %zu codes", n);
     }
-    ak_encoder_encode(model, ak_rows_vectors(&op->rows), n, codes, scratch);
+    if (projected)
+        project(model, x, n, (uint32_t)bits, y, codes, scratch);
+    else
+        ak_encoder_encode(model, x, n, codes, scratch);
     ak_array_free(scratch);
-    for (size_t i = 0; i < q->n; i++)
-        if (q->list[i].by == AK_QUERY_VECTOR)
-            memcpy(q->list[i].code, codes + q->list[i].row * len, len);
+    for (size_t i = 0; i < q->n; i++) {
+        struct ak_query *query = &q->list[i];
+
+        if (query->by != AK_QUERY_VECTOR)
+            continue;
+        memcpy(query->code, codes + query->row * len, len);
+        query->x = (float *)(uintptr_t)x + query->row * op->settings.dim;
+        if (projected)
+            query->y = y + query->row * bits;
+    }
     ak_request_stage(op->rq, "hash", ak_clock_ns() - start);
     return AK_OK;
 }
@@ -94,9 +131,33 @@ static enum ak_status refuse(struct ak_queries *q, const char *slug,
     return ak_fail(err, AK_EINVAL, "%s%s", at, text);
 }
 
+/* What a rerank needs of a stored row. */
+static enum ak_status look_up_looks(struct ak_op *op, struct ak_queries *q,
+                                    struct ak_query *query, struct ak_err *err)
+{
+    struct ak_encoder *model = ak_collection_model(q->lookup.snapshot);
+    uint8_t code[AK_CODE_MAX_BITS / 8];
+    enum ak_status status;
+    void *scratch;
+
+    query->x = ak_arena_array(&op->arena, op->settings.dim, sizeof(float));
+    query->y = ak_arena_array(&op->arena, op->settings.bits, sizeof(float));
+    if (query->x == NULL || query->y == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory for a vector");
+    status = ak_lookup_vector(&q->lookup, query->ordinal, query->x, err);
+    if (status != AK_OK || query->rerank != AK_RERANK_ASYMMETRIC)
+        return status;
+    scratch = ak_array_new(1, ak_encoder_scratch(model));
+    if (scratch == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory for projections");
+    project(model, query->x, 1, op->settings.bits, query->y, code, scratch);
+    ak_array_free(scratch);
+    return AK_OK;
+}
+
 /* The code that a stored row has. */
-static enum ak_status look_up_id(struct ak_queries *q, struct ak_query *query,
-                                 struct ak_err *err)
+static enum ak_status look_up_id(struct ak_op *op, struct ak_queries *q,
+                                 struct ak_query *query, struct ak_err *err)
 {
     size_t n = 0;
     enum ak_status status =
@@ -105,9 +166,11 @@ static enum ak_status look_up_id(struct ak_queries *q, struct ak_query *query,
     if (status == AK_OK && n == 0)
         return refuse(q, "not-found", err, "/query/id: there is no such item",
                       query->pointer);
-    if (status == AK_OK)
-        ak_snapshot_code(q->lookup.snapshot, query->ordinal, query->code);
-    return status;
+    if (status != AK_OK)
+        return status;
+    ak_snapshot_code(q->lookup.snapshot, query->ordinal, query->code);
+    return query->rerank == AK_RERANK_NONE ? AK_OK
+                                           : look_up_looks(op, q, query, err);
 }
 
 /* A cursor belongs to one search under one model. */
@@ -141,7 +204,7 @@ static enum ak_status prepare(struct ak_op *op, struct ak_queries *q,
         struct ak_query *query = &q->list[i];
 
         if (query->by == AK_QUERY_ID)
-            status = look_up_id(q, query, err);
+            status = look_up_id(op, q, query, err);
         if (status == AK_OK)
             status = check_cursor(op, q, query, err);
         if (status != AK_OK)
@@ -166,6 +229,7 @@ static bool go_together(const struct ak_query *a, const struct ak_query *b)
                         json_equal(a->filter_json, b->filter_json));
 
     return !a->paging && !b->paging && a->limit == b->limit &&
+           a->rerank == b->rerank && a->oversample == b->oversample &&
            a->max_distance == b->max_distance &&
            a->deadline_ns == b->deadline_ns && same_filter;
 }
@@ -175,9 +239,10 @@ static enum ak_status scan(struct ak_op *op, struct ak_queries *q, size_t from,
 {
     struct ak_query *first = &q->list[from];
     size_t len = ak_code_bytes(op->settings.bits);
-    size_t limit = (size_t)first->limit;
+    size_t limit = (size_t)ak_search_candidates(first);
+    uint64_t start = ak_clock_ns();
     uint8_t *codes = ak_array_new(n, len);
-    struct ak_hit *hits = ak_array_new(n * limit, sizeof(*hits));
+    struct ak_hit *hits = ak_array_new(n, limit * sizeof(*hits));
     struct ak_search_result *results = ak_array_new(n, sizeof(*results));
     const struct ak_search search = {
         .codes = codes,
@@ -200,10 +265,16 @@ static enum ak_status scan(struct ak_op *op, struct ak_queries *q, size_t from,
         memcpy(codes + i * len, first[i].code, len);
     status =
         ak_snapshot_search(q->lookup.snapshot, &search, hits, results, err);
-    for (size_t i = 0; i < n && status == AK_OK; i++) {
+    ak_request_stage(op->rq, "scan", ak_clock_ns() - start);
+    for (size_t i = 0; i < n && status == AK_OK; i++)
         first[i].result = results[i];
+    if (status == AK_OK && first->rerank != AK_RERANK_NONE)
+        status = ak_search_rank(op, q, from, n, hits, err);
+    for (size_t i = 0; i < n && status == AK_OK; i++) {
+        if (first[i].result.n_hits > first->limit)
+            first[i].result.n_hits = (size_t)first->limit;
         memcpy(first[i].hits, hits + i * limit,
-               results[i].n_hits * sizeof(*hits));
+               first[i].result.n_hits * sizeof(*hits));
     }
 out:
     ak_array_free(results);
@@ -215,16 +286,17 @@ out:
 static enum ak_status scan_all(struct ak_op *op, struct ak_queries *q,
                                struct ak_err *err)
 {
-    uint64_t start = ak_clock_ns();
     enum ak_status status = AK_OK;
 
     for (size_t i = 0, n; i < q->n && status == AK_OK; i += n) {
+        uint64_t most = MOST_FOUND / ak_search_candidates(&q->list[i]);
+
         n = 1;
-        while (i + n < q->n && go_together(&q->list[i], &q->list[i + n]))
+        while (i + n < q->n && n < most &&
+               go_together(&q->list[i], &q->list[i + n]))
             n++;
         status = scan(op, q, i, n, err);
     }
-    ak_request_stage(op->rq, "scan", ak_clock_ns() - start);
     return status;
 }
 

@@ -3,9 +3,9 @@
  *
  * Everything that changes a learner or an index is a *record* in one sequence.
  * Rows have *ordinals* in order of arrival, never reused; an upsert is a new
- * ordinal and a tombstone.  The vectors of a record are one immutable *block*.
- * Rows are what the client gave beside the vector, and are shared by all
- * versions; codes are a cache by (version, segment) with a checksum, but for
+ * ordinal and a tombstone.  The vectors of a record are one immutable *block*,
+ * or several if it is long.  Rows are what the client gave beside the vector,
+ * and are shared by all versions; codes are a cache by (version, segment) with a checksum, but for
  * kind `external`, whose blocks hold the codes themselves.
  *
  * Two handles.  A *store* writes: there is one per file, used by the writer

@@ -15,6 +15,9 @@
 #include "core/base/digest.h"
 #include "storage/store_internal.h"
 
+/* Of a block, unless one row is longer. */
+#define BLOCK_BYTES 65536
+
 /* --------------------------------------------------------------------- ids */
 
 #define NUMBER_TEXT 20 /* digits of INT64_MAX, and the end */
@@ -319,23 +322,37 @@ static enum ak_status insert_image(struct ak_store *store, uint64_t ordinal,
     return ak_sql_run(&q, err);
 }
 
-static enum ak_status insert_block(struct ak_store *store, uint64_t first,
-                                   const struct ak_store_rows *rows,
-                                   struct ak_err *err)
+/*
+ * A block is read and checked as a whole, also for one of its rows, which a
+ * search that reranks by features asks for.  So the rows of a record are cut
+ * into blocks that are short, but not so short that reading them all suffers.
+ */
+static enum ak_status insert_blocks(struct ak_store *store, uint64_t first,
+                                    const struct ak_store_rows *rows,
+                                    struct ak_err *err)
 {
     static const char insert[] = "INSERT INTO blocks VALUES (?, ?, ?, ?)";
+    size_t row_bytes = store->shape.row_bytes, len;
+    size_t most = row_bytes < BLOCK_BYTES ? BLOCK_BYTES / row_bytes : 1;
+    const uint8_t *at = rows->block;
+    enum ak_status status = AK_OK;
     struct ak_sql q;
-    size_t len;
 
-    if (__builtin_mul_overflow(rows->n, store->shape.row_bytes, &len))
-        return ak_fail(err, AK_ELIMIT, "%zu rows of %lu bytes do not fit",
-                       rows->n, (unsigned long)store->shape.row_bytes);
-    ak_sql_start(&q, &store->db, insert);
-    ak_sql_u64(&q, first);
-    ak_sql_u64(&q, rows->n);
-    ak_sql_i64(&q, ak_crc32(rows->block, len));
-    ak_sql_blob(&q, rows->block, len);
-    return ak_sql_run(&q, err);
+    if (__builtin_mul_overflow(rows->n, row_bytes, &len))
+        return ak_fail(err, AK_ELIMIT, "%zu rows of %zu bytes do not fit",
+                       rows->n, row_bytes);
+    for (size_t i = 0, n; i < rows->n && status == AK_OK; i += n) {
+        n = rows->n - i < most ? rows->n - i : most;
+        len = n * row_bytes;
+        ak_sql_start(&q, &store->db, insert);
+        ak_sql_u64(&q, first + i);
+        ak_sql_u64(&q, n);
+        ak_sql_i64(&q, ak_crc32(at, len));
+        ak_sql_blob(&q, at, len);
+        status = ak_sql_run(&q, err);
+        at += len;
+    }
+    return status;
 }
 
 static enum ak_status apply_row(struct ak_store *store,
@@ -391,7 +408,7 @@ static enum ak_status apply_rows(struct ak_store *store,
         if (i == 0)
             receipt->first_id = number;
     }
-    status = insert_block(store, first, rows, err);
+    status = insert_blocks(store, first, rows, err);
     if (status == AK_OK)
         status = append_record(store, change, first, rows->n, err);
     receipt->seq = store->now.last_seq;

@@ -425,6 +425,48 @@ refused("vectors to encode of another width are a dim-mismatch", 422,
         lambda: daemon.post(shoes.path + "/encode",
                             npy(np.zeros((2, 9), np.float32)), type=NPY))
 
+# ------------------------------------------------------------------ reranks
+
+def rerank(value, query=None, c=None, **rest):
+    return search(dict(rest, query=query or {"vector": V}, rerank=value), c)
+
+
+refused("a rerank by something else is an unsupported-option", 422,
+        "unsupported-option", rerank({"by": "colour"}), "/rerank/by")
+refused("a rerank by nothing is an unsupported-option", 422,
+        "unsupported-option", rerank({"oversample": 2}), "/rerank/by")
+refused("a rerank that is a string is refused", 422, "validation-failed",
+        rerank("feature"), "/rerank")
+refused("an unknown field of a rerank is an unknown-field", 422,
+        "unknown-field", rerank({"by": "feature", "k": 1}), "/rerank/k")
+for bad in (0, -1, 1.5, "4", 10001):
+    refused("an oversample of %s is refused" % json.dumps(bad), 422,
+            "validation-failed", rerank({"by": "feature", "oversample": bad}),
+            "/rerank/oversample")
+refused("more candidates than the limit are refused", 422, "validation-failed",
+        rerank({"by": "feature", "oversample": 11}, limit=1000),
+        "/rerank/oversample")
+refused("a rerank of a query by code is an unsupported-option", 422,
+        "unsupported-option", rerank({"by": "asymmetric"}, {"code": "0000"}),
+        "/rerank")
+refused("a rerank of codes from outside is an unsupported-option", 422,
+        "unsupported-option",
+        rerank({"by": "feature"}, {"code": "00" * 4}, codes), "/rerank")
+refused("a page of a rerank is refused", 422, "validation-failed",
+        rerank({"by": "feature"}, max_distance=16, cursor="x"), "/cursor")
+NPY_ROW = npy(np.array([V], np.float32))
+refused("a rerank of an npy by something else is refused", 422,
+        "unsupported-option",
+        lambda: daemon.post(shoes.path + "/search", NPY_ROW, type=NPY,
+                            rerank="colour"), "/rerank")
+refused("an oversample without a rerank is refused", 422, "validation-failed",
+        lambda: daemon.post(shoes.path + "/search", NPY_ROW, type=NPY,
+                            oversample=4), "/oversample")
+refused("too many candidates of an npy are refused", 422, "validation-failed",
+        lambda: daemon.post(shoes.path + "/search", NPY_ROW, type=NPY,
+                            limit=1000, rerank="feature", oversample=11),
+        "/oversample")
+
 # ------------------------------------------------------------ routes, types
 
 refused("an unknown collection is not-found", 404, "not-found",

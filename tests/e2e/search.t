@@ -248,6 +248,150 @@ def _():
         equal(sorted(found), bits, "bits that differ")
 
 
+# -------------------------------------------------------------------- rerank
+
+def feature_scores(query, rows):
+    """As server/rerank.h says, for 16 floats."""
+    d = rows.astype(np.float64) - query.astype(np.float64)
+    s = d[:, :8] * d[:, :8] + d[:, 8:] * d[:, 8:]
+    total = (((s[:, 0] + s[:, 4]) + (s[:, 2] + s[:, 6])) +
+             ((s[:, 1] + s[:, 5]) + (s[:, 3] + s[:, 7])))
+    return (1 / (1 + np.sqrt(total))).astype(np.float32)
+
+
+def asymmetric_scores(margins, code, codes):
+    """The same by projections."""
+    weights = np.abs(np.array(margins, np.float32)).astype(np.float64)
+    total = against = 0.0
+    differs = np.unpackbits(codes ^ code, axis=1)
+    for j, w in enumerate(weights):
+        total += w
+        against = against + differs[:, j] * w
+    return (1 - against / total).astype(np.float32)
+
+
+def ranked(brute, code, scores, limit, oversample, keep=None):
+    """(id, distance, score) in the order of the rerank."""
+    d = distances(code[None], brute.codes)[0]
+    near = [i for i in np.argsort(d, kind="stable")
+            if keep is None or keep(brute.ids[i], brute.labels[i])]
+    near = near[:limit * oversample]
+    near.sort(key=lambda i: (-scores[i], d[i], i))
+    return [(brute.ids[i], int(d[i]), float(scores[i])) for i in near[:limit]]
+
+
+def scored(answer):
+    return [(i["id"], i["distance"], float(np.float32(i["score"])))
+            for i in answer["items"]]
+
+
+def margins_of(c, query):
+    """All projections of a query, from what explain says of its hits."""
+    bits = c.info()["bits"]
+    margins = {}
+    answer = c.search({"vector": query.tolist()}, limit=1000,
+                      **{"with": ["explain"]})
+    for item in answer["items"]:
+        margins.update((b["bit"], b["query"]) for b in item["explain"])
+    equal(sorted(margins), list(range(bits)), "bits that differ somewhere")
+    return [margins[j] for j in range(bits)]
+
+
+@test("a rerank by features is that of the slow one")
+def _():
+    for bits, (c, brute) in collections.items():
+        rows = X[np.array(brute.ids) - 10000]
+        encoded = c.encode(QUERIES)
+        for k, (limit, oversample) in enumerate(((10, 4), (1, 1), (7, 30),
+                                                 (1000, 4), (3, 1000))):
+            scores = feature_scores(QUERIES[k], rows)
+            answer = c.search({"vector": QUERIES[k].tolist()}, limit=limit,
+                              rerank={"by": "feature",
+                                      "oversample": oversample})
+            equal(scored(answer), ranked(brute, encoded[k], scores, limit,
+                                         oversample),
+                  "hits of %d x %d at %d bits" % (limit, oversample, bits))
+            equal(answer["complete"], True, "complete")
+
+
+@test("an asymmetric rerank is that of the slow one")
+def _():
+    # Rows about the origin: every bit of a random projection differs somewhere.
+    rows = np.random.default_rng(5).normal(size=(3000, DIM)).astype(np.float32)
+    for bits in (40, 128):
+        c = daemon.collection("lsh%d" % bits, bits=bits, dim=DIM,
+                              model={"kind": "lsh", "params": {"seed": 3}})
+        c.wait_visible(c.upsert(rows, None, list(range(3000)))["seq"])
+        brute = Brute(c)
+        for k in range(3):
+            query = rows[k] + np.float32(0.5)
+            code = c.encode(query[None])[0]
+            scores = asymmetric_scores(margins_of(c, query), code, brute.codes)
+            for limit, oversample in ((10, 4), (7, 30), (1000, 2)):
+                answer = c.search({"vector": query.tolist()}, limit=limit,
+                                  rerank={"by": "asymmetric",
+                                          "oversample": oversample})
+                equal(scored(answer), ranked(brute, code, scores, limit,
+                                             oversample),
+                      "hits of %d x %d at %d bits" % (limit, oversample, bits))
+
+
+@test("a rerank takes a filter, a radius, an id, and 4 candidates a hit")
+def _():
+    rows = X[np.array(B.ids) - 10000]
+    for k in (3, 333, 3333):
+        scores = feature_scores(rows[k], rows)
+        odd = lambda i, l: "odd" in l
+        answer = C.search({"id": B.ids[k]}, limit=5, rerank={"by": "feature"},
+                          filter={"must": [{"label": "odd"}]})
+        equal(scored(answer), ranked(B, B.codes[k], scores, 5, 4, odd), "hits")
+        near = distances(B.codes[k][None], B.codes)[0]
+        inside = {B.ids[i] for i in np.flatnonzero(near <= 6)}
+        answer = C.search({"id": B.ids[k]}, limit=9, max_distance=6,
+                          rerank={"by": "feature", "oversample": 50})
+        equal(scored(answer), ranked(B, B.codes[k], scores, 9, 50,
+                                     lambda i, l: i in inside), "hits")
+        equal(answer["next_cursor"], None, "next_cursor of a rerank")
+        for by in ("feature", "asymmetric"):
+            first = C.search({"id": B.ids[k]}, limit=1,
+                             rerank={"by": by})["items"][0]
+            equal((first["distance"], first["score"]), (0, 1),
+                  "distance and score of the item itself")
+
+
+@test("a batch of reranks is answered as each alone, in JSON and in npy")
+def _():
+    for by in ("feature", "asymmetric"):
+        kinds = [{"by": by, "oversample": 3}, None, {"by": "feature"}]
+        body = {"queries": [{"query": {"vector": q.tolist()}, "limit": 9,
+                             "rerank": kinds[k % 3]}
+                            for k, q in enumerate(QUERIES)]}
+        alone = [daemon.post(C.path + "/search", q).expect(200).json
+                 for q in body["queries"]]
+        answers = daemon.post(C.path + "/search/batch",
+                              body).expect(200).json["results"]
+        equal(answers, alone, "results of a mixed batch")
+        answers = daemon.post(C.path + "/search/batch", npy(QUERIES), type=NPY,
+                              limit=9, rerank=by,
+                              oversample=3).expect(200).json["results"]
+        for k, q in enumerate(QUERIES):
+            one = daemon.post(C.path + "/search", npy(q[None]), type=NPY,
+                              limit=9, rerank=by,
+                              oversample=3).expect(200)
+            equal(one.json["items"], answers[k]["items"], "row %d" % k)
+            timing = one.headers.get("server-timing", "")
+            for stage in ("decode", "hash", "scan", "rerank"):
+                check(stage + ";dur=" in timing, "Server-Timing is " + timing)
+
+
+@test("a rerank whose time is up is in Hamming order and not complete")
+def _():
+    late = C.search({"vector": QUERIES[0].tolist()}, limit=1000,
+                    rerank={"by": "feature", "oversample": 10},
+                    timeout_seconds=0)
+    equal(late["complete"], False, "complete")
+
+
 @test("encode is the same for a row alone and in any company")
 def _():
     for bits, (c, _) in collections.items():

@@ -383,6 +383,30 @@ static void blocks_are_read_across_records(void **state)
                   AK_ENOTFOUND);
 }
 
+static void a_long_record_is_stored_in_short_blocks(void **state)
+{
+    struct fixture *f = *state;
+    struct ak_rng rng;
+    const size_t n = 20001; /* 160,008 bytes */
+
+    ak_rng_init(&rng, 6);
+    put_rows(f, 3, NULL, 0);
+    put_rows(f, n, NULL, 3);
+    put_rows(f, 2, NULL, n + 3);
+    assert_block(f->view, 0, n + 5, 0);
+    for (int i = 0; i < 50; i++) {
+        uint64_t first = ak_rng_below(&rng, n);
+
+        assert_block(f->view, first, ak_rng_below(&rng, n + 5 - first), first);
+    }
+    damage(f, "CREATE TEMP TABLE few (n CHECK (n = 5));"
+              "INSERT INTO few SELECT count(*) FROM blocks;"
+              "CREATE TEMP TABLE short (n CHECK (n <= 65536));"
+              "INSERT INTO short SELECT length(data) FROM blocks");
+    open_all(f);
+    assert_block(f->view, 0, n + 5, 0);
+}
+
 static void reading_past_the_end_is_not_found(void **state)
 {
     struct fixture *f = *state;
@@ -891,6 +915,7 @@ int main(void)
         TEST(a_batch_without_rows_is_refused),
         TEST(a_value_too_large_is_a_limit),
         TEST(blocks_are_read_across_records),
+        TEST(a_long_record_is_stored_in_short_blocks),
         TEST(reading_past_the_end_is_not_found),
         TEST(rows_are_walked_dead_or_alive),
         TEST(deleted_rows_are_no_more),
