@@ -11,6 +11,7 @@ extern const struct ak_route ak_routes_items[];
 extern const struct ak_route ak_routes_search[];
 extern const struct ak_route ak_routes_models[];
 extern const struct ak_route ak_routes_jobs[];
+extern const struct ak_route ak_routes_stats[];
 
 /* All of them, for ak_http_start(). */
 extern const struct ak_route *const ak_route_tables[];

@@ -16,6 +16,29 @@ static json_t *quality_number(const struct ak_quality *q)
     return q->queries == 0 ? json_null() : json_real(q->map_at_r);
 }
 
+/* Why the last decision of the gate should worry somebody; NULL: it should
+   not.  A model that is merely not better is nothing to worry about. */
+static const char *worse(const struct ak_gate_decision *d)
+{
+    switch (d->reason) {
+    case AK_GATE_WORSE:
+        return "it ranks the arriving queries worse than the published one";
+    case AK_GATE_FALLING:
+        return "it was better, but has become worse of late";
+    case AK_GATE_OLDER_CLASSES:
+        return "it has lost more than 2 points of mAP on older classes";
+    case AK_GATE_NONE:
+    case AK_GATE_FIRST:
+    case AK_GATE_BETTER:
+    case AK_GATE_FEW_NEW:
+    case AK_GATE_FEW_PAIRS:
+    case AK_GATE_NO_GAIN:
+    case AK_N_GATE_REASONS:
+        break;
+    }
+    return NULL;
+}
+
 static json_t *warnings_json(const struct ak_settings *s,
                              const struct ak_collection_status *now)
 {
@@ -32,6 +55,17 @@ static json_t *warnings_json(const struct ak_settings *s,
             list, json_sprintf("%llu batches were stored that the learner "
                                "could not learn from; the log says why",
                                (unsigned long long)now->rejected_batches));
+    if (now->drift.alarm)
+        json_array_append_new(
+            list, json_sprintf("the served model finds less than it did since "
+                               "record %llu: the stream has changed",
+                               (unsigned long long)now->drift.since_seq));
+    if (s->policy == AK_POLICY_QUALITY && worse(&now->gate))
+        json_array_append_new(
+            list,
+            json_sprintf("the live model was not published after record "
+                         "%llu: %s",
+                         (unsigned long long)now->gate.seq, worse(&now->gate)));
     return list;
 }
 

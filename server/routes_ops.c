@@ -16,6 +16,7 @@
 #include "server/build_info.h"
 #include "server/http_internal.h"
 #include "server/jobs.h"
+#include "server/json_stats.h"
 #include "server/process.h"
 #include "server/routes.h"
 
@@ -73,13 +74,17 @@ static void readyz(struct ak_request *rq)
 struct series {
     const char *family, *type, *help;
     const char *label, *value; /* beside `collection`; NULL: none */
-    enum { WHOLE, REAL } kind;
+    enum { WHOLE, REAL, FLAG } kind;
     size_t at;
-    bool adds; /* of several collections, the sum means something */
+    const char *k; /* of a further label `k`; NULL: none */
+    bool adds;     /* of several collections, the sum means something */
 };
 
-#define WHOLE_AT(field) WHOLE, offsetof(struct ak_collection_status, field)
-#define REAL_AT(field)  REAL, offsetof(struct ak_collection_status, field)
+#define FIELD(field)        offsetof(struct ak_collection_status, field)
+#define WHOLE_AT(field)     WHOLE, FIELD(field), NULL
+#define REAL_AT(field)      REAL, FIELD(field), NULL
+#define FLAG_AT(field)      FLAG, FIELD(field), NULL
+#define REAL_AT_K(field, k) REAL, FIELD(field), k
 
 /* Rows of one family stand together; the first has type and help. */
 static const struct series all_series[] = {
@@ -143,14 +148,53 @@ static const struct series all_series[] = {
     {"codes_stale_ratio", "gauge",
      "Share of the learnt samples that the published model has not.", NULL,
      NULL, REAL_AT(staleness), false},
-    {"quality_map_ratio", "gauge", "mAP at 100 over the window.", "series",
+    {"quality_map_ratio", "gauge", "mAP at R over the window.", "series",
      "served", REAL_AT(served.map_at_r), false},
     {"quality_map_ratio", NULL, NULL, "series", "live", REAL_AT(live.map_at_r),
      false},
-    {"quality_precision_ratio", "gauge", "Precision at 10 over the window.",
-     "series", "served", REAL_AT(served.precision[1]), false},
+    {"quality_precision_ratio", "gauge", "Precision at k over the window.",
+     "series", "served", REAL_AT_K(served.precision[0], "1"), false},
+    {"quality_precision_ratio", NULL, NULL, "series", "served",
+     REAL_AT_K(served.precision[1], "10"), false},
+    {"quality_precision_ratio", NULL, NULL, "series", "served",
+     REAL_AT_K(served.precision[2], "100"), false},
     {"quality_precision_ratio", NULL, NULL, "series", "live",
-     REAL_AT(live.precision[1]), false},
+     REAL_AT_K(live.precision[0], "1"), false},
+    {"quality_precision_ratio", NULL, NULL, "series", "live",
+     REAL_AT_K(live.precision[1], "10"), false},
+    {"quality_precision_ratio", NULL, NULL, "series", "live",
+     REAL_AT_K(live.precision[2], "100"), false},
+    {"quality_drift_score", "gauge",
+     "Statistic of the test for drift, which raises the alarm at 1.", NULL,
+     NULL, REAL_AT(drift.score), false},
+    {"quality_drift_alarm", "gauge", "1 while the alarm of drift is raised.",
+     NULL, NULL, FLAG_AT(drift.alarm), true},
+    {"quality_drift_alarms_total", "counter", "Alarms of drift.", NULL, NULL,
+     WHOLE_AT(drift.alarms), true},
+    {"publish_refused_total", "counter", "Marks at which the gate refused.",
+     "reason", "no_gain", WHOLE_AT(refused[AK_GATE_NO_GAIN]), true},
+    {"publish_refused_total", NULL, NULL, "reason", "worse",
+     WHOLE_AT(refused[AK_GATE_WORSE]), true},
+    {"publish_refused_total", NULL, NULL, "reason", "falling",
+     WHOLE_AT(refused[AK_GATE_FALLING]), true},
+    {"publish_refused_total", NULL, NULL, "reason", "older_classes",
+     WHOLE_AT(refused[AK_GATE_OLDER_CLASSES]), true},
+    {"publish_segments_reused_total", "counter",
+     "Segments whose stored codes served again.", NULL, NULL,
+     WHOLE_AT(reused_segments), true},
+    {"code_bit_ones_ratio", "gauge",
+     "Share of ones of a bit of the published codes, on a sample.", "stat",
+     "min", REAL_AT(bits.ones_min), false},
+    {"code_bit_ones_ratio", NULL, NULL, "stat", "mean", REAL_AT(bits.ones_mean),
+     false},
+    {"code_bit_ones_ratio", NULL, NULL, "stat", "max", REAL_AT(bits.ones_max),
+     false},
+    {"code_entropy_ratio", "gauge",
+     "Mean entropy of the bits of the published codes, on a sample.", NULL,
+     NULL, REAL_AT(bits.entropy), false},
+    {"code_flip_ratio", "gauge",
+     "Share of bits that the live model would change, on a sample.", NULL, NULL,
+     REAL_AT(bits.flips), false},
     {"db_file_bytes", "gauge", "Size of the file.", NULL, NULL,
      WHOLE_AT(file_bytes), true},
 };
@@ -206,6 +250,9 @@ static enum ak_status collections_read(struct ak_engine *engine,
                 ak_collection_status(list[i], s);
                 mark_unknown(&s->served);
                 mark_unknown(&s->live);
+                if (s->bits.rows == 0)
+                    s->bits =
+                        (struct ak_bits_summary){0, NAN, NAN, NAN, NAN, NAN};
                 out->n++;
             }
             ak_collection_drop(list[i]);
@@ -225,6 +272,8 @@ static double value_of(const struct series *s,
 
     if (s->kind == WHOLE)
         return (double)*(const uint64_t *)(const void *)at;
+    if (s->kind == FLAG)
+        return *(const bool *)at;
     return *(const double *)(const void *)at;
 }
 
@@ -236,6 +285,10 @@ static void write_value(struct ak_text *t, const struct series *s,
     if (s->label != NULL) {
         ak_text_add(t, ",", 1);
         ak_metric_write_label(t, s->label, s->value);
+    }
+    if (s->k != NULL) {
+        ak_text_add(t, ",", 1);
+        ak_metric_write_label(t, "k", s->k);
     }
     if (isnan(value))
         ak_text_addf(t, "} NaN\n");
@@ -393,21 +446,13 @@ static void metrics(struct ak_request *rq)
 
 /* -------------------------------------------------------------- statistics */
 
-static json_t *json_quality(const struct ak_quality *q)
-{
-    if (q->queries == 0)
-        return json_null();
-    return json_pack("{s:I, s:f, s:f}", "queries", (json_int_t)q->queries,
-                     "map", q->map_at_r, "precision_at_10", q->precision[1]);
-}
-
 static json_t *json_collection(const char *name,
                                const struct ak_collection_status *s)
 {
     return json_pack(
         "{s:s, s:s, s:I, s:I, s:I, s:{s:I, s:I, s:I}, s:f, s:{s:I, s:I},"
-        " s:{s:I, s:I, s:I}, s:f, s:{s:o, s:o}, s:{s:I, s:I, s:I},"
-        " s:{s:I, s:I, s:I, s:I, s:f}, s:{s:I, s:I, s:I},"
+        " s:{s:I, s:I, s:I}, s:f, s:{s:o, s:o, s:o, s:o}, s:{s:I, s:I, s:I},"
+        " s:{s:I, s:I, s:I, s:I, s:f}, s:{s:I, s:I, s:I, s:I},"
         " s:{s:f, s:f, s:f, s:f}}",
         "name", name, "status", s->state, "items", (json_int_t)s->items, "rows",
         (json_int_t)s->rows, "labels", (json_int_t)s->labels, "seq", "durable",
@@ -417,8 +462,9 @@ static json_t *json_collection(const char *name,
         (json_int_t)s->queue_bytes, "model_versions", "published",
         (json_int_t)s->published, "live_samples", (json_int_t)s->live_samples,
         "pending_rows", (json_int_t)s->pending_rows, "staleness", s->staleness,
-        "quality", "served", json_quality(&s->served), "live",
-        json_quality(&s->live), "memory", "index_bytes",
+        "quality", "served", ak_json_quality(&s->served), "live",
+        ak_json_quality(&s->live), "drift", ak_json_drift(&s->drift), "gate",
+        ak_json_gate(&s->gate), "memory", "index_bytes",
         (json_int_t)s->memory_bytes, "learner_bytes",
         (json_int_t)s->learner_bytes, "file_bytes", (json_int_t)s->file_bytes,
         "learned", "rows", (json_int_t)s->learnt_rows, "skipped_rows",
@@ -426,8 +472,9 @@ static json_t *json_collection(const char *name,
         "rejected_batches", (json_int_t)s->rejected_batches, "last_loss",
         isfinite(s->last_loss) ? s->last_loss : 0.0, "publishing", "publishes",
         (json_int_t)s->publishes, "rows", (json_int_t)s->published_rows,
-        "remaining_rows", (json_int_t)s->publish_remaining_rows, "seconds",
-        "learn", s->learn_seconds, "index", s->index_seconds, "publish",
+        "remaining_rows", (json_int_t)s->publish_remaining_rows,
+        "reused_segments", (json_int_t)s->reused_segments, "seconds", "learn",
+        s->learn_seconds, "index", s->index_seconds, "publish",
         s->publish_seconds, "quality", s->quality_seconds);
 }
 
