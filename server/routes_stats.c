@@ -23,7 +23,7 @@
 /* Rows that are compared: correlation and flips.  Flips need vectors, which are
    read in runs of rows. */
 #define SAMPLE_ROWS 4096
-#define FLIP_ROWS   2048
+#define FLIP_ROWS   4096
 #define RUN_ROWS    128
 
 /* ----------------------------------------------------------------- versions */
@@ -222,12 +222,18 @@ static void asked_clear(struct asked *a)
     ak_array_free(a->sample);
 }
 
+/* How far apart at most `most` of n are taken. */
+static uint64_t every(uint64_t n, uint64_t most)
+{
+    return n > most ? (n + most - 1) / most : 1;
+}
+
 /* Ones over the published codes, and a sample of the codes. */
 static enum ak_status count_codes(struct asked *a, struct ak_err *err)
 {
     size_t bytes = ak_code_bytes(a->bits);
     uint64_t n = ak_snapshot_rows(a->s);
-    uint64_t step = n / COUNTED_ROWS + 1, apart = n / SAMPLE_ROWS + 1;
+    uint64_t step = every(n, COUNTED_ROWS), apart = every(n, SAMPLE_ROWS);
     uint8_t some[RUN_ROWS * AK_CODE_MAX_BITS / 8];
     size_t held = 0;
 
@@ -388,8 +394,8 @@ static enum ak_status compare_previous(struct ak_op *op, const struct asked *a,
                                        json_t **out, struct ak_err *err)
 {
     uint64_t n = ak_snapshot_rows(a->s), rows = 0;
-    uint64_t runs = n / RUN_ROWS + 1;
-    uint64_t apart = runs / (FLIP_ROWS / RUN_ROWS) + 1;
+    uint64_t runs = (n + RUN_ROWS - 1) / RUN_ROWS;
+    uint64_t apart = every(runs, FLIP_ROWS / RUN_ROWS);
     uint64_t flips[AK_CODE_MAX_BITS] = {0};
     struct versions versions = {0};
     struct other o = {0};
@@ -405,10 +411,9 @@ static enum ak_status compare_previous(struct ak_op *op, const struct asked *a,
             uint64_t first = run * RUN_ROWS;
             uint64_t left = n - first;
 
-            if (left > 0)
-                status = compare_run(op, a, view, &o, first,
-                                     left < RUN_ROWS ? left : RUN_ROWS, flips,
-                                     &rows, err);
+            status = compare_run(op, a, view, &o, first,
+                                 left < RUN_ROWS ? left : RUN_ROWS, flips,
+                                 &rows, err);
         }
     }
     if (status == AK_OK)
