@@ -64,6 +64,27 @@ static void put_text(const char *text, FILE *out)
     fputc('\'', out);
 }
 
+/* All that is drawn, and a little more, so that ticks at the ends are. */
+static void put_x_range(const struct plot *p, FILE *out)
+{
+    double least = 0, most = 0;
+    bool any = false;
+
+    for (size_t s = 0; s < p->n_series; s++)
+        for (size_t i = 0; i < p->series[s].n; i++) {
+            double x = p->series[s].points[i].x;
+
+            least = !any || x < least ? x : least;
+            most = !any || x > most ? x : most;
+            any = true;
+        }
+    if (p->log_x)
+        fprintf(out, "set xrange [%g:%g]\n", 0.92 * least, 1.08 * most);
+    else
+        fprintf(out, "set xrange [%g:%g]\n", least - 0.03 * (most - least),
+                most + 0.03 * (most - least));
+}
+
 static void put_script(const struct plot *p, const char *path, FILE *out)
 {
     /* Told apart without colour by their marks as well. */
@@ -89,8 +110,9 @@ static void put_script(const struct plot *p, const char *path, FILE *out)
         fputs("set logscale x 2\nset xtics (8, 16, 32, 48, 64, 128, 256, 512, "
               "1024)\n",
               out);
+    put_x_range(p, out);
     if (p->log_y)
-        fputs("set logscale y\n", out);
+        fputs("set logscale y\nunset mytics\n", out);
     else
         fputs("set yrange [0:]\n", out);
     for (size_t s = 0; s < p->n_series; s++) {
