@@ -97,8 +97,6 @@ enum ak_status ak_exec_create(const char *engine, const struct ak_graph *g,
     e->kept[g->feature] = e->kept[g->output] = true;
     for (uint32_t i = 0; i < params->n_keep; i++)
         e->kept[params->keep[i]] = true;
-    for (uint32_t i = 0; params->train && i < g->n_layers; i++)
-        e->kept[i] = true;
     status = found->create(e, err);
     if (status != AK_OK) {
         ak_exec_destroy(e);
@@ -186,9 +184,9 @@ enum ak_status ak_exec_backward(struct ak_exec *e,
     if (!e->params.train || e->n == 0)
         return ak_fail(err, AK_EINVAL, "there was no forward in training");
     for (uint32_t i = 0; i < n_starts; i++)
-        if (starts[i].layer >= e->g->n_layers)
-            return ak_fail(err, AK_EINVAL, "layer %u, there are %u",
-                           starts[i].layer, e->g->n_layers);
+        if (starts[i].layer >= e->g->n_layers || !e->kept[starts[i].layer])
+            return ak_fail(err, AK_EINVAL, "layer %u was not kept",
+                           starts[i].layer);
     memset(grads, 0, e->g->n_values * sizeof(*grads));
     return e->engine->backward(e, starts, n_starts, grads, dx, err);
 }

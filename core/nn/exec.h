@@ -16,8 +16,8 @@
  *
  * In training, batch normalisation uses the statistics of the batch, dropout
  * drops, and every layer keeps what its gradient needs; otherwise it uses the
- * running statistics, and an engine may fuse layers, so that only the outputs
- * that were asked for are there.
+ * running statistics.  An engine may fuse layers, so only the outputs that were
+ * asked for are there.
  *
  * The same values, inputs, seeds, engine, type and number of threads give the
  * same bytes on the same machine.
@@ -45,7 +45,10 @@ struct ak_exec_params {
     uint32_t n_keep;
 };
 
-/* The gradient of a loss by the output of a layer: (n, c, h, w). */
+/*
+ * The gradient of a loss by the output of a layer, (n, c, h, w): of the
+ * feature, the output, or one of those kept.
+ */
 struct ak_exec_start {
     uint32_t layer;
     const ak_real *grad;
@@ -79,7 +82,7 @@ enum ak_status ak_exec_forward(struct ak_exec *e, const ak_real *x, uint32_t n,
 
 /*
  * Output (n, c, h, w) of a layer in the last forward: the feature, the output,
- * or one of those kept; in training any.
+ * or one of those kept.
  */
 enum ak_status ak_exec_output(struct ak_exec *e, uint32_t layer, ak_real *out,
                               struct ak_err *err) AK_MUST_CHECK;

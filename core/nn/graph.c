@@ -11,7 +11,7 @@
 
 #define ALIGN 16 /* floats: a parameter begins at a cache line */
 
-/* ---- shapes --------------------------------------------------------------- */
+/* ---- shapes ------------------------------------------------------------- */
 
 static const struct ak_layer *input_of(const struct ak_graph *g,
                                        const struct ak_layer *l)
@@ -209,7 +209,7 @@ const struct ak_layer_rule ak_layer_rules[AK_LAYER_KINDS] = {
                       map_shape},
 };
 
-/* ---- parameters ------------------------------------------------------------ */
+/* ---- parameters --------------------------------------------------------- */
 
 static enum ak_status add_param(struct ak_graph *g, uint32_t layer,
                                 enum ak_param_role role, const uint32_t *dims,
@@ -274,7 +274,7 @@ static enum ak_status add_params(struct ak_graph *g, uint32_t layer,
     return status;
 }
 
-/* ---- width variables -------------------------------------------------------- */
+/* ---- width variables ---------------------------------------------------- */
 
 struct widths {
     struct ak_width *all; /* as many as layers */
@@ -410,7 +410,7 @@ out:
     return status;
 }
 
-/* ---- the whole -------------------------------------------------------------- */
+/* ---- the whole ---------------------------------------------------------- */
 
 enum ak_status ak_graph_finish(struct ak_graph *g, struct ak_err *err)
 {

@@ -22,7 +22,7 @@
  *
  * | kind | inputs | options |
  * | --- | --- | --- |
- * | conv | 1 | out, k=H[,W], stride=1, pad=0 or T,L,B,R or same, groups=1, bias=0 |
+ * | conv | 1 | out, k=H[,W], stride=1, pad=0 (see below), groups=1, bias=0 |
  * | bn | 1 | eps=1e-05, momentum=0.1 |
  * | relu relu6 prelu hardtanh tanh | 1 | slope=0.25 (prelu: its first value) |
  * | maxpool avgpool | 1 | k, stride=k, pad=0 |
@@ -33,8 +33,9 @@
  * | dropout | 1 | p=0.5 |
  * | map | 1 | stride=1, from=A+N,-M,... : which channels, see below |
  *
- * `pad=same` is TensorFlow's rule: the output has ceil(side / stride) rows, and
- * the odd row of padding is at the bottom.  `map` gathers channels, and takes
+ * Padding is one number, or top, left, bottom and right: pad=0,0,1,1.  `pad=same`
+ * is TensorFlow's rule: the output has ceil(side / stride) rows, and the odd row
+ * of padding is at the bottom.  `map` gathers channels, and takes
  * every stride-th row and column: from=-8,0+16,-8 is 8 channels of zeros, then
  * channels 0..15, then 8 of zeros, which is the parameter-free shortcut of
  * CIFAR ResNets (He et al., "Deep Residual Learning for Image Recognition",

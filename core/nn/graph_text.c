@@ -18,7 +18,7 @@
 #define MAX_RUNS  4096
 #define MAX_TOKEN 40 /* of a number */
 
-/* ---- reading ---------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------ */
 
 /* A piece of the text, not terminated. */
 struct span {
@@ -498,7 +498,7 @@ enum ak_status ak_graph_parse(const char *text, size_t len,
     return AK_OK;
 }
 
-/* ---- writing ---------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------ */
 
 AK_PRINTF(2, 3)
 static void put(struct ak_writer *w, const char *fmt, ...)

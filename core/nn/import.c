@@ -7,7 +7,7 @@
 
 #include "core/nn/json_internal.h"
 
-/* ---- tensors that are named as the parameters ---------------------------------- */
+/* ---- tensors that are named as the parameters --------------------------- */
 
 static enum ak_status shapes_differ(const struct ak_tensor *t,
                                     const uint32_t *dims, uint32_t n_dims,
@@ -44,7 +44,7 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* Some tensor that is no parameter, when there are more than there should be. */
+/* A tensor that is no parameter is an error. */
 static enum ak_status check_rest(const struct ak_graph *g,
                                  const struct ak_safetensors *st,
                                  struct ak_err *err)
@@ -100,7 +100,7 @@ enum ak_status ak_import_named(const struct ak_graph *g,
     return AK_OK;
 }
 
-/* ---- quantised networks ---------------------------------------------------------- */
+/* ---- quantised networks ------------------------------------------------- */
 
 struct scales {
     double weight, bias;

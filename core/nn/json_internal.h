@@ -1,5 +1,5 @@
 /*
- * json_internal.h -- a strict reader of the JSON in model files; for core/nn only.
+ * json_internal.h -- a strict reader of the JSON in model files.
  *
  * A value is read by the function of its type, in the order of the text; each
  * passes over white space before it.  After a failure nothing more is read.

@@ -36,7 +36,7 @@
 #define MAX_STAGES 24
 #define BN_TF      " eps=0.001 momentum=0.01\n"
 
-/* ---- blocks ------------------------------------------------------------------ */
+/* ---- blocks ------------------------------------------------------------- */
 
 static const char conv_bn_relu[] = "conv $pconv $i out=$w k=3 pad=1\n"
                                    "bn $pbn $pconv\n"
@@ -172,7 +172,7 @@ static const char mobile_last[] =
     "conv conv_last $i out=$w k=1\n"
     "bn bn_last conv_last" BN_TF "relu6 relu_last bn_last\n";
 
-/* ---- architectures ------------------------------------------------------------ */
+/* ---- architectures ------------------------------------------------------ */
 
 struct stage {
     const char *first, *rest; /* blocks; rest NULL: as the first */
@@ -334,7 +334,7 @@ static const struct row rows[] = {
 
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
-/* ---- from rows to texts --------------------------------------------------------- */
+/* ---- from rows to texts ------------------------------------------------- */
 
 struct fill {
     char prefix[AK_NN_NAME];

@@ -9,7 +9,7 @@
 #include "core/base/mem.h"
 #include "core/nn/import.h"
 
-/* ---- making files ------------------------------------------------------------ */
+/* ---- making files ------------------------------------------------------- */
 
 struct file {
     uint8_t bytes[4096];
@@ -39,7 +39,7 @@ static enum ak_status parse(const struct file *f, struct ak_safetensors *st,
     return ak_safetensors_parse(*copy, f->len, st, err);
 }
 
-/* ---- safetensors --------------------------------------------------------------- */
+/* ---- safetensors -------------------------------------------------------- */
 
 static void tensors_are_found_by_name(void **state)
 {
@@ -203,7 +203,7 @@ static void files_that_are_cut_short_are_refused(void **state)
     }
 }
 
-/* ---- named ----------------------------------------------------------------------- */
+/* ---- named -------------------------------------------------------------- */
 
 static struct ak_graph *graph(const char *lines)
 {
@@ -270,7 +270,7 @@ static void tensors_become_parameters_by_name(void **state)
                  wrong, 3, "l.weight: value 1 is inf, must be finite");
 }
 
-/* ---- quantised --------------------------------------------------------------------- */
+/* ---- quantised ---------------------------------------------------------- */
 
 static const char quantised_header[] =
     "{\"00_conv.weight\":{\"dtype\":\"U8\",\"shape\":[2,1,1,2],"
