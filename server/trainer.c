@@ -104,10 +104,9 @@ bool ak_trainer_waits(const struct ak_trainer *t)
 
 uint64_t ak_trainer_pending(const struct ak_trainer *t)
 {
-    if (!t->trained || t->warm_seq == 0)
-        return t->warm_rows;
-    /* Gone back behind the warm-up: they are on their way. */
-    return t->gathered.n;
+    bool warming = t->warm_seq == 0 && t->fed == 0;
+
+    return !t->trained || warming ? t->warm_rows : t->gathered.n;
 }
 
 bool ak_trainer_can_flush(const struct ak_trainer *t)
