@@ -129,12 +129,13 @@ struct work {
     pthread_cond_t news;
 };
 
-static volatile sig_atomic_t interrupted;
+/* Set by a signal, read by every thread. */
+static atomic_bool interrupted;
 
 static void on_interrupt(int number)
 {
     (void)number;
-    interrupted = 1;
+    atomic_store(&interrupted, true);
 }
 
 static void catch_interrupts(void)
@@ -317,7 +318,8 @@ static int run_all(const struct tool *tool, struct work *w, json_t *lines)
 
         code = code != EXIT_OK ? code : took;
         if (took != EXIT_OK && took != EXIT_NEGATIVE)
-            interrupted = 1; /* what cannot be kept need not be run */
+            atomic_store(&interrupted,
+                         true); /* what cannot be kept need not be run */
         show(w, &progress, start, false);
     }
     for (size_t i = 0; i < started; i++)
