@@ -13,6 +13,8 @@ const struct command *const akin_commands[] = {
     &cmd_encode,
     &cmd_score,
     &cmd_eval,
+    &cmd_extractor_import,
+    &cmd_extractor_evaluate,
     &cmd_publish,
     &cmd_rollback,
     &cmd_models,

@@ -10,7 +10,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mock import AKIN, Tests, idx, npy
 
 COMMANDS = ["status", "collection create", "collection list", "collection show", "collection set",
-            "collection delete", "ingest", "search", "encode", "score", "publish", "rollback",
+            "collection delete", "ingest", "search", "encode", "score", "extractor import",
+            "extractor evaluate", "publish", "rollback",
             "models", "methods", "get", "label", "delete",
             "job start", "job list", "job show", "job log", "job watch", "job cancel", "job pause",
             "job resume", "job kinds", "api", "completion"]
