@@ -27,6 +27,7 @@ void ak_collection_drop(struct ak_collection *c)
 void ak_collection_free(struct ak_collection *c)
 {
     ak_indexer_clear(&c->indexer);
+    ak_partitioner_clear(&c->partitioner);
     ak_learner_clear(&c->learner);
     /* Frozen when the daemon stopped, and taken up at the next start. */
     ak_ref_drop((struct ak_ref *)c->offered.encoder);
@@ -55,6 +56,16 @@ void ak_collection_settings(const struct ak_collection *c,
     pthread_mutex_lock(&unlocked->lock);
     *out = c->settings;
     pthread_mutex_unlock(&unlocked->lock);
+}
+
+struct ak_engine *ak_collection_engine(const struct ak_collection *c)
+{
+    return c->engine;
+}
+
+struct ak_gather *ak_collection_gather(struct ak_collection *c)
+{
+    return &c->gather;
 }
 
 /* -------------------------------------------------------------- progress */

@@ -30,6 +30,16 @@ static void drop_indexer(struct ak_actor *actor)
     ak_collection_drop(ak_indexer_owner(actor));
 }
 
+static void hold_partitioner(struct ak_actor *actor)
+{
+    ak_collection_ref(ak_partitioner_owner(actor));
+}
+
+static void drop_partitioner(struct ak_actor *actor)
+{
+    ak_collection_drop(ak_partitioner_owner(actor));
+}
+
 static void hold_learner(struct ak_actor *actor)
 {
     ak_collection_ref(ak_learner_owner(actor));
@@ -56,6 +66,7 @@ enum ak_status ak_collection_new(struct ak_engine *e,
         return ak_fail(err, AK_EINVAL, "the data directory's name is too long");
     }
     pthread_mutex_init(&c->lock, NULL);
+    ak_gather_init(&c->gather);
     atomic_init(&c->refs, 1);
     atomic_init(&c->learner.saving, false);
     c->engine = e;
@@ -67,6 +78,11 @@ enum ak_status ak_collection_new(struct ak_engine *e,
                                          .slice = ak_indexer_slice,
                                          .hold = hold_indexer,
                                          .drop = drop_indexer};
+    atomic_init(&c->partitioner.ready, false);
+    c->partitioner.actor = (struct ak_actor){.pool = e->work,
+                                             .slice = ak_partitioner_slice,
+                                             .hold = hold_partitioner,
+                                             .drop = drop_partitioner};
     c->learner.actor = (struct ak_actor){.pool = e->work,
                                          .slice = ak_learner_slice,
                                          .hold = hold_learner,
@@ -734,4 +750,9 @@ void ak_engine_run(struct ak_engine *e, void (*fn)(void *arg), void *arg)
     t->fn = fn;
     t->arg = arg;
     ak_pool_run(e->search, &t->task);
+}
+
+struct ak_pool *ak_engine_search_pool(struct ak_engine *e)
+{
+    return e->search;
 }

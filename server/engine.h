@@ -28,6 +28,8 @@
 
 struct ak_engine;
 struct ak_collection;
+struct ak_gather;
+struct ak_pool;
 struct ak_jobs;
 struct ak_run_kind;
 
@@ -230,5 +232,12 @@ enum ak_status ak_collection_outcome(struct ak_collection *c, uint64_t seq,
 
 /* Run `fn` soon on a pool thread: scans too long for an HTTP thread. */
 void ak_engine_run(struct ak_engine *engine, void (*fn)(void *arg), void *arg);
+
+/* The same pool, to split a scan over its threads. */
+struct ak_pool *ak_engine_search_pool(struct ak_engine *engine);
+
+struct ak_engine *ak_collection_engine(const struct ak_collection *c);
+/* Where searches of the collection wait for one another. */
+struct ak_gather *ak_collection_gather(struct ak_collection *c);
 
 #endif

@@ -6,6 +6,7 @@
  *
  *   writer        `store`, through jobs
  *   indexer       struct ak_indexer, and it alone changes `index`
+ *   partitioner   struct ak_partitioner
  *   learner       struct ak_learner
  *   any thread    what `lock` guards, the index's snapshots, `labels`, views
  *
@@ -21,6 +22,7 @@
 
 #include "core/hash/hash.h"
 #include "server/engine.h"
+#include "server/gather.h"
 #include "server/labels.h"
 #include "server/pool.h"
 #include "server/quality.h"
@@ -80,6 +82,16 @@ struct ak_indexer {
     uint8_t *codes; /* of the segment that `column` is in the middle of */
 };
 
+struct ak_partition_build;
+
+/* partitioner.c: the order in which searches go through the rows. */
+struct ak_partitioner {
+    struct ak_actor actor;
+    struct ak_partition_build *build; /* the indexer's while `ready` */
+    atomic_bool ready;
+    uint64_t began_ns;
+};
+
 /* learner.c: records to the live model. */
 struct ak_learner {
     struct ak_actor actor;
@@ -113,8 +125,10 @@ struct ak_collection {
     struct ak_lane lane;
 
     struct ak_index *index;
+    struct ak_gather gather; /* of searches */
     struct ak_labels *labels;
     struct ak_indexer indexer;
+    struct ak_partitioner partitioner;
     struct ak_learner learner;
 
     pthread_mutex_t lock; /* guards what follows */
@@ -141,6 +155,13 @@ static inline struct ak_collection *ak_indexer_owner(struct ak_actor *actor)
     return (
         struct ak_collection *)((char *)actor -
                                 offsetof(struct ak_collection, indexer.actor));
+}
+
+static inline struct ak_collection *ak_partitioner_owner(struct ak_actor *actor)
+{
+    return (struct ak_collection *)((char *)actor -
+                                    offsetof(struct ak_collection,
+                                             partitioner.actor));
 }
 
 static inline struct ak_collection *ak_learner_owner(struct ak_actor *actor)
@@ -190,6 +211,13 @@ enum ak_status ak_indexer_encode(struct ak_collection *c, struct ak_view *view,
                                  const struct ak_encoder *encoder,
                                  uint64_t first, size_t n, uint8_t *codes,
                                  struct ak_err *err) AK_MUST_CHECK;
+
+bool ak_partitioner_slice(struct ak_actor *actor);
+void ak_partitioner_clear(struct ak_partitioner *p);
+/* The indexer's: put what was built in its place; after each of its commits,
+   see whether there is something to build. */
+void ak_partitioner_install(struct ak_collection *c);
+void ak_partitioner_look(struct ak_collection *c);
 
 bool ak_learner_slice(struct ak_actor *actor);
 void ak_learner_clear(struct ak_learner *l);

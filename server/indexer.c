@@ -659,6 +659,7 @@ bool ak_indexer_slice(struct ak_actor *actor)
         return false;
     if (flip == AK_FLIP_ASKED)
         return false; /* woken when it is committed */
+    ak_partitioner_install(c);
     if (flip == AK_FLIP_DONE)
         status = install(c, &err);
     else if (flip == AK_FLIP_FAILED)
@@ -675,5 +676,6 @@ bool ak_indexer_slice(struct ak_actor *actor)
         stop(c, &err);
         return false;
     }
+    ak_partitioner_look(c);
     return more;
 }

@@ -7,6 +7,7 @@
 #include "server/pool.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,6 +126,99 @@ void ak_pool_run(struct ak_pool *pool, struct ak_task *task)
     if (stopping)
         task->run(task);
 }
+
+unsigned ak_pool_threads(const struct ak_pool *pool)
+{
+    return pool->n_threads;
+}
+
+/* ------------------------------------------------------------------- sharing */
+
+/* Work that is shared; it lives until the last helper has looked at it, which
+   may be after its caller went on. */
+struct share {
+    void (*fn)(void *arg, size_t i);
+    void *arg;
+    size_t n;
+    atomic_size_t next; /* to be begun */
+    atomic_uint holders;
+    pthread_mutex_t lock;
+    pthread_cond_t over;
+    size_t done; /* under the lock */
+    struct helper {
+        struct ak_task task; /* first */
+        struct share *share;
+    } helpers[];
+};
+
+static void drop_share(struct share *s)
+{
+    if (atomic_fetch_sub_explicit(&s->holders, 1, memory_order_acq_rel) != 1)
+        return;
+    pthread_cond_destroy(&s->over);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+static void take_part(struct share *s)
+{
+    size_t i, done = 0;
+
+    while ((i = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed)) <
+           s->n) {
+        s->fn(s->arg, i);
+        done++;
+    }
+    if (done == 0)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->done += done;
+    if (s->done == s->n)
+        pthread_cond_signal(&s->over);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void help(struct ak_task *task)
+{
+    struct share *s = ((struct helper *)task)->share;
+
+    take_part(s);
+    drop_share(s);
+}
+
+void ak_pool_share(struct ak_pool *pool, size_t n,
+                   void (*fn)(void *arg, size_t i), void *arg)
+{
+    size_t helpers = n - 1 < pool->n_threads ? n - 1 : pool->n_threads;
+    struct share *s =
+        n > 1 ? calloc(1, sizeof(*s) + helpers * sizeof(s->helpers[0])) : NULL;
+
+    if (s == NULL) { /* alone, then */
+        for (size_t i = 0; i < n; i++)
+            fn(arg, i);
+        return;
+    }
+    s->fn = fn;
+    s->arg = arg;
+    s->n = n;
+    atomic_init(&s->next, 0);
+    atomic_init(&s->holders, (unsigned)helpers + 1);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->over, NULL);
+    for (size_t i = 0; i < helpers; i++) {
+        s->helpers[i].task.run = help;
+        s->helpers[i].share = s;
+        ak_pool_run(pool, &s->helpers[i].task);
+    }
+    take_part(s);
+    pthread_mutex_lock(&s->lock);
+    while (s->done < n)
+        pthread_cond_wait(&s->over, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+    drop_share(s);
+}
+
+/* -------------------------------------------------------------------- actors */
 
 static void run_actor(struct ak_task *task)
 {

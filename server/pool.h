@@ -10,6 +10,7 @@
 #define AK_SERVER_POOL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "core/base/err.h"
 
@@ -30,6 +31,15 @@ void ak_pool_stop(struct ak_pool *pool);
 /* Stops it if need be.  NULL is a no-op. */
 void ak_pool_destroy(struct ak_pool *pool);
 void ak_pool_run(struct ak_pool *pool, struct ak_task *task);
+unsigned ak_pool_threads(const struct ak_pool *pool);
+
+/*
+ * Call fn(arg, 0) .. fn(arg, n - 1), each once, from the caller and from what
+ * threads of the pool are free; returns when all have returned.  The caller may
+ * be a thread of the pool: it waits for nobody who has not begun.
+ */
+void ak_pool_share(struct ak_pool *pool, size_t n,
+                   void (*fn)(void *arg, size_t i), void *arg);
 
 enum ak_actor_state {
     AK_ACTOR_IDLE,

@@ -17,21 +17,12 @@
 
 /* ------------------------------------------------------------------ search */
 
-static void run_search(struct ak_op *op)
-{
-    ak_search_run(op, op->arg);
-}
-
 static void read_search(struct ak_op *op)
 {
     struct ak_queries *q = op->arg;
 
-    if (!ak_search_read(op, q, q->batch))
-        return;
-    if (ak_search_is_small(op, q))
-        ak_op_run_here(op, run_search);
-    else
-        ak_op_run(op, run_search);
+    if (ak_search_read(op, q, q->batch))
+        ak_op_run_here(op, ak_search_run);
 }
 
 static void search(struct ak_request *rq, bool batch, unsigned accepted)

@@ -16,9 +16,11 @@
 #include "core/code/code.h"
 #include "server/cursor.h"
 #include "server/filter_json.h"
+#include "server/gather.h"
 #include "server/lookup.h"
 #include "server/op.h"
 #include "server/rerank.h"
+#include "server/scan.h"
 #include "server/text.h"
 
 enum {
@@ -56,13 +58,18 @@ struct ak_query {
     struct ak_hit *hits; /* (limit) */
     float *scores;       /* (limit) of a rerank; NULL: they follow from the
                             distances */
+    struct ak_scan scan; /* what is looked for: `limit` hits, or candidates */
     struct ak_search_result result;
 };
 
 struct ak_queries {
+    struct ak_gather_item item; /* first */
+    struct ak_op *op;
+    uint64_t queued_ns;
     struct ak_query *list; /* (n) */
-    size_t n;
-    bool batch; /* the answer is a list of results */
+    size_t n, done;
+    struct ak_hit *room; /* of candidates, until they are ranked */
+    bool batch;          /* the answer is a list of results */
     struct ak_lookup lookup;
     const char *slug; /* of a failure that is not just a status; NULL: none */
 };
@@ -70,24 +77,21 @@ struct ak_queries {
 /* Read the body of a search, or of a batch; false: it was answered. */
 bool ak_search_read(struct ak_op *op, struct ak_queries *q, bool batch);
 
-/* True when it will take less than about a millisecond and no disk. */
-bool ak_search_is_small(struct ak_op *op, const struct ak_queries *q);
-
 /* How many of the nearest are looked for. */
 uint64_t ak_search_candidates(const struct ak_query *query);
 
 /*
- * Rerank the hits of queries from .. from + n - 1, which ask for the same one:
- * `found` (n, candidates) has the candidates of each and is put in order, as far
- * as `limit`; sets their scores.  When a deadline passes first, the answer of its
- * query is in the order of distances, and not complete.
+ * Rank what the scans of queries from .. from + n - 1 have found, which ask for
+ * the same rerank: sets their hits and scores.  When a deadline passes first,
+ * the answer is in the order of distances, and not complete.
  */
 enum ak_status ak_search_rank(struct ak_op *op, struct ak_queries *q,
-                              size_t from, size_t n, struct ak_hit *found,
+                              size_t from, size_t n,
                               struct ak_err *err) AK_MUST_CHECK;
 
-/* Run all of them and answer. */
-void ak_search_run(struct ak_op *op, struct ak_queries *q);
+/* Run all of them and answer; op->arg is the struct ak_queries.  When this
+   returns the op may be gone. */
+void ak_search_run(struct ak_op *op);
 
 /* A hash of what is asked: two pages of one search have the same.  AK_ENOMEM. */
 enum ak_status ak_search_scope(const struct ak_query *query, size_t code_len,

@@ -116,15 +116,18 @@ static enum ak_status score_features(struct ranking *r, struct ak_err *err)
     return status;
 }
 
-/* The candidates of query i in order, and their scores. */
-static enum ak_status put(struct ranking *r, size_t i, struct ak_hit *found,
-                          struct ak_err *err)
+/* The hits of query i, of its candidates. */
+static enum ak_status put(struct ranking *r, size_t i, struct ak_err *err)
 {
     struct ak_query *query = &r->first[i];
     struct ak_candidate *list = r->list + i * r->most;
     size_t n = query->result.n_hits;
 
+    if (query->result.n_hits > query->limit)
+        query->result.n_hits = (size_t)query->limit;
     if (r->late) {
+        memcpy(query->hits, query->scan.hits,
+               query->result.n_hits * sizeof(*query->hits));
         query->result.complete = false;
         return AK_OK;
     }
@@ -133,22 +136,21 @@ static enum ak_status put(struct ranking *r, size_t i, struct ak_hit *found,
     if (query->scores == NULL)
         return ak_fail(err, AK_ENOMEM, "no memory for scores");
     ak_rerank_sort(list, n);
-    for (size_t k = 0; k < n && k < query->limit; k++) {
-        found[k] = list[k].hit;
+    for (size_t k = 0; k < query->result.n_hits; k++) {
+        query->hits[k] = list[k].hit;
         query->scores[k] = list[k].score;
     }
     return AK_OK;
 }
 
 enum ak_status ak_search_rank(struct ak_op *op, struct ak_queries *q,
-                              size_t from, size_t n, struct ak_hit *found,
-                              struct ak_err *err)
+                              size_t from, size_t n, struct ak_err *err)
 {
     struct ranking r = {.op = op, .q = q, .first = &q->list[from], .n = n};
     uint64_t start = ak_clock_ns();
     enum ak_status status = AK_OK;
 
-    r.most = (size_t)ak_search_candidates(r.first);
+    r.most = r.first->scan.limit;
     r.list = ak_array_new(n, r.most * sizeof(*r.list));
     r.wanted = ak_array_new(n, r.most * sizeof(*r.wanted));
     r.block = ak_array_new(1, ak_settings_row_bytes(&op->settings));
@@ -159,14 +161,14 @@ enum ak_status ak_search_rank(struct ak_op *op, struct ak_queries *q,
     }
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < r.first[i].result.n_hits; k++)
-            r.list[i * r.most + k].hit = found[i * r.most + k];
+            r.list[i * r.most + k].hit = r.first[i].scan.hits[k];
     if (r.first->rerank == AK_RERANK_FEATURE)
         status = score_features(&r, err);
     else
         for (size_t i = 0; i < n; i++)
             score_codes(&r, i);
     for (size_t i = 0; i < n && status == AK_OK; i++)
-        status = put(&r, i, found + i * r.most, err);
+        status = put(&r, i, err);
     ak_request_stage(op->rq, "rerank", ak_clock_ns() - start);
 out:
     ak_array_free(r.x);

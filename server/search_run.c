@@ -1,33 +1,35 @@
+/*
+ * search_run.c -- codes of the queries, scans, hits.
+ *
+ * Where a request runs: what is short, on the thread of HTTP that read it.  What
+ * needs the disk or brings many queries of its own, as a task of the search pool,
+ * a slice at a time.  All else goes by the collection's gather: while one such
+ * request is scanned those that come wait, and go next together.  That includes
+ * what is not so short that it would be over before anyone could have joined.
+ */
 #include "server/search.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/clock.h"
 #include "core/base/digest.h"
 #include "core/base/mem.h"
+#include "server/metrics.h"
 
-/* Words that are compared in well under a millisecond by the slowest kernel. */
-#define SMALL_SCAN 2000000
-#define SMALL_ROWS 8
+/* A scan that is shorter runs where it is, whoever else is at work. */
+#define AT_ONCE_NS UINT64_C(50000)
+/* One that is shorter runs on a thread of HTTP, if no other is at work. */
+#define SHORT_NS UINT64_C(1000000)
+/* A request is scanned in slices of about so long, so that what comes behind a
+   large one need not wait for all of it. */
+#define SLICE_NS UINT64_C(20000000)
 
-/* Hits that one scan looks for; more queries than that go in several. */
-#define MOST_FOUND ((size_t)1 << 18)
-
-bool ak_search_is_small(struct ak_op *op, const struct ak_queries *q)
-{
-    struct ak_collection_status now;
-    uint64_t words;
-
-    for (size_t i = 0; i < q->n; i++)
-        if (q->list[i].by == AK_QUERY_ID ||
-            q->list[i].with & (AK_WITH_PAYLOAD | AK_WITH_EXPLAIN) ||
-            q->list[i].rerank == AK_RERANK_FEATURE || q->list[i].filter != NULL)
-            return false;
-    ak_collection_status(op->c, &now);
-    words = now.rows * ak_code_words(op->settings.bits) * q->n;
-    return q->n <= SMALL_ROWS && words <= SMALL_SCAN;
-}
+/* Requests of more queries are large: they need no others beside them. */
+#define LARGE 64
+/* Requests in one round. */
+#define MOST_REQUESTS 128
 
 enum ak_status ak_search_scope(const struct ak_query *query, size_t code_len,
                                uint64_t *out, struct ak_err *err)
@@ -194,6 +196,45 @@ static enum ak_status check_cursor(struct ak_op *op, struct ak_queries *q,
     return status;
 }
 
+static bool same_filter(const struct ak_query *a, const struct ak_query *b)
+{
+    return a->filter == b->filter ||
+           (a->filter_json != NULL && b->filter_json != NULL &&
+            json_equal(a->filter_json, b->filter_json));
+}
+
+/* Neighbours that have equal filters get one, and can be scanned together. */
+static enum ak_status bind_filter(struct ak_op *op, struct ak_queries *q,
+                                  size_t i, const struct ak_filter_names *names,
+                                  struct ak_err *err)
+{
+    struct ak_query *query = &q->list[i];
+
+    if (i > 0 && same_filter(query, &q->list[i - 1])) {
+        query->bound = q->list[i - 1].bound;
+        return AK_OK;
+    }
+    return ak_filter_bind(query->filter, names, &op->arena, &query->bound, err);
+}
+
+static void set_scan(const struct ak_op *op, const struct ak_queries *q,
+                     struct ak_query *query)
+{
+    query->scan = (struct ak_scan){
+        .snapshot = q->lookup.snapshot,
+        .code = query->code,
+        .bits = op->settings.bits,
+        .limit = (size_t)ak_search_candidates(query),
+        .max_distance = query->max_distance,
+        .filter = query->bound,
+        .paging = query->paging,
+        .after_distance = query->cursor.distance,
+        .after_ordinal = query->cursor.ordinal,
+        .deadline_ns = query->deadline_ns,
+        .hits = query->hits,
+    };
+}
+
 static enum ak_status prepare(struct ak_op *op, struct ak_queries *q,
                               struct ak_err *err)
 {
@@ -213,109 +254,103 @@ static enum ak_status prepare(struct ak_op *op, struct ak_queries *q,
             ak_arena_array(&op->arena, query->limit, sizeof(*query->hits));
         status = query->hits == NULL
                      ? ak_fail(err, AK_ENOMEM, "no memory for hits")
-                     : ak_filter_bind(query->filter, &names, &op->arena,
-                                      &query->bound, err);
+                     : bind_filter(op, q, i, &names, err);
+        set_scan(op, q, query);
     }
     return status;
 }
 
-/* --------------------------------------------------------------------- scans */
+/* ------------------------------------------------------------- a piece of it */
 
-/* Queries that ask for the same but for their code are scanned together. */
-static bool go_together(const struct ak_query *a, const struct ak_query *b)
+static bool same_rank(const struct ak_query *a, const struct ak_query *b)
 {
-    bool same_filter = a->filter == b->filter ||
-                       (a->filter_json != NULL && b->filter_json != NULL &&
-                        json_equal(a->filter_json, b->filter_json));
-
-    return !a->paging && !b->paging && a->limit == b->limit &&
-           a->rerank == b->rerank && a->oversample == b->oversample &&
-           a->max_distance == b->max_distance &&
-           a->deadline_ns == b->deadline_ns && same_filter;
+    return a->rerank == b->rerank && a->limit == b->limit &&
+           a->oversample == b->oversample && a->deadline_ns == b->deadline_ns;
 }
 
-static enum ak_status scan(struct ak_op *op, struct ak_queries *q, size_t from,
+/* Where queries from .. from + n - 1 have their candidates until they are
+   ranked, if they have any. */
+static enum ak_status take_room(struct ak_queries *q, size_t from, size_t n,
+                                struct ak_err *err)
+{
+    size_t sum = 0, at = 0;
+
+    for (size_t i = from; i < from + n; i++)
+        if (q->list[i].rerank != AK_RERANK_NONE)
+            sum += q->list[i].scan.limit;
+    if (sum == 0)
+        return AK_OK;
+    q->room = ak_array_new(sum, sizeof(*q->room));
+    if (q->room == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory for %zu candidates", sum);
+    for (size_t i = from; i < from + n; i++) {
+        if (q->list[i].rerank == AK_RERANK_NONE)
+            continue;
+        q->list[i].scan.hits = q->room + at;
+        at += q->list[i].scan.limit;
+    }
+    return AK_OK;
+}
+
+static void count(const struct ak_query *query)
+{
+    const struct ak_search_result *r = &query->result;
+
+    ak_metric_add(AK_METRIC_QUERY_CODES_SCANNED, 0, r->searched);
+    ak_metric_observe(AK_METRIC_QUERY_RESULTS, 0, (double)r->n_hits);
+    if (!r->complete)
+        ak_metric_add(AK_METRIC_QUERY_INCOMPLETE, 0, 1);
+    if (r->n_hits > 0)
+        ak_metric_observe(AK_METRIC_QUERY_TOP_DISTANCE, 0,
+                          query->hits[0].distance);
+}
+
+/* What was found becomes the hits. */
+static enum ak_status rank(struct ak_op *op, struct ak_queries *q, size_t from,
                            size_t n, struct ak_err *err)
 {
-    struct ak_query *first = &q->list[from];
-    size_t len = ak_code_bytes(op->settings.bits);
-    size_t limit = (size_t)ak_search_candidates(first);
-    uint64_t start = ak_clock_ns();
-    uint8_t *codes = ak_array_new(n, len);
-    struct ak_hit *hits = ak_array_new(n, limit * sizeof(*hits));
-    struct ak_search_result *results = ak_array_new(n, sizeof(*results));
-    const struct ak_search search = {
-        .codes = codes,
-        .n = n,
-        .limit = limit,
-        .max_distance = first->max_distance,
-        .filter = first->bound,
-        .paging = first->paging,
-        .after_distance = first->cursor.distance,
-        .after_ordinal = first->cursor.ordinal,
-        .deadline_ns = first->deadline_ns,
-    };
-    enum ak_status status = AK_ENOMEM;
-
-    if (codes == NULL || hits == NULL || results == NULL) {
-        ak_fail(err, AK_ENOMEM, "no memory for %zu queries", n);
-        goto out;
-    }
-    for (size_t i = 0; i < n; i++)
-        memcpy(codes + i * len, first[i].code, len);
-    status =
-        ak_snapshot_search(q->lookup.snapshot, &search, hits, results, err);
-    ak_request_stage(op->rq, "scan", ak_clock_ns() - start);
-    for (size_t i = 0; i < n && status == AK_OK; i++)
-        first[i].result = results[i];
-    if (status == AK_OK && first->rerank != AK_RERANK_NONE)
-        status = ak_search_rank(op, q, from, n, hits, err);
-    for (size_t i = 0; i < n && status == AK_OK; i++) {
-        if (first[i].result.n_hits > first->limit)
-            first[i].result.n_hits = (size_t)first->limit;
-        memcpy(first[i].hits, hits + i * limit,
-               first[i].result.n_hits * sizeof(*hits));
-    }
-out:
-    ak_array_free(results);
-    ak_array_free(hits);
-    ak_array_free(codes);
-    return status;
-}
-
-static enum ak_status scan_all(struct ak_op *op, struct ak_queries *q,
-                               struct ak_err *err)
-{
+    size_t end = from + n;
     enum ak_status status = AK_OK;
 
-    for (size_t i = 0, n; i < q->n && status == AK_OK; i += n) {
-        uint64_t most = MOST_FOUND / ak_search_candidates(&q->list[i]);
-
-        n = 1;
-        while (i + n < q->n && n < most &&
-               go_together(&q->list[i], &q->list[i + n]))
-            n++;
-        status = scan(op, q, i, n, err);
+    for (size_t i = from; i < end; i++)
+        q->list[i].result = q->list[i].scan.result;
+    for (size_t i = from, m; i < end && status == AK_OK; i += m) {
+        m = 1;
+        if (q->list[i].rerank == AK_RERANK_NONE)
+            continue;
+        while (i + m < end && same_rank(&q->list[i], &q->list[i + m]))
+            m++;
+        status = ak_search_rank(op, q, i, m, err);
     }
+    for (size_t i = from; i < end && status == AK_OK; i++)
+        count(&q->list[i]);
+    ak_array_free(q->room);
+    q->room = NULL;
     return status;
 }
 
-void ak_search_run(struct ak_op *op, struct ak_queries *q)
+/* ---------------------------------------------------------------- a request */
+
+static enum ak_status begin(struct ak_op *op, struct ak_queries *q,
+                            struct ak_err *err)
+{
+    ak_lookup_init(&q->lookup, op->c, &op->settings);
+    return prepare(op, q, err);
+}
+
+static void end(struct ak_op *op, struct ak_queries *q, enum ak_status status,
+                struct ak_err *err)
 {
     struct ak_text text = {0};
-    struct ak_err err = {0};
     uint64_t version, seq;
-    enum ak_status status;
 
-    ak_lookup_init(&q->lookup, op->c, &op->settings);
-    status = prepare(op, q, &err);
     if (status == AK_OK)
-        status = scan_all(op, q, &err);
-    if (status == AK_OK)
-        status = ak_search_write(op, q, &text, &err);
+        status = ak_search_write(op, q, &text, err);
     version = ak_snapshot_version(q->lookup.snapshot);
     seq = q->lookup.visible_seq;
     /* Before the answer: with it, the op and all in it may be gone. */
+    ak_array_free(q->room);
+    q->room = NULL;
     ak_lookup_clear(&q->lookup);
     ak_op_headers(op, version, seq);
     if (status == AK_OK) {
@@ -324,7 +359,206 @@ void ak_search_run(struct ak_op *op, struct ak_queries *q)
     }
     ak_text_clear(&text);
     if (q->slug != NULL)
-        ak_reply_problem(op->rq, q->slug, "%s", err.text);
+        ak_reply_problem(op->rq, q->slug, "%s", err->text);
     else
-        ak_op_fail(op, status, &err);
+        ak_op_fail(op, status, err);
+}
+
+static struct ak_pool *pool_of(struct ak_op *op)
+{
+    return ak_engine_search_pool(ak_request_engine(op->rq));
+}
+
+/* The next queries, as many as one slice can take. */
+static enum ak_status run_some(struct ak_op *op, struct ak_queries *q,
+                               struct ak_err *err)
+{
+    uint64_t one = ak_scan_estimate(q->lookup.snapshot, op->settings.bits, 1);
+    size_t from = q->done, n = 0, found = 0, most = q->n - from;
+    struct ak_scan **list;
+    enum ak_status status;
+    uint64_t start;
+
+    if (one > 0 && most > SLICE_NS / one)
+        most = (size_t)(SLICE_NS / one);
+    do
+        found += q->list[from + n++].scan.limit;
+    while (n < most && found < AK_SCAN_HITS);
+    list = ak_array_new(n, sizeof(*list));
+    if (list == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory for %zu queries", n);
+    for (size_t i = 0; i < n; i++)
+        list[i] = &q->list[from + i].scan;
+    status = take_room(q, from, n, err);
+    if (status == AK_OK) {
+        start = ak_clock_ns();
+        status = ak_scan_run(list, n, pool_of(op), err);
+        ak_request_stage(op->rq, "scan", ak_clock_ns() - start);
+    }
+    if (status == AK_OK)
+        status = rank(op, q, from, n, err);
+    ak_array_free(list);
+    q->done += n;
+    return status;
+}
+
+/* A slice of a request that goes by itself; the last one answers. */
+static void run_slice(struct ak_op *op)
+{
+    struct ak_queries *q = op->arg;
+    struct ak_err err = {0};
+    enum ak_status status = AK_OK;
+
+    if (q->done == 0)
+        status = begin(op, q, &err);
+    if (status == AK_OK)
+        status = run_some(op, q, &err);
+    if (status == AK_OK && q->done < q->n)
+        ak_op_offload(op, run_slice);
+    else
+        end(op, q, status, &err);
+}
+
+/* ------------------------------------------------------------------- a round */
+
+struct round {
+    struct ak_queries *list[MOST_REQUESTS];
+    size_t n, n_scans;
+};
+
+static void leave(struct ak_collection *c);
+
+/* All requests of a round at once. */
+static void run_requests(struct round *r, struct ak_pool *pool)
+{
+    struct ak_scan **list = ak_array_new(r->n_scans, sizeof(*list));
+    struct ak_err err = {0};
+    enum ak_status status = AK_OK;
+    uint64_t start = ak_clock_ns(), ns;
+    size_t n = 0;
+
+    if (list == NULL)
+        status =
+            ak_fail(&err, AK_ENOMEM, "no memory for %zu queries", r->n_scans);
+    for (size_t i = 0; i < r->n && status == AK_OK; i++)
+        for (size_t k = 0; k < r->list[i]->n; k++)
+            list[n++] = &r->list[i]->list[k].scan;
+    if (n > 0 && status == AK_OK)
+        status = ak_scan_run(list, n, pool, &err);
+    ak_array_free(list);
+    ns = ak_clock_ns() - start;
+    for (size_t i = 0; i < r->n; i++) {
+        struct ak_queries *q = r->list[i];
+        struct ak_err mine = err;
+        enum ak_status s = status;
+
+        ak_request_stage(q->op->rq, "scan", ns);
+        if (s == AK_OK)
+            s = rank(q->op, q, 0, q->n, &mine);
+        end(q->op, q, s, &mine);
+    }
+}
+
+static void run_round(void *arg)
+{
+    struct ak_collection *c = arg;
+    struct ak_gather_item *item =
+        ak_gather_take(ak_collection_gather(c), MOST_REQUESTS);
+    struct ak_pool *pool = NULL;
+    struct round r = {.n = 0};
+    uint64_t now = ak_clock_ns();
+
+    for (struct ak_gather_item *next; item != NULL; item = next) {
+        struct ak_queries *q = (struct ak_queries *)item;
+        struct ak_err err = {0};
+        enum ak_status status;
+
+        next = item->next;
+        pool = pool_of(q->op);
+        ak_request_stage(q->op->rq, "queue", now - q->queued_ns);
+        status = begin(q->op, q, &err);
+        if (status == AK_OK)
+            status = take_room(q, 0, q->n, &err);
+        if (status != AK_OK) {
+            end(q->op, q, status, &err);
+            continue;
+        }
+        r.list[r.n++] = q;
+        r.n_scans += q->n;
+    }
+    if (r.n > 0)
+        run_requests(&r, pool);
+    leave(c);
+}
+
+/* The gather was left to those who wait, if any; the collection is held until
+   their round, or given back. */
+static void leave(struct ak_collection *c)
+{
+    if (ak_gather_end(ak_collection_gather(c)))
+        ak_engine_run(ak_collection_engine(c), run_round, c);
+    else
+        ak_collection_drop(c);
+}
+
+/* ------------------------------------------------------------- which way it goes */
+
+static bool has_ids(const struct ak_filter_text *filter)
+{
+    for (size_t k = 0; filter != NULL && k < 3; k++)
+        for (size_t i = 0; i < filter->n[k]; i++)
+            if (filter->clause[k][i].n_ids > 0)
+                return true;
+    return false;
+}
+
+/* It needs no disk, and neither many hits nor many queries are asked for. */
+static bool is_light(const struct ak_queries *q)
+{
+    size_t found = 0;
+
+    for (size_t i = 0; i < q->n; i++) {
+        const struct ak_query *query = &q->list[i];
+
+        found += ak_search_candidates(query);
+        if (query->by == AK_QUERY_ID || has_ids(query->filter) ||
+            query->with & (AK_WITH_PAYLOAD | AK_WITH_EXPLAIN) ||
+            query->rerank == AK_RERANK_FEATURE || found > AK_SCAN_HITS)
+            return false;
+    }
+    return q->n < LARGE;
+}
+
+void ak_search_run(struct ak_op *op)
+{
+    struct ak_queries *q = op->arg;
+    struct ak_collection *c = op->c;
+    struct ak_gather *gather = ak_collection_gather(c);
+    struct ak_snapshot *s;
+    uint64_t ns;
+
+    q->op = op;
+    if (!is_light(q)) {
+        ak_op_offload(op, run_slice);
+        return;
+    }
+    s = ak_collection_snapshot(c);
+    ns = ak_scan_estimate(s, op->settings.bits, q->n);
+    ak_snapshot_drop(s);
+    if (ns < AT_ONCE_NS) {
+        run_slice(op);
+        return;
+    }
+    /* With the answer the op is gone, and with it perhaps the collection. */
+    ak_collection_ref(c);
+    if (ns < SHORT_NS && ak_gather_begin(gather)) {
+        run_slice(op);
+        leave(c);
+        return;
+    }
+    q->queued_ns = ak_clock_ns();
+    if (ak_gather_push(gather, &q->item))
+        ak_engine_run(ak_collection_engine(c), run_round, c);
+    else
+        ak_collection_drop(c);
 }

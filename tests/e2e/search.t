@@ -448,6 +448,71 @@ def _():
     check(not errors, errors[:1])
 
 
+@test("searches that wait for one another are answered as each alone")
+def _():
+    # Long codes: 40 queries take long enough to go by way of the queue.
+    n, bits = 96000, 1024
+    rng = np.random.default_rng(6)
+    c = daemon.collection("long", bits=bits, model={"kind": "external"})
+    codes = rng.integers(0, 256, (n, bits // 8), np.uint8)
+    for at in range(0, n, 4000):
+        seq = c.batch(npy_batch(codes[at:at + 4000], None,
+                                list(range(at, at + 4000)), "codes"),
+                      MULTIPART)["seq"]
+    c.wait_visible(seq)
+    queries = rng.integers(0, 256, (4, bits // 8), np.uint8)
+    ones = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None],
+                         axis=1).sum(axis=1, dtype=np.uint16)
+    near = [ones[q ^ codes].sum(axis=1) for q in queries]
+    order = [np.argsort(d, kind="stable")[:100] for d in near]
+    expected = [[(int(i), int(d[i])) for i in o] for d, o in zip(near, order)]
+    errors = []
+
+    def ask(first):
+        limits = (1, 10, 12, 100)
+        for k in range(first, first + 12):
+            limit = limits[k % 4]
+            if k % 3 > 0:
+                body = {"query": {"code": queries[k % 4].tobytes().hex()},
+                        "limit": limit}
+                if k % 3 == 1:
+                    body["max_distance"] = 1000
+                reply = daemon.post(c.path + "/search", body).expect(200)
+                results, at = [reply.json], [k % 4]
+            else:
+                at = [i % 4 for i in range(40)]
+                reply = daemon.post(c.path + "/search/batch", npy(queries[at]),
+                                    type=NPY, limit=limit).expect(200)
+                results = reply.json["results"]
+                check("queue;dur=" in reply.headers.get("server-timing", ""),
+                      "it did not go by way of the queue")
+            for result, i in zip(results, at):
+                equal(hits(result), expected[i][:limit], "hits of query %d" % i)
+                equal(result["searched"], n, "searched")
+
+    def run(first):
+        try:
+            ask(first)
+        except Exception as error:
+            errors.append(error)
+    threads = [threading.Thread(target=run, args=(i * 5,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    check(not errors, errors[:1])
+
+
+@test("a search whose time is up says how much was searched")
+def _():
+    for query in ({"code": "00" * 128}, {"id": 5}):
+        answer = Collection(daemon, "long").search(query, timeout_seconds=0)
+        equal(answer["complete"], False, "complete")
+        equal((answer["items"], answer["searched"]), ([], 0), "what was found")
+    answer = Collection(daemon, "long").search({"id": 5}, timeout_seconds=600)
+    equal((answer["complete"], answer["searched"]), (True, 96000), "complete")
+
+
 @test("an empty collection has no hits")
 def _():
     c = daemon.collection("empty", dim=DIM)

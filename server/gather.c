@@ -1,0 +1,75 @@
+#include "server/gather.h"
+
+#include <assert.h>
+
+void ak_gather_init(struct ak_gather *g)
+{
+    pthread_mutex_init(&g->lock, NULL);
+    g->head = g->tail = NULL;
+    g->busy = false;
+}
+
+void ak_gather_clear(struct ak_gather *g)
+{
+    assert(!g->busy && g->head == NULL);
+    pthread_mutex_destroy(&g->lock);
+}
+
+bool ak_gather_begin(struct ak_gather *g)
+{
+    bool began;
+
+    pthread_mutex_lock(&g->lock);
+    began = !g->busy;
+    g->busy = true;
+    pthread_mutex_unlock(&g->lock);
+    return began;
+}
+
+bool ak_gather_push(struct ak_gather *g, struct ak_gather_item *item)
+{
+    bool idle;
+
+    item->next = NULL;
+    pthread_mutex_lock(&g->lock);
+    if (g->tail != NULL)
+        g->tail->next = item;
+    else
+        g->head = item;
+    g->tail = item;
+    idle = !g->busy;
+    g->busy = true;
+    pthread_mutex_unlock(&g->lock);
+    return idle;
+}
+
+struct ak_gather_item *ak_gather_take(struct ak_gather *g, size_t most)
+{
+    struct ak_gather_item *first, *last;
+
+    pthread_mutex_lock(&g->lock);
+    assert(g->busy);
+    first = last = g->head;
+    for (size_t n = 1; n < most && last != NULL && last->next != NULL; n++)
+        last = last->next;
+    if (last != NULL) {
+        g->head = last->next;
+        last->next = NULL;
+    }
+    if (g->head == NULL)
+        g->tail = NULL;
+    pthread_mutex_unlock(&g->lock);
+    return first;
+}
+
+bool ak_gather_end(struct ak_gather *g)
+{
+    bool more;
+
+    pthread_mutex_lock(&g->lock);
+    assert(g->busy);
+    more = g->head != NULL;
+    g->busy = more;
+    pthread_mutex_unlock(&g->lock);
+    return more;
+}
