@@ -537,6 +537,44 @@ static void hcdh_waits_for_its_passes_and_then_follows(void **state)
     file_close(&f);
 }
 
+/* A decay that makes weights ten times larger at each step: one that would end
+   beyond all numbers is undone, and what it would have learnt is given up. */
+static void a_step_that_is_not_finite_is_undone(void **state)
+{
+    struct ak_settings s = quick("hcdh");
+    struct ak_trainer *t;
+    struct ak_writer before;
+    struct ak_record rec;
+    struct ak_trained out;
+    struct file f;
+
+    (void)state;
+    set_option(&s, "rate", 1e-6);
+    set_option(&s, "follow_rate", 10);
+    set_option(&s, "decay", 1);
+    file_open(&f);
+    add_rows(&f, AK_RECORD_BATCH, 0, 300);
+    add_rows(&f, AK_RECORD_BATCH, 300, 1500);
+    add_rows(&f, AK_RECORD_BATCH, 1800, 200);
+    file_commit(&f);
+    t = train(make(&s), &f, &s, make_set(300, 1), 100, false);
+    ak_trainer_begin(t, 1);
+    assert_status(ak_view_record(f.view, 1, &rec, NULL), AK_OK);
+    assert_status(ak_trainer_follow(t, f.view, &rec, &out, NULL), AK_OK);
+    assert_true(out.loss.learnt > 0);
+    assert_true(out.refused > 0);
+    assert_non_null(strstr(out.reason, "hcdh"));
+    before = learnt(t, false);
+    assert_status(ak_view_record(f.view, 2, &rec, NULL), AK_OK);
+    assert_status(ak_trainer_follow(t, f.view, &rec, &out, NULL), AK_OK);
+    assert_int_equal(out.loss.learnt, 0);
+    assert_int_equal(out.refused, 200 * 3 / 5 / (BLOCK / 2));
+    assert_same(before, learnt(t, false));
+    assert_int_equal(ak_trainer_seq(t), 3);
+    ak_trainer_destroy(t);
+    file_close(&f);
+}
+
 /* The vector of a row that has ended is not read, not even to go on from a
    state that was saved before its block was learnt. */
 static void rows_that_have_ended_are_not_read_again(void **state)
@@ -663,6 +701,7 @@ int main(void)
         cmocka_unit_test(a_set_in_steps_is_what_core_hash_learns_at_once),
         cmocka_unit_test(a_trainer_that_is_fed_rows_follows_from_there),
         cmocka_unit_test(hcdh_waits_for_its_passes_and_then_follows),
+        cmocka_unit_test(a_step_that_is_not_finite_is_undone),
         cmocka_unit_test(rows_that_have_ended_are_not_read_again),
         cmocka_unit_test(a_reservoir_holds_rare_classes_and_samples_large_ones),
         cmocka_unit_test(a_damaged_state_is_refused),
