@@ -148,8 +148,11 @@ static void submit_done(struct ak_job *job, enum ak_status status,
 
     if (changed) {
         pthread_mutex_lock(&c->lock);
-        if (s->settings_changed)
+        if (s->settings_changed) {
+            /* Only a rebuild changes the model, perhaps since this was read. */
+            ak_settings_take_model(&s->settings, &c->settings);
             c->settings = s->settings;
+        }
         if (j->receipt.seq > c->reached.seq[AK_ACK_DURABLE]) {
             c->reached.seq[AK_ACK_DURABLE] = j->receipt.seq;
             c->last_commit_ns = ak_clock_ns();

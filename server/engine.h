@@ -124,6 +124,7 @@ struct ak_collection_status {
     uint64_t unlearnt_labels; /* beyond max_labels */
     uint64_t queue_records, queue_bytes; /* submitted, not committed */
     uint64_t publish_remaining_rows; /* to encode again; 0: none under way */
+    double debt;      /* share of rows learnt that are not so any more */
     double staleness; /* share of live_samples that the published one has not */
     double lag_seconds; /* age of the oldest record not learnt; 0: none */
     const char *state;  /* "warming" "ready" "publishing" "behind" "broken" */
@@ -135,7 +136,8 @@ struct ak_collection_status {
     uint64_t memory_bytes, learner_bytes, file_bytes;
     /* Counters since the start of the daemon. */
     uint64_t learnt_rows, skipped_rows, learnt_batches, rejected_batches;
-    uint64_t rollbacks; /* updates that were undone */
+    uint64_t rollbacks;        /* updates that were undone */
+    uint64_t rebuilds_refused; /* by their gate */
     uint64_t publishes, published_rows;
     uint64_t reused_segments;            /* whose stored codes served again */
     uint64_t refused[AK_N_GATE_REASONS]; /* publishes, by the gate */

@@ -21,6 +21,7 @@
 #include <stdatomic.h>
 
 #include "core/hash/hash.h"
+#include "server/debt.h"
 #include "server/engine.h"
 #include "server/gather.h"
 #include "server/labels.h"
@@ -92,6 +93,9 @@ struct ak_partitioner {
     uint64_t began_ns;
 };
 
+enum ak_rebuild_why { AK_REBUILD_DEBT, AK_REBUILD_FIRST, AK_REBUILD_PUBLISH };
+const char *ak_rebuild_why_name(enum ak_rebuild_why why);
+
 /* learner.c: records to the live model. */
 struct ak_learner {
     struct ak_actor actor;
@@ -101,6 +105,12 @@ struct ak_learner {
     uint64_t learnt_batches;    /* ever; decides every_batches */
     uint64_t due_seq; /* the batch that made a publish due; 0: none is */
     struct ak_quality_meter *quality;
+    uint64_t generation; /* of the trainer */
+    struct ak_debt debt;
+    uint64_t rebuild_due; /* the record that asked for a rebuild; 0: none did */
+    enum ak_rebuild_why rebuild_why;
+    uint64_t rebuild_asked; /* the same, once there is a job for it */
+    uint64_t debt_asked;    /* rows in debt when it last asked for one */
     bool constants_saved;
     uint64_t saved_seq;     /* of the last checkpoint that was asked for */
     uint64_t saved_ns;      /* when */
@@ -144,9 +154,12 @@ struct ak_collection {
     struct ak_outcome *outcomes;        /* latest first */
     uint64_t last_commit_ns, first_unlearnt_ns;
     uint64_t last_publish_ns, last_publish_cost_ns;
-    bool wal_dirty; /* committed since the log was copied */
-    bool unsaved;   /* the learner is idle, but has something to do later */
-    bool can_flush; /* it has rows that a flush would let it learn */
+    bool wal_dirty;  /* committed since the log was copied */
+    bool unsaved;    /* the learner is idle, but has something to do later */
+    bool rebuilding; /* a generation is being made */
+    bool rebuild_failed;  /* the last one was not installed */
+    bool rebuild_refused; /* the job for one was not accepted */
+    bool can_flush;       /* it has rows that a flush would let it learn */
 };
 
 /* The collection whose actor this is. */
@@ -238,6 +251,30 @@ void ak_learner_adopt(struct ak_collection *c, struct ak_trainer *trainer,
                       uint64_t seq);
 /* At the end, when no actor runs any more. */
 void ak_learner_save(struct ak_collection *c);
+
+/* Freeze the live model as of a record, to be served. */
+enum ak_status ak_learner_publish(struct ak_collection *c,
+                                  const struct ak_record *rec,
+                                  struct ak_err *err) AK_MUST_CHECK;
+
+/* ------------------------------------------------------ learner_install.c */
+
+/* What a generation's learner is made with. */
+enum ak_status ak_generation_settings(struct ak_view *view, uint64_t number,
+                                      const struct ak_settings *now,
+                                      struct ak_settings *out,
+                                      struct ak_err *err) AK_MUST_CHECK;
+/* An INSTALL record: the learner gives way to the generation. */
+enum ak_status ak_learner_install(struct ak_collection *c,
+                                  const struct ak_record *rec,
+                                  struct ak_err *err) AK_MUST_CHECK;
+/* A record was followed, and what it lends may be gone afterwards: count the
+   debt, and see whether a rebuild is due. */
+enum ak_status ak_learner_count_debt(struct ak_collection *c,
+                                     const struct ak_record *rec,
+                                     struct ak_err *err) AK_MUST_CHECK;
+/* Start the job that is due, when there is room for it. */
+void ak_learner_ask_rebuild(struct ak_collection *c);
 
 /* ------------------------------------------------------ learner_quality.c */
 

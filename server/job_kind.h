@@ -78,6 +78,9 @@ void ak_run_result(struct ak_run *run, json_t *result);
 void ak_run_checkpoint(struct ak_run *run, const void *data, size_t len);
 /* Lent until the next ak_run_checkpoint(); len 0: there is none. */
 struct ak_bytes ak_run_last_checkpoint(const struct ak_run *run);
+/* From here on it can be neither paused nor cancelled; false: it was asked to,
+   and shall end its step. */
+bool ak_run_no_return(struct ak_run *run);
 /* Any thread: one that waits is stepped now. */
 void ak_run_wake(struct ak_run *run);
 struct ak_run *ak_run_hold(struct ak_run *run);

@@ -200,6 +200,10 @@ static void finish(struct ak_run *run, enum ak_run_state state,
     };
     struct ak_jobs *jobs = run->jobs;
 
+    /* One that never began here may have left something there. */
+    if (run->kind != NULL && run->kind->on_collection && run->c == NULL &&
+        ak_engine_get(jobs->engine, run->target, &run->c, NULL) != AK_OK)
+        run->c = NULL;
     if (run->kind != NULL && run->kind->end != NULL)
         run->kind->end(run, state);
     run->begun = false;
@@ -653,6 +657,11 @@ static enum ak_status take_wish(struct ak_run *run, enum ak_run_wish wish,
                        (unsigned long long)run->id, ak_run_state_name(state));
     if (run->wish == AK_RUN_CANCEL && wish != AK_RUN_CANCEL)
         return ak_fail(err, AK_EBUSY, "job %llu is being cancelled",
+                       (unsigned long long)run->id);
+    if (run->bound && wish != AK_RUN_GO_ON)
+        return ak_fail(err, AK_EBUSY,
+                       "job %llu has done what it was to do and "
+                       "ends soon",
                        (unsigned long long)run->id);
     switch (wish) {
     case AK_RUN_CANCEL:

@@ -74,6 +74,7 @@ struct ak_run {
     /* Under the lock. */
     bool is_new;  /* not in the catalog yet, and not to be seen */
     bool waiting; /* step() said so */
+    bool bound;   /* to its end: no wish is taken */
     enum ak_run_state state;
     enum ak_run_wish wish;
     int64_t started_ms, ended_ms;

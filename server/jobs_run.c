@@ -174,6 +174,14 @@ struct ak_bytes ak_run_last_checkpoint(const struct ak_run *run)
                              run->checkpoint.len};
 }
 
+bool ak_run_no_return(struct ak_run *run)
+{
+    pthread_mutex_lock(&run->jobs->lock);
+    run->bound = run->wish == AK_RUN_GO_ON;
+    pthread_mutex_unlock(&run->jobs->lock);
+    return run->bound;
+}
+
 void ak_run_wake(struct ak_run *run)
 {
     ak_actor_wake(&run->actor);

@@ -31,7 +31,7 @@
    since the publish before: 1 / (1 + 4) = 20 %. */
 #define PUBLISH_REST 4
 
-#define STATE_FORMAT 2
+#define STATE_FORMAT 3
 
 void ak_learner_clear(struct ak_learner *l)
 {
@@ -39,6 +39,7 @@ void ak_learner_clear(struct ak_learner *l)
     ak_trainer_destroy(l->trainer);
     ak_ref_drop((struct ak_ref *)l->map);
     ak_quality_destroy(l->quality);
+    ak_debt_clear(&l->debt);
 }
 
 static const struct ak_hash *hash_of(const struct ak_learner *l)
@@ -114,6 +115,11 @@ static enum ak_status write_state(struct ak_learner *l, struct ak_writer *w,
     enum ak_status status;
 
     ak_write_u32(w, STATE_FORMAT);
+    ak_write_u64(w, l->generation);
+    ak_debt_save(&l->debt, w);
+    ak_write_u64(w, l->debt_asked);
+    ak_write_u64(w, l->rebuild_due);
+    ak_write_u32(w, l->rebuild_why);
     ak_write_u64(w, l->learnt_batches);
     ak_write_u64(w, l->due_seq);
     ak_quality_save(l->quality, &quality);
@@ -201,6 +207,11 @@ static enum ak_status read_state(struct ak_collection *c,
     if (format != STATE_FORMAT)
         return ak_fail(err, AK_ECORRUPT, "checkpoint: format is %u, must be %d",
                        format, STATE_FORMAT);
+    (void)ak_read_u64(&state); /* the generation, see generation_of() */
+    ak_debt_load(&l->debt, &state);
+    l->debt_asked = ak_read_u64(&state);
+    l->rebuild_due = ak_read_u64(&state);
+    l->rebuild_why = (enum ak_rebuild_why)ak_read_u32(&state);
     l->learnt_batches = ak_read_u64(&state);
     l->due_seq = ak_read_u64(&state);
     len = ak_read_u64(&state);
@@ -234,21 +245,55 @@ static void report_pending(struct ak_collection *c)
     pthread_mutex_unlock(&c->lock);
 }
 
-static enum ak_status make_learner(struct ak_collection *c, struct ak_err *err)
+/* The generation that a checkpoint is of; 0 for one that cannot be read. */
+static uint64_t generation_of(const struct ak_checkpoint *checkpoint)
+{
+    struct ak_reader state;
+    uint64_t generation;
+
+    ak_reader_init(&state, checkpoint->state.data, checkpoint->state.len);
+    if (ak_read_u32(&state) != STATE_FORMAT)
+        return 0;
+    generation = ak_read_u64(&state);
+    return state.status == AK_OK ? generation : 0;
+}
+
+/* The meter of quality outlives generations: it is made as in the beginning. */
+static enum ak_status make_learner(struct ak_collection *c, uint64_t generation,
+                                   struct ak_err *err)
 {
     struct ak_learner *l = &c->learner;
-    const struct ak_settings *s = &c->settings;
-    struct ak_quality_params params = {.dim = s->dim,
-                                       .bits = s->bits,
-                                       .max_labels = s->max_labels,
-                                       .seed = s->seed,
-                                       .moving_map =
-                                           ak_hash_find(s->kind)->moving_map};
-    enum ak_status status = ak_trainer_create(s, &l->trainer, err);
+    struct ak_settings first, s;
+    struct ak_quality_params params;
+    enum ak_status status =
+        ak_generation_settings(l->view, 0, &c->settings, &first, err);
 
     if (status == AK_OK)
-        status = ak_quality_create(&params, &l->quality, err);
-    return status;
+        status =
+            ak_generation_settings(l->view, generation, &c->settings, &s, err);
+    if (status == AK_OK)
+        status = ak_trainer_create(&s, &l->trainer, err);
+    if (status != AK_OK)
+        return status;
+    l->generation = generation;
+    params = (struct ak_quality_params){
+        .dim = first.dim,
+        .bits = first.bits,
+        .max_labels = first.max_labels,
+        .seed = first.seed,
+        .moving_map = ak_trainer_method(l->trainer)->moving_map};
+    return ak_quality_create(&params, &l->quality, err);
+}
+
+static void unmake_learner(struct ak_learner *l)
+{
+    ak_trainer_destroy(l->trainer);
+    ak_quality_destroy(l->quality);
+    ak_debt_clear(&l->debt);
+    l->trainer = NULL;
+    l->quality = NULL;
+    l->learnt_batches = l->due_seq = 0;
+    l->debt_asked = l->rebuild_due = 0;
 }
 
 enum ak_status ak_learner_load(struct ak_collection *c, struct ak_err *err)
@@ -256,25 +301,32 @@ enum ak_status ak_learner_load(struct ak_collection *c, struct ak_err *err)
     struct ak_learner *l = &c->learner;
     const struct ak_hash_method *method = ak_hash_find(c->settings.kind);
     struct ak_checkpoint checkpoint;
+    uint64_t generation = 0;
     struct ak_err why = {0};
-    enum ak_status status;
+    enum ak_status status, there;
 
     if (method == NULL || !method->learns)
         return AK_OK;
-    status = make_learner(c, err);
+    there = ak_view_checkpoint(l->view, &checkpoint, err);
+    if (there == AK_OK)
+        generation = generation_of(&checkpoint);
+    else if (there != AK_ENOTFOUND)
+        return there;
+    status = make_learner(c, generation, err);
+    /* To make it was to read other things. */
+    if (status == AK_OK && there == AK_OK)
+        status = ak_view_checkpoint(l->view, &checkpoint, err);
     if (status != AK_OK)
         return status;
-    status = ak_view_checkpoint(l->view, &checkpoint, err);
-    if (status == AK_ENOTFOUND)
+    if (there == AK_ENOTFOUND)
         return ak_learner_watch(c, err);
-    if (status != AK_OK)
-        return status;
     status = read_state(c, &checkpoint, &why);
     if (status == AK_OK)
         status = ak_learner_watch(c, &why);
     if (status == AK_OK) {
         l->constants_saved = true;
         l->saved_seq = ak_trainer_seq(l->trainer);
+        c->status.debt = ak_debt_ratio(&l->debt);
         report_pending(c);
         return AK_OK;
     }
@@ -284,12 +336,8 @@ enum ak_status ak_learner_load(struct ak_collection *c, struct ak_err *err)
     ak_log_warn("engine", "the checkpoint cannot be used; learning again",
                 AK_TEXT("collection", c->settings.name),
                 AK_TEXT("reason", why.text));
-    ak_trainer_destroy(l->trainer);
-    ak_quality_destroy(l->quality);
-    l->trainer = NULL;
-    l->quality = NULL;
-    l->learnt_batches = l->due_seq = 0;
-    status = make_learner(c, err);
+    unmake_learner(l);
+    status = make_learner(c, 0, err);
     return status == AK_OK ? ak_learner_watch(c, err) : status;
 }
 
@@ -407,16 +455,15 @@ void ak_learner_adopt(struct ak_collection *c, struct ak_trainer *trainer,
     l->trainer = trainer;
     ak_ref_drop((struct ak_ref *)l->map);
     l->map = NULL;
-    ak_quality_remap(l->quality, ak_hash_find(c->settings.kind)->moving_map,
-                     seq);
+    ak_quality_remap(l->quality, ak_trainer_method(trainer)->moving_map, seq);
     l->constants_saved = false;
     l->since_batches = CHECKPOINT_BATCHES; /* so that the next slice saves */
     report_pending(c);
 }
 
-static enum ak_status learn_publish(struct ak_collection *c,
-                                    const struct ak_record *rec,
-                                    struct ak_err *err)
+enum ak_status ak_learner_publish(struct ak_collection *c,
+                                  const struct ak_record *rec,
+                                  struct ak_err *err)
 {
     struct ak_encoder *encoder = NULL;
     struct ak_quality replaced;
@@ -566,7 +613,8 @@ static void follow_policy(struct ak_collection *c)
     if (l->due_seq == 0)
         return;
     pthread_mutex_lock(&c->lock);
-    due = c->status.publish_remaining_rows == 0 &&
+    /* What is about to be installed would take its place at once. */
+    due = !c->rebuilding && c->status.publish_remaining_rows == 0 &&
                   now - c->last_publish_ns >=
                       PUBLISH_REST * c->last_publish_cost_ns
               ? l->due_seq
@@ -578,16 +626,29 @@ static void follow_policy(struct ak_collection *c)
     ak_collection_append(c, AK_RECORD_PUBLISH, due);
 }
 
+/* A rebuild is wanted, of all that there is up to this record. */
+static void want_rebuild(struct ak_learner *l, uint64_t seq,
+                         enum ak_rebuild_why why)
+{
+    l->rebuild_due = seq;
+    l->rebuild_why = why;
+}
+
+/* Labelled rows of a method that learns by passes, before it does so by
+   itself. */
+#define FIRST_ROWS 2000
+
 /* A record before anything is learnt; a publish has nothing to freeze. */
 static enum ak_status warm_up(struct ak_collection *c,
                               const struct ak_record *rec,
                               struct ak_trained *out, struct ak_err *err)
 {
-    struct ak_trainer *t = c->learner.trainer;
-    uint64_t rows = ak_trainer_pending(t) + rec->n, seq = rec->seq;
+    struct ak_learner *l = &c->learner;
+    struct ak_trainer *t = l->trainer;
+    uint64_t before = ak_trainer_pending(t), rows = before + rec->n;
+    uint64_t seq = rec->seq;
     bool publish = rec->kind == AK_RECORD_PUBLISH;
-    enum ak_status status =
-        ak_trainer_follow(t, c->learner.view, rec, out, err);
+    enum ak_status status = ak_trainer_follow(t, l->view, rec, out, err);
 
     if (status != AK_OK)
         return status;
@@ -596,9 +657,43 @@ static enum ak_status warm_up(struct ak_collection *c,
         ak_log_info("engine", "warm-up ended",
                     AK_TEXT("collection", c->settings.name),
                     AK_NUMBER("rows", rows), AK_NUMBER("seq", seq));
+    else if (publish && ak_trainer_waits(t) && before > 0)
+        want_rebuild(l, seq, AK_REBUILD_PUBLISH);
     else if (publish)
         ak_collection_advance(c, AK_ACK_SERVED, seq);
+    else if (ak_trainer_waits(t) && before < FIRST_ROWS &&
+             ak_trainer_pending(t) >= FIRST_ROWS)
+        want_rebuild(l, seq, AK_REBUILD_FIRST);
     return AK_OK;
+}
+
+/* What a person publishes of a method that learns by passes is trained to its
+   end first. */
+static enum ak_status publish(struct ak_collection *c,
+                              const struct ak_record *rec, struct ak_err *err)
+{
+    struct ak_learner *l = &c->learner;
+
+    if (!ak_trainer_method(l->trainer)->by_epochs || rec->cause > 0)
+        return ak_learner_publish(c, rec, err);
+    want_rebuild(l, rec->seq, AK_REBUILD_PUBLISH);
+    return AK_OK;
+}
+
+static enum ak_status install(struct ak_collection *c,
+                              const struct ak_record *rec,
+                              struct ak_trained *out, struct ak_err *err)
+{
+    enum ak_status status = ak_learner_install(c, rec, err);
+
+    if (status != AK_OK)
+        return status;
+    report(c, rec, 0, out);
+    report_pending(c);
+    pthread_mutex_lock(&c->lock);
+    c->status.debt = ak_debt_ratio(&c->learner.debt);
+    pthread_mutex_unlock(&c->lock);
+    return ak_learner_publish(c, rec, err);
 }
 
 static enum ak_status learn(struct ak_collection *c,
@@ -610,6 +705,8 @@ static enum ak_status learn(struct ak_collection *c,
     enum ak_record_kind kind = rec->kind;
     enum ak_status status;
 
+    if (kind == AK_RECORD_INSTALL)
+        return install(c, rec, out, err);
     if (ak_trainer_warmed_at(t) == 0 || ak_trainer_waits(t))
         return warm_up(c, rec, out, err);
     if (kind == AK_RECORD_BATCH)
@@ -621,7 +718,9 @@ static enum ak_status learn(struct ak_collection *c,
     if (status == AK_OK && kind != AK_RECORD_BATCH)
         status = ak_learner_note(c, rec, err);
     if (status == AK_OK && kind == AK_RECORD_PUBLISH)
-        status = learn_publish(c, rec, err);
+        status = publish(c, rec, err);
+    if (status == AK_OK)
+        status = ak_learner_count_debt(c, rec, err);
     if (status == AK_OK && seq == ak_trainer_warmed_at(t) &&
         kind != AK_RECORD_PUBLISH)
         ak_collection_append(c, AK_RECORD_PUBLISH, seq);
@@ -656,8 +755,9 @@ static void note_caught_up(struct ak_collection *c)
     const struct ak_learner *l = &c->learner;
 
     pthread_mutex_lock(&c->lock);
-    c->unsaved = l->due_seq > 0 || (ak_trainer_can_save(l->trainer) &&
-                                    ak_trainer_seq(l->trainer) != l->saved_seq);
+    c->unsaved = l->due_seq > 0 || l->rebuild_due > 0 ||
+                 (ak_trainer_can_save(l->trainer) &&
+                  ak_trainer_seq(l->trainer) != l->saved_seq);
     if (c->reached.seq[AK_ACK_LEARNED] >= c->reached.seq[AK_ACK_DURABLE])
         c->first_unlearnt_ns = 0;
     pthread_mutex_unlock(&c->lock);
@@ -707,10 +807,12 @@ bool ak_learner_slice(struct ak_actor *actor)
         return false;
     }
     if (learn_records(c, &more, &err) != AK_OK) {
-        stop(c, &err);
+        if (err.status != AK_ECANCELED) /* by the end of the daemon */
+            stop(c, &err);
         return false;
     }
     follow_policy(c);
+    ak_learner_ask_rebuild(c);
     if (!more)
         note_caught_up(c);
     if (l->since_batches >= CHECKPOINT_BATCHES ||

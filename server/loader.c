@@ -264,6 +264,7 @@ static enum ak_status load_settings(struct ak_collection *c, struct ak_err *err)
     struct ak_bytes text;
     struct ak_settings settings;
     char name[AK_SETTINGS_NAME];
+    uint64_t installed, begun;
     json_error_t where;
     json_t *json;
     enum ak_status status = ak_view_config(c->indexer.view, &text, err);
@@ -279,6 +280,13 @@ static enum ak_status load_settings(struct ak_collection *c, struct ak_err *err)
     if (status != AK_OK)
         return ak_fail(err, AK_ECORRUPT, "settings: %s: %s", why.pointer,
                        why.detail);
+    /* The text may be of a moment before the last generation took over. */
+    status = ak_view_generations(c->indexer.view, &installed, &begun, err);
+    if (status == AK_OK && installed > 0)
+        status = ak_generation_settings(c->indexer.view, installed, &settings,
+                                        &settings, err);
+    if (status != AK_OK)
+        return status;
     pthread_mutex_lock(&c->lock);
     c->settings = settings;
     pthread_mutex_unlock(&c->lock);

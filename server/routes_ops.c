@@ -148,6 +148,12 @@ static const struct series all_series[] = {
     {"codes_stale_ratio", "gauge",
      "Share of the learnt samples that the published model has not.", NULL,
      NULL, REAL_AT(staleness), false},
+    {"collection_debt_ratio", "gauge",
+     "Share of the learnt rows that were deleted or relabelled since.", NULL,
+     NULL, REAL_AT(debt), false},
+    {"rebuilds_refused_total", "counter",
+     "Rebuilds that their gate did not let through.", NULL, NULL,
+     WHOLE_AT(rebuilds_refused), true},
     {"quality_map_ratio", "gauge", "mAP at R over the window.", "series",
      "served", REAL_AT(served.map_at_r), false},
     {"quality_map_ratio", NULL, NULL, "series", "live", REAL_AT(live.map_at_r),
@@ -451,7 +457,8 @@ static json_t *json_collection(const char *name,
 {
     return json_pack(
         "{s:s, s:s, s:I, s:I, s:I, s:{s:I, s:I, s:I}, s:f, s:{s:I, s:I},"
-        " s:{s:I, s:I, s:I}, s:f, s:{s:o, s:o, s:o, s:o}, s:{s:I, s:I, s:I},"
+        " s:{s:I, s:I, s:I}, s:f, s:f, s:{s:o, s:o, s:o, s:o}, s:{s:I, s:I, "
+        "s:I},"
         " s:{s:I, s:I, s:I, s:I, s:f}, s:{s:I, s:I, s:I, s:I},"
         " s:{s:f, s:f, s:f, s:f}}",
         "name", name, "status", s->state, "items", (json_int_t)s->items, "rows",
@@ -462,9 +469,9 @@ static json_t *json_collection(const char *name,
         (json_int_t)s->queue_bytes, "model_versions", "published",
         (json_int_t)s->published, "live_samples", (json_int_t)s->live_samples,
         "pending_rows", (json_int_t)s->pending_rows, "staleness", s->staleness,
-        "quality", "served", ak_json_quality(&s->served), "live",
-        ak_json_quality(&s->live), "drift", ak_json_drift(&s->drift), "gate",
-        ak_json_gate(&s->gate), "memory", "index_bytes",
+        "debt", s->debt, "quality", "served", ak_json_quality(&s->served),
+        "live", ak_json_quality(&s->live), "drift", ak_json_drift(&s->drift),
+        "gate", ak_json_gate(&s->gate), "memory", "index_bytes",
         (json_int_t)s->memory_bytes, "learner_bytes",
         (json_int_t)s->learner_bytes, "file_bytes", (json_int_t)s->file_bytes,
         "learned", "rows", (json_int_t)s->learnt_rows, "skipped_rows",

@@ -416,9 +416,9 @@ static enum ak_status read_policy(const json_t *publish, struct ak_settings *s,
 static enum ak_status read_publish(const json_t *body, struct ak_settings *s,
                                    struct ak_settings_error *error)
 {
-    static const char *const names[] = {"policy", "every_batches",
+    static const char *const names[] = {"policy",        "every_batches",
                                         "min_new_ratio", "min_quality_gain",
-                                        "map_depth"};
+                                        "map_depth",     "rebuild_at_debt"};
     const json_t *publish = json_object_get(body, "publish");
     uint64_t every = DEFAULT_EVERY, depth = DEFAULT_DEPTH;
     enum ak_status status;
@@ -441,6 +441,13 @@ static enum ak_status read_publish(const json_t *body, struct ak_settings *s,
     if (status == AK_OK)
         status = integer(publish, "map_depth", "/publish/map_depth", 1,
                          MAX_DEPTH, &depth, error);
+    s->rebuild_at_debt = 0;
+    if (status == AK_OK)
+        status = number(publish, "rebuild_at_debt", "/publish/rebuild_at_debt",
+                        0, 1, &s->rebuild_at_debt, error);
+    if (status == AK_OK && s->rebuild_at_debt > 0 && !learns(s))
+        status = refuse(error, "unsupported-option", "/publish/rebuild_at_debt",
+                        "kind %s does not learn, so it has no debt", s->kind);
     s->every_batches = (uint32_t)every;
     s->quality_depth = (uint32_t)depth;
     return status;
@@ -662,7 +669,7 @@ json_t *ak_settings_json(const struct ak_settings *s)
     }
     o = json_pack(
         "{s:s, s:I, s:s, s:{s:s, s:o}, s:o*, s:s?, s:{s:s}, s:{s:s, s:I},"
-        " s:{s:s, s:I, s:f, s:f, s:I}}",
+        " s:{s:s, s:I, s:f, s:f, s:I, s:f}}",
         "description", s->description, "bits", (json_int_t)s->bits, "ids",
         s->string_ids ? "string" : "integer", "model", "kind", s->kind,
         "params", params, "features", features, "extractor",
@@ -672,7 +679,7 @@ json_t *ak_settings_json(const struct ak_settings *s)
         "publish", "policy", policies[s->policy], "every_batches",
         (json_int_t)s->every_batches, "min_new_ratio", s->min_new_ratio,
         "min_quality_gain", s->min_quality_gain, "map_depth",
-        (json_int_t)s->quality_depth);
+        (json_int_t)s->quality_depth, "rebuild_at_debt", s->rebuild_at_debt);
     return o;
 }
 
@@ -683,4 +690,13 @@ char *ak_settings_text(const struct ak_settings *s)
 
     json_decref(o);
     return text;
+}
+
+void ak_settings_take_model(struct ak_settings *s,
+                            const struct ak_settings *from)
+{
+    memcpy(s->kind, from->kind, sizeof(s->kind));
+    memcpy(s->options, from->options, sizeof(s->options));
+    s->seed = from->seed;
+    s->max_labels = from->max_labels;
 }

@@ -39,6 +39,7 @@ struct ak_settings {
     char extractor[32];                  /* "pixels-28x28x1", or "" */
     bool keep_images;
     enum ak_policy policy;
+    double rebuild_at_debt; /* debt that starts a rebuild; 0: none does */
     uint32_t every_batches; /* learnt batches between two publishes, or marks */
     double min_new_ratio;   /* of policy quality: new samples, of those that the
                                 published model has learnt */
@@ -66,6 +67,10 @@ enum ak_status ak_settings_parse(const char *name, const json_t *body,
 /* Apply a merge patch (RFC 7396) of what may change: publish, description. */
 enum ak_status ak_settings_patch(struct ak_settings *s, const json_t *patch,
                                  struct ak_settings_error *error) AK_MUST_CHECK;
+
+/* Take over what a learner is made with: kind, options, seed, max_labels. */
+void ak_settings_take_model(struct ak_settings *s,
+                            const struct ak_settings *from);
 
 /* The settings as the API shows them; NULL when memory is short. */
 json_t *ak_settings_json(const struct ak_settings *s);

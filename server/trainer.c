@@ -114,6 +114,11 @@ bool ak_trainer_can_flush(const struct ak_trainer *t)
     return t->trained && ak_trainer_pending(t) > 0;
 }
 
+const struct ak_hash_method *ak_trainer_method(const struct ak_trainer *t)
+{
+    return t->about;
+}
+
 const struct ak_hash *ak_trainer_hash(const struct ak_trainer *t)
 {
     return t->hash;
@@ -295,6 +300,13 @@ static enum ak_status flush(struct ak_trainer *t, struct ak_view *view,
                             struct ak_trained *out, struct ak_err *err)
 {
     return t->gathered.n > 0 ? learn_block(t, view, out, err) : AK_OK;
+}
+
+enum ak_status ak_trainer_flush(struct ak_trainer *t, struct ak_view *view,
+                                struct ak_trained *out, struct ak_err *err)
+{
+    *out = (struct ak_trained){.refused = 0};
+    return flush(t, view, out, err);
 }
 
 /* ----------------------------------------------------------------- records */

@@ -98,6 +98,11 @@ enum ak_status ak_trainer_feed(struct ak_trainer *t, struct ak_view *view,
                                struct ak_trained *out,
                                struct ak_err *err) AK_MUST_CHECK;
 
+/* Learn what is gathered, as a flush record would. */
+enum ak_status ak_trainer_flush(struct ak_trainer *t, struct ak_view *view,
+                                struct ak_trained *out,
+                                struct ak_err *err) AK_MUST_CHECK;
+
 /* The next record to follow is the one after `seq`.  When no row was fed, the
    warm-up begins there. */
 void ak_trainer_begin(struct ak_trainer *t, uint64_t seq);
@@ -130,6 +135,7 @@ uint64_t ak_trainer_pending(const struct ak_trainer *t);
 /* A flush would learn something, or end the warm-up. */
 bool ak_trainer_can_flush(const struct ak_trainer *t);
 
+const struct ak_hash_method *ak_trainer_method(const struct ak_trainer *t);
 /* The learner, to freeze or to count. */
 const struct ak_hash *ak_trainer_hash(const struct ak_trainer *t);
 size_t ak_trainer_bytes(const struct ak_trainer *t); /* with the learner */

@@ -253,6 +253,48 @@ enum ak_status ak_store_flip(struct ak_store *store, uint64_t version,
    did so last. */
 enum ak_status ak_store_drop_version(struct ak_store *store, uint64_t version,
                                      struct ak_err *err) AK_MUST_CHECK;
+/*
+ * A generation: a learner that is made anew from the rows that live after record
+ * `base_seq`, beside the one that serves, and then takes over by an INSTALL
+ * record.  What it is depends on this and on the records; `constants` and
+ * `state` are how far its making has come, and stay until a checkpoint of the
+ * learner lies behind its record.  Number 0 is what the collection began with.
+ */
+struct ak_generation {
+    uint64_t number;
+    uint64_t base_seq;
+    uint64_t install_seq;             /* its record; 0: none yet */
+    uint64_t held;                    /* rows held back as a test, at most */
+    uint64_t job;                     /* that makes it */
+    struct ak_bytes settings;         /* text, as `config` */
+    struct ak_bytes constants, state; /* absent: none (any more) */
+};
+/*
+ * Begin one, with the number that follows the greatest installed; one that was
+ * begun and not installed is replaced.  `before`: settings of number 0, kept
+ * when they are not known yet.
+ */
+enum ak_status ak_store_begin_generation(struct ak_store *store,
+                                         const struct ak_generation *generation,
+                                         struct ak_bytes before,
+                                         uint64_t *number,
+                                         struct ak_err *err) AK_MUST_CHECK;
+/* How far it is; `constants` absent: unchanged.  AK_ENOTFOUND: it is not there,
+   or was installed. */
+enum ak_status ak_store_put_generation(struct ak_store *store, uint64_t number,
+                                       struct ak_bytes constants,
+                                       struct ak_bytes state,
+                                       struct ak_err *err) AK_MUST_CHECK;
+/* Append its INSTALL record; `config` becomes the collection's.  All or
+   nothing; what it is then is what was put last.  AK_ENOTFOUND as above. */
+enum ak_status ak_store_install(struct ak_store *store, uint64_t number,
+                                struct ak_bytes config, int64_t now_ms,
+                                uint64_t *seq,
+                                struct ak_err *err) AK_MUST_CHECK;
+/* Forget the one that is being made; absent is fine. */
+enum ak_status ak_store_drop_generation(struct ak_store *store,
+                                        struct ak_err *err) AK_MUST_CHECK;
+
 /* Forget keys older than 24 h and outcomes beyond 7 days or 100,000. */
 enum ak_status ak_store_tidy(struct ak_store *store, int64_t now_ms,
                              struct ak_err *err) AK_MUST_CHECK;
@@ -366,6 +408,21 @@ enum ak_status ak_view_checkpoint(struct ak_view *view,
 enum ak_status ak_view_outcome(struct ak_view *view, uint64_t seq,
                                struct ak_bytes *outcome,
                                struct ak_err *err) AK_MUST_CHECK;
+
+/* A generation.  Lent until the next call.  AK_ENOTFOUND.  AK_ECORRUPT: its
+   state is damaged; all but that is filled in. */
+enum ak_status ak_view_generation(struct ak_view *view, uint64_t number,
+                                  struct ak_generation *out,
+                                  struct ak_err *err) AK_MUST_CHECK;
+/* The number of the one that a job makes, or has made; AK_ENOTFOUND. */
+enum ak_status ak_view_generation_of(struct ak_view *view, uint64_t job,
+                                     uint64_t *number,
+                                     struct ak_err *err) AK_MUST_CHECK;
+/* The one installed last (0: none was), and the one that is being made (0: none
+   is). */
+enum ak_status ak_view_generations(struct ak_view *view, uint64_t *installed,
+                                   uint64_t *begun,
+                                   struct ak_err *err) AK_MUST_CHECK;
 
 /* Versions by number, all states; the model file of one. */
 typedef enum ak_status ak_view_each_version(void *arg,

@@ -167,6 +167,19 @@ static const char *const collection_steps[] = {
     "  crc INTEGER NOT NULL,"
     "  data BLOB NOT NULL,"
     "  UNIQUE (version, segment)) STRICT;",
+    /* Learners that were made anew; 0 is the one of the beginning.
+       install_seq 0: not installed. */
+    "CREATE TABLE generations("
+    "  number INTEGER PRIMARY KEY,"
+    "  base_seq INTEGER NOT NULL,"
+    "  install_seq INTEGER NOT NULL,"
+    "  held INTEGER NOT NULL,"
+    "  job INTEGER NOT NULL,"
+    "  settings TEXT NOT NULL,"
+    "  constants_crc INTEGER,"
+    "  constants BLOB,"
+    "  state_crc INTEGER,"
+    "  state BLOB) STRICT;",
 };
 
 #define N_STEPS(steps) (sizeof(steps) / sizeof((steps)[0]))

@@ -473,7 +473,10 @@ static enum ak_status put_checkpoint(struct ak_store *store,
         strnlen(checkpoint->fingerprint, sizeof(checkpoint->fingerprint)));
     ak_sql_i64(&q, ak_crc32(checkpoint->state.data, checkpoint->state.len));
     ak_sql_blob(&q, checkpoint->state.data, checkpoint->state.len);
-    return ak_sql_run(&q, err);
+    status = ak_sql_run(&q, err);
+    if (status != AK_OK)
+        return status;
+    return ak_store_trim_generations(store, checkpoint->learned_seq, err);
 }
 
 enum ak_status ak_store_put_checkpoint(struct ak_store *store,

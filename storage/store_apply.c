@@ -554,9 +554,21 @@ static enum ak_status apply_rollback(struct ak_store *store,
     return AK_OK;
 }
 
-static enum ak_status set_config(struct ak_store *store,
-                                 const struct ak_bytes *config,
-                                 struct ak_err *err)
+enum ak_status ak_store_append(struct ak_store *store,
+                               const struct ak_change *change, uint64_t *seq,
+                               struct ak_err *err)
+{
+    enum ak_status status;
+
+    start_body(store);
+    status = append_record(store, change, 0, 0, err);
+    *seq = store->now.last_seq;
+    return status;
+}
+
+enum ak_status ak_store_set_config(struct ak_store *store,
+                                   const struct ak_bytes *config,
+                                   struct ak_err *err)
 {
     static const char update[] = "UPDATE config SET text = ?";
     struct ak_sql q;
@@ -640,7 +652,7 @@ static enum ak_status apply(struct ak_store *store,
     if (status == AK_OK && !found) {
         status = apply_kind(store, change, receipt, err);
         if (status == AK_OK && change->config.data != NULL)
-            status = set_config(store, &change->config, err);
+            status = ak_store_set_config(store, &change->config, err);
     }
     if (status != AK_OK)
         return status;

@@ -61,6 +61,17 @@ enum ak_status ak_store_key_put(struct ak_store *store,
                                 const struct ak_receipt *receipt,
                                 struct ak_err *err) AK_MUST_CHECK;
 
+/* store_apply.c: a record without rows, and the collection's text. */
+enum ak_status ak_store_append(struct ak_store *store,
+                               const struct ak_change *change, uint64_t *seq,
+                               struct ak_err *err) AK_MUST_CHECK;
+enum ak_status ak_store_set_config(struct ak_store *store,
+                                   const struct ak_bytes *config,
+                                   struct ak_err *err) AK_MUST_CHECK;
+/* store_generation.c: what a checkpoint at `seq` leaves unneeded. */
+enum ak_status ak_store_trim_generations(struct ak_store *store, uint64_t seq,
+                                         struct ak_err *err) AK_MUST_CHECK;
+
 /* AK_ENOTFOUND: no such version; `state` may be NULL. */
 enum ak_status ak_store_version_state(struct ak_store *store, uint64_t version,
                                       enum ak_version_state *state,

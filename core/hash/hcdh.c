@@ -670,6 +670,7 @@ const struct ak_hash_ops ak_hash_hcdh = {
             .options = hcdh_options,
             .n_options = N_OPTIONS,
             .learns = true,
+            .streams = true,
             .by_epochs = true,
         },
     .format = 1,

@@ -182,8 +182,11 @@ static void each_broken_rule_is_told_with_its_place(void **state)
          "unsupported-option", "/features/store"},
         {"{\"bits\":8,M,\"features\":{\"dim\":4,\"size\":1}}", "unknown-field",
          "/features/size"},
-        {"{\"bits\":8,F,\"model\":{\"kind\":\"hcdh\"}}", "unsupported-option",
-         "/model/kind"},
+        {"{\"bits\":8,F,M,\"publish\":{\"rebuild_at_debt\":2}}",
+         "validation-failed", "/publish/rebuild_at_debt"},
+        {"{\"bits\":8,F,\"model\":{\"kind\":\"lsh\"},\"publish\":{"
+         "\"rebuild_at_debt\":0.5}}",
+         "unsupported-option", "/publish/rebuild_at_debt"},
         {"{\"bits\":8,F,\"model\":{\"kind\":\"bsodh\"}}", "unsupported-option",
          "/model/kind"},
         {"{\"bits\":8,F,\"model\":{\"kind\":\"hmoh\",\"extra\":1}}",

@@ -1,0 +1,819 @@
+/*
+ * job_rebuild.c -- the job `rebuild`: a new generation of a collection's
+ * learner.
+ *
+ * A shadow learner (shadow.h) is made from the rows of now and follows the
+ * records until there are no more.  If the gate lets it, one transaction writes
+ * what it has come to and its INSTALL record; from there on it is the learner's
+ * (learner_install.c), who freezes it as the next version, which the indexer
+ * encodes and serves like any other.  So until that record there is no visible
+ * change, and after it there is no way back but a rollback to the version
+ * before.
+ *
+ * How far the shadow is goes into the collection's file every few seconds,
+ * beside the number of the job, by which it is found again.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "server/engine_internal.h"
+#include "server/job_kinds.h"
+#include "server/log.h"
+#include "server/process.h"
+#include "server/shadow.h"
+
+#define DEFAULT_LOSS 0.02
+#define SAVE_REST    20 /* times what the last save took */
+#define FORMAT       1
+#define SPARE_BYTES  ((uint64_t)64 << 20)
+
+static const char *const phase_names[] = {"gather", "train", "test", "feed",
+                                          "follow"};
+
+enum where {
+    BEGIN,   /* no generation yet */
+    WRITING, /* the writer has something that must be there first */
+    WORK,
+    SERVE /* installed; until its version serves */
+};
+
+struct rebuild {
+    atomic_uint refs; /* the run's, and what the writer has */
+    struct ak_view *view;
+    struct ak_shadow *shadow;
+    enum where where;
+    bool constants_saved;
+    uint64_t saved_ns, save_cost_ns;
+    uint64_t installed; /* its record */
+
+    uint64_t number;            /* of the generation */
+    struct ak_shadow_test test; /* kept in the checkpoint of the job */
+
+    /* Of the writer. */
+    atomic_bool saving, written;
+    enum ak_status status; /* of what was written */
+    struct ak_err err;
+};
+
+static void release(struct rebuild *r)
+{
+    if (r != NULL && atomic_fetch_sub(&r->refs, 1) == 1)
+        free(r);
+}
+
+/* --------------------------------------------------------------------- asking */
+
+static enum ak_status refuse(struct ak_settings_error *fault, const char *slug,
+                             const char *pointer, const char *detail)
+{
+    fault->slug = slug;
+    snprintf(fault->pointer, sizeof(fault->pointer), "%s", pointer);
+    snprintf(fault->detail, sizeof(fault->detail), "%s", detail);
+    return AK_EINVAL;
+}
+
+/* The gate: {"max_quality_loss"}, or null. */
+static enum ak_status check_gate(struct ak_run_check *check,
+                                 struct ak_settings_error *fault)
+{
+    static const char at[] = "/gate/max_quality_loss";
+    char pointer[128];
+    const char *key;
+    json_t *value;
+
+    if (!check->gate_given) {
+        json_decref(check->gate);
+        check->gate = json_object();
+    }
+    if (json_is_null(check->gate))
+        return AK_OK;
+    json_object_foreach(check->gate, key, value)
+    {
+        snprintf(pointer, sizeof(pointer), "/gate/%.80s", key);
+        if (strcmp(key, "max_quality_loss") != 0)
+            return refuse(fault, "unknown-field", pointer,
+                          "known here: max_quality_loss");
+    }
+    value = json_object_get(check->gate, "max_quality_loss");
+    if (value == NULL)
+        json_object_set_new(check->gate, "max_quality_loss",
+                            json_real(DEFAULT_LOSS));
+    else if (!json_is_number(value) || json_number_value(value) < 0 ||
+             json_number_value(value) > 1)
+        return refuse(fault, "validation-failed", at,
+                      "must be a number, 0..1; null as gate: no gate");
+    return AK_OK;
+}
+
+/* Settings as they will be; params are {"model", "labels", "reason"}. */
+static enum ak_status merge(const struct ak_settings *now, const json_t *params,
+                            struct ak_settings *out,
+                            struct ak_settings_error *fault)
+{
+    json_t *body = ak_settings_json(now), *theirs;
+    json_t *model = json_object_get(params, "model");
+    json_t *mine = json_object_get(body, "model");
+    json_t *labels = json_object_get(params, "labels");
+    const char *kind = json_string_value(json_object_get(model, "kind"));
+    char pointer[sizeof(fault->pointer)];
+    enum ak_status status;
+
+    if (body == NULL)
+        return refuse(fault, "internal", "", "memory is short");
+    /* Another kind has other parameters. */
+    if (kind != NULL && strcmp(kind, now->kind) != 0)
+        json_object_del(mine, "params");
+    theirs = json_object_get(model, "params");
+    if (json_is_object(theirs) && json_object_get(mine, "params") != NULL)
+        json_object_update(json_object_get(mine, "params"), theirs);
+    else if (theirs != NULL)
+        json_object_set(mine, "params", theirs);
+    if (kind != NULL)
+        json_object_set(mine, "kind", json_object_get(model, "kind"));
+    if (labels != NULL)
+        json_object_set(json_object_get(body, "labels"), "max",
+                        json_object_get(labels, "max"));
+    status = ak_settings_parse(now->name, body, out, fault);
+    json_decref(body);
+    if (status != AK_OK) {
+        snprintf(pointer, sizeof(pointer), "/params%.100s", fault->pointer);
+        memcpy(fault->pointer, pointer, sizeof(pointer));
+    }
+    return status;
+}
+
+static enum ak_status only(const json_t *object, const char *at,
+                           const char *const *names, size_t n,
+                           struct ak_settings_error *fault)
+{
+    char pointer[128];
+    const char *key;
+    json_t *value;
+
+    if (object == NULL)
+        return AK_OK;
+    if (!json_is_object(object))
+        return refuse(fault, "validation-failed", at, "must be an object");
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    {
+        size_t i = 0;
+
+        while (i < n && strcmp(names[i], key) != 0)
+            i++;
+        snprintf(pointer, sizeof(pointer), "%s/%.80s", at, key);
+        if (i == n)
+            return refuse(fault, "unknown-field", pointer,
+                          "a rebuild does not change it");
+    }
+    return AK_OK;
+}
+
+static enum ak_status check_params(const json_t *params,
+                                   struct ak_settings_error *fault)
+{
+    static const char *const names[] = {"model", "labels", "reason"};
+    static const char *const model[] = {"kind", "params"};
+    static const char *const labels[] = {"max"};
+    enum ak_status status = only(params, "/params", names, 3, fault);
+    const json_t *reason = json_object_get(params, "reason");
+
+    if (status == AK_OK)
+        status = only(json_object_get(params, "model"), "/params/model", model,
+                      2, fault);
+    if (status == AK_OK)
+        status = only(json_object_get(params, "labels"), "/params/labels",
+                      labels, 1, fault);
+    if (status == AK_OK && reason != NULL &&
+        (!json_is_string(reason) || json_string_length(reason) > 64))
+        status = refuse(fault, "validation-failed", "/params/reason",
+                        "must be a string of at most 64 bytes");
+    return status;
+}
+
+static enum ak_status rebuild_check(struct ak_run_check *check,
+                                    struct ak_settings_error *fault)
+{
+    const struct ak_hash_method *method;
+    struct ak_settings now, next;
+    enum ak_status status;
+
+    ak_collection_settings(check->c, &now);
+    method = ak_hash_find(now.kind);
+    if (method == NULL || !method->learns)
+        return refuse(
+            fault, "unsupported-option", "/target",
+            "its kind does not learn, so there is nothing to rebuild");
+    if (json_object_size(check->budget) > 0)
+        return refuse(fault, "unknown-field", "/budget",
+                      "a rebuild has no budget");
+    status = check_params(check->params, fault);
+    if (status == AK_OK)
+        status = merge(&now, check->params, &next, fault);
+    if (status != AK_OK)
+        return status;
+    method = ak_hash_find(next.kind);
+    if (method == NULL || !method->learns || !method->streams)
+        return refuse(fault, "unsupported-option", "/params/model/kind",
+                      "does not learn from a stream");
+    return check_gate(check, fault);
+}
+
+/* ---------------------------------------------------------------- the writer */
+
+enum what { BEGIN_ONE, PUT_ONE, INSTALL_ONE, DROP_ONE };
+
+struct write_job {
+    struct ak_job job; /* first */
+    enum what what;
+    struct ak_collection *c; /* held */
+    struct ak_run *run;      /* held; NULL: of DROP_ONE */
+    struct rebuild *r;       /* held; NULL: likewise */
+    struct ak_generation generation;
+    struct ak_settings settings;
+    char *text, *before;
+    struct ak_writer constants, state;
+    uint64_t number, seq;
+    uint64_t begun_ns;
+};
+
+static struct ak_bytes bytes_of(const struct ak_writer *w)
+{
+    return (struct ak_bytes){w->len > 0 ? w->data : NULL, w->len};
+}
+
+static enum ak_status write_apply(struct ak_job *job, struct ak_store *store,
+                                  struct ak_err *err)
+{
+    struct write_job *j = (struct write_job *)job;
+    struct ak_bytes text = {j->text, j->text != NULL ? strlen(j->text) : 0};
+    struct ak_bytes before = {j->before, j->before ? strlen(j->before) : 0};
+    enum ak_status status = AK_OK;
+
+    switch (j->what) {
+    case BEGIN_ONE:
+        j->generation.settings = text;
+        return ak_store_begin_generation(store, &j->generation, before,
+                                         &j->number, err);
+    case PUT_ONE:
+        return ak_store_put_generation(store, j->number,
+                                       bytes_of(&j->constants),
+                                       bytes_of(&j->state), err);
+    case INSTALL_ONE:
+        status =
+            ak_store_put_generation(store, j->number, bytes_of(&j->constants),
+                                    bytes_of(&j->state), err);
+        if (status == AK_OK)
+            status = ak_store_install(store, j->number, text, ak_time_ms(),
+                                      &j->seq, err);
+        return status;
+    case DROP_ONE:
+        return ak_store_drop_generation(store, err);
+    }
+    return status;
+}
+
+/* Memory follows, as after any record (collection.c). */
+static void installed(struct write_job *j)
+{
+    struct ak_collection *c = j->c;
+
+    pthread_mutex_lock(&c->lock);
+    ak_settings_take_model(&c->settings, &j->settings);
+    if (j->seq > c->reached.seq[AK_ACK_DURABLE]) {
+        c->reached.seq[AK_ACK_DURABLE] = j->seq;
+        c->last_commit_ns = ak_clock_ns();
+        if (c->first_unlearnt_ns == 0)
+            c->first_unlearnt_ns = c->last_commit_ns;
+        c->wal_dirty = true;
+    }
+    pthread_mutex_unlock(&c->lock);
+    ak_actor_wake(&c->indexer.actor);
+    ak_actor_wake(&c->learner.actor);
+}
+
+static void free_write(struct write_job *j)
+{
+    ak_writer_clear(&j->constants);
+    ak_writer_clear(&j->state);
+    free(j->text);
+    free(j->before);
+    release(j->r);
+    ak_run_drop(j->run);
+    ak_collection_drop(j->c);
+    free(j);
+}
+
+static void write_done(struct ak_job *job, enum ak_status status,
+                       const struct ak_err *err)
+{
+    struct write_job *j = (struct write_job *)job;
+    struct rebuild *r = j->r;
+
+    if (status == AK_OK && j->what == INSTALL_ONE)
+        installed(j);
+    if (status != AK_OK && status != AK_ENOTFOUND)
+        ak_log_warn("engine", "a generation was not stored",
+                    AK_TEXT("collection", j->c->settings.name),
+                    AK_NUMBER("generation", j->number),
+                    AK_TEXT("reason", err->text));
+    if (r != NULL && j->what == PUT_ONE) {
+        r->save_cost_ns = ak_clock_ns() - j->begun_ns;
+        atomic_store(&r->saving, false);
+    } else if (r != NULL) {
+        r->number = j->number;
+        r->installed = j->seq;
+        r->status = status;
+        if (status != AK_OK)
+            r->err = *err;
+        atomic_store(&r->written, true);
+    }
+    if (j->run != NULL)
+        ak_run_wake(j->run);
+    free_write(j);
+}
+
+static struct write_job *new_write(enum what what, struct ak_collection *c,
+                                   struct ak_run *run, struct rebuild *r)
+{
+    struct write_job *j = calloc(1, sizeof(*j));
+
+    if (j == NULL)
+        return NULL;
+    j->job.apply = write_apply;
+    j->job.done = write_done;
+    j->what = what;
+    j->c = ak_collection_ref(c);
+    j->run = run != NULL ? ak_run_hold(run) : NULL;
+    j->r = r;
+    if (r != NULL)
+        atomic_fetch_add(&r->refs, 1);
+    j->number = r != NULL ? r->number : 0;
+    j->begun_ns = ak_clock_ns();
+    return j;
+}
+
+static void push(struct write_job *j)
+{
+    j->job.bytes = j->constants.len + j->state.len + sizeof(*j);
+    ak_writer_push(j->c->engine->writer, &j->c->lane, &j->job);
+}
+
+/* Puts the shadow's state into a job; `all`: with the constants. */
+static enum ak_status fill(struct write_job *j, const struct ak_shadow *s,
+                           bool all, struct ak_err *err)
+{
+    enum ak_status status = ak_shadow_save_state(s, &j->state, err);
+
+    if (status == AK_OK && all)
+        status = ak_shadow_save_constants(s, &j->constants, err);
+    return status;
+}
+
+/* ----------------------------------------------------------------- beginning */
+
+static void keep_test(struct ak_run *run, const struct ak_shadow_test *test)
+{
+    struct ak_writer w = {0};
+
+    ak_write_u32(&w, FORMAT);
+    ak_write_u64(&w, test->queries);
+    ak_write_u64(&w, test->database);
+    ak_write_f64(&w, test->map);
+    ak_write_f64(&w, test->published_map);
+    if (w.status == AK_OK)
+        ak_run_checkpoint(run, w.data, w.len);
+    ak_writer_clear(&w);
+}
+
+/* Left as it is when it was not kept. */
+static void load_test(struct ak_bytes checkpoint, struct ak_shadow_test *test)
+{
+    struct ak_shadow_test found;
+    struct ak_reader r;
+
+    if (checkpoint.data == NULL)
+        return;
+    ak_reader_init(&r, checkpoint.data, checkpoint.len);
+    if (ak_read_u32(&r) != FORMAT)
+        return;
+    found.queries = ak_read_u64(&r);
+    found.database = ak_read_u64(&r);
+    found.map = ak_read_f64(&r);
+    found.published_map = ak_read_f64(&r);
+    if (ak_reader_finish(&r) == AK_OK)
+        *test = found;
+}
+
+/* What is encoded anew must have room beside what is there. */
+static enum ak_status check_disk(struct ak_collection *c, struct ak_err *err)
+{
+    struct ak_snapshot *s = ak_collection_snapshot(c);
+    uint64_t rows = ak_snapshot_rows(s), free_bytes, wanted;
+
+    ak_snapshot_drop(s);
+    free_bytes = ak_process_disk_free(c->engine->params.data_dir);
+    wanted = 2 * rows * c->shape.code_bytes + SPARE_BYTES;
+    if (free_bytes > 0 && free_bytes < wanted)
+        return ak_fail(err, AK_EIO,
+                       "%llu bytes are free on the disk, a rebuild wants %llu",
+                       (unsigned long long)free_bytes,
+                       (unsigned long long)wanted);
+    return AK_OK;
+}
+
+static enum ak_status make_shadow(struct ak_run *run, struct rebuild *r,
+                                  struct ak_err *err)
+{
+    struct ak_settings now, settings;
+    struct ak_shadow_params params = {.settings = &settings,
+                                      .number = r->number};
+    struct ak_generation g;
+    struct ak_err why = {0};
+    enum ak_status status;
+
+    ak_collection_settings(ak_run_collection(run), &now);
+    status = ak_generation_settings(r->view, r->number, &now, &settings, err);
+    if (status == AK_OK)
+        status = ak_view_generation(r->view, r->number, &g, err);
+    if (status != AK_OK && status != AK_ECORRUPT)
+        return status;
+    params.base_seq = g.base_seq;
+    params.held = g.held;
+    status = ak_shadow_create(&params, &r->shadow, err);
+    if (status != AK_OK || g.state.data == NULL)
+        return status;
+    status = ak_shadow_load(r->shadow, g.constants, g.state, &why);
+    r->constants_saved = status == AK_OK;
+    if (status == AK_OK)
+        return AK_OK;
+    ak_run_log(run, AK_LOG_WARN, "begins anew: %s", why.text);
+    ak_shadow_destroy(r->shadow);
+    r->shadow = NULL;
+    return ak_shadow_create(&params, &r->shadow, err);
+}
+
+/* The job goes on with the generation that it had begun. */
+static enum ak_status take_up(struct ak_run *run, struct rebuild *r,
+                              struct ak_err *err)
+{
+    struct ak_generation g;
+    enum ak_status status = AK_OK;
+
+    load_test(ak_run_last_checkpoint(run), &r->test);
+    status = ak_view_generation_of(r->view, ak_run_id(run), &r->number, err);
+    if (status == AK_ENOTFOUND)
+        return AK_OK;
+    if (status == AK_OK)
+        status = ak_view_generation(r->view, r->number, &g, err);
+    if (status != AK_OK && status != AK_ECORRUPT)
+        return status;
+    if (g.install_seq > 0) {
+        r->installed = g.install_seq;
+        r->where = SERVE;
+        (void)ak_run_no_return(run);
+        return AK_OK;
+    }
+    r->where = WORK;
+    return make_shadow(run, r, err);
+}
+
+static void set_rebuilding(struct ak_collection *c, bool rebuilding,
+                           bool failed)
+{
+    pthread_mutex_lock(&c->lock);
+    c->rebuilding = rebuilding;
+    c->rebuild_failed = c->rebuild_failed || failed;
+    pthread_mutex_unlock(&c->lock);
+    if (!rebuilding)
+        ak_actor_wake(&c->learner.actor);
+}
+
+static enum ak_status rebuild_begin(struct ak_run *run, struct ak_err *err)
+{
+    struct ak_collection *c = ak_run_collection(run);
+    struct rebuild *r = calloc(1, sizeof(*r));
+    enum ak_status status;
+
+    if (r == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory for a rebuild");
+    *ak_run_data(run) = r;
+    atomic_init(&r->refs, 1);
+    atomic_init(&r->saving, false);
+    atomic_init(&r->written, false);
+    r->saved_ns = ak_clock_ns();
+    status = ak_view_open(c->path, &r->view, err);
+    if (status == AK_OK)
+        status = take_up(run, r, err);
+    if (status == AK_OK && r->where == BEGIN)
+        status = check_disk(c, err);
+    set_rebuilding(c, true, false);
+    return status;
+}
+
+/* A generation of the rows of now. */
+static enum ak_status begin_generation(struct ak_run *run, struct rebuild *r,
+                                       struct ak_err *err)
+{
+    struct ak_collection *c = ak_run_collection(run);
+    struct ak_settings_error fault = {0};
+    struct ak_settings now;
+    struct write_job *j = new_write(BEGIN_ONE, c, run, r);
+
+    if (j == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory for a rebuild");
+    pthread_mutex_lock(&c->lock);
+    now = c->settings;
+    j->generation.base_seq = c->reached.seq[AK_ACK_DURABLE];
+    pthread_mutex_unlock(&c->lock);
+    j->generation.job = ak_run_id(run);
+    j->generation.held = json_is_null(ak_run_gate(run)) ? 0 : AK_SHADOW_HELD;
+    if (j->generation.base_seq == 0) {
+        free_write(j);
+        return ak_fail(err, AK_ENOTFOUND,
+                       "there is no row with a label to learn from");
+    }
+    if (merge(&now, ak_run_params(run), &j->settings, &fault) != AK_OK) {
+        free_write(j);
+        return ak_fail(err, AK_EINVAL, "%s: %s", fault.pointer, fault.detail);
+    }
+    j->text = ak_settings_text(&j->settings);
+    j->before = ak_settings_text(&now);
+    if (j->text == NULL || j->before == NULL) {
+        free_write(j);
+        return ak_fail(err, AK_ENOMEM, "no memory for a rebuild");
+    }
+    r->where = WRITING;
+    push(j);
+    return AK_OK;
+}
+
+/* ------------------------------------------------------------------- working */
+
+static void rebuild_save(struct ak_run *run)
+{
+    struct rebuild *r = *ak_run_data(run);
+    struct ak_err err = {0};
+    struct write_job *j;
+
+    if (r->where != WORK || r->shadow == NULL ||
+        !ak_shadow_can_save(r->shadow) ||
+        ak_clock_ns() - r->saved_ns < SAVE_REST * r->save_cost_ns ||
+        atomic_exchange(&r->saving, true))
+        return;
+    j = new_write(PUT_ONE, ak_run_collection(run), run, r);
+    if (j == NULL || fill(j, r->shadow, !r->constants_saved, &err) != AK_OK) {
+        if (j != NULL)
+            free_write(j);
+        atomic_store(&r->saving, false);
+        return;
+    }
+    r->constants_saved = true;
+    r->saved_ns = ak_clock_ns();
+    push(j);
+}
+
+/* What the gate says; AK_ELIMIT: it is refused. */
+static enum ak_status judge(struct ak_run *run, struct rebuild *r,
+                            struct ak_err *err)
+{
+    struct ak_collection *c = ak_run_collection(run);
+    const struct ak_shadow_test *t = &r->test;
+    double loss = json_number_value(
+        json_object_get(ak_run_gate(run), "max_quality_loss"));
+
+    ak_run_metric(run, "test_queries", (double)t->queries);
+    ak_run_metric(run, "map", t->map);
+    ak_run_metric(run, "published_map", t->published_map);
+    ak_run_log(run, AK_LOG_INFO,
+               "mAP %.4f, published %.4f, of %llu queries among %llu rows",
+               t->map, t->published_map, (unsigned long long)t->queries,
+               (unsigned long long)t->database);
+    if (t->map >= t->published_map - loss)
+        return AK_OK;
+    ak_log_warn("engine", "a rebuild is worse than what is published",
+                AK_TEXT("collection", c->settings.name), AK_REAL("map", t->map),
+                AK_REAL("published_map", t->published_map));
+    pthread_mutex_lock(&c->lock);
+    c->status.rebuilds_refused++;
+    pthread_mutex_unlock(&c->lock);
+    return ak_fail(err, AK_ELIMIT,
+                   "mAP is %.4f, that of the published model %.4f: a loss of "
+                   "%.4f, at most %.4f is let through",
+                   t->map, t->published_map, t->published_map - t->map, loss);
+}
+
+static enum ak_status test(struct ak_run *run, struct rebuild *r,
+                           struct ak_err *err)
+{
+    struct ak_snapshot *s = ak_collection_snapshot(ak_run_collection(run));
+    enum ak_status status = ak_shadow_test(
+        r->shadow, r->view, ak_collection_model(s), &r->test, err);
+
+    ak_snapshot_drop(s);
+    if (status == AK_OK)
+        status = judge(run, r, err);
+    if (status != AK_OK)
+        return status;
+    keep_test(run, &r->test);
+    ak_shadow_tested(r->shadow);
+    return AK_OK;
+}
+
+/* The lag is nil: write what it has come to, and the record. */
+static enum ak_run_step install(struct ak_run *run, struct rebuild *r,
+                                struct ak_err *err)
+{
+    struct ak_settings now;
+    struct write_job *j;
+
+    if (!ak_run_no_return(run))
+        return AK_STEP_MORE; /* it is cancelled before it is stepped again */
+    j = new_write(INSTALL_ONE, ak_run_collection(run), run, r);
+    if (j == NULL) {
+        ak_fail(err, AK_ENOMEM, "no memory for a rebuild");
+        return AK_STEP_FAILED;
+    }
+    ak_collection_settings(ak_run_collection(run), &now);
+    if (ak_generation_settings(r->view, r->number, &now, &j->settings, err) !=
+            AK_OK ||
+        fill(j, r->shadow, true, err) != AK_OK) {
+        free_write(j);
+        return AK_STEP_FAILED;
+    }
+    j->text = ak_settings_text(&j->settings);
+    if (j->text == NULL) {
+        free_write(j);
+        ak_fail(err, AK_ENOMEM, "no memory for a rebuild");
+        return AK_STEP_FAILED;
+    }
+    atomic_store(&r->written, false);
+    r->where = WRITING;
+    push(j);
+    return AK_STEP_WAIT;
+}
+
+static enum ak_run_step work(struct ak_run *run, struct rebuild *r,
+                             struct ak_err *err)
+{
+    enum ak_shadow_phase phase;
+    uint64_t done, total;
+    bool idle;
+    enum ak_status status =
+        ak_shadow_step(r->shadow, r->view, INT64_MAX, &idle, err);
+
+    if (status == AK_OK) {
+        phase = ak_shadow_phase(r->shadow);
+        ak_shadow_progress(r->shadow, &done, &total);
+        if (phase == AK_SHADOW_FOLLOW) {
+            pthread_mutex_lock(&ak_run_collection(run)->lock);
+            total = ak_run_collection(run)->reached.seq[AK_ACK_DURABLE];
+            pthread_mutex_unlock(&ak_run_collection(run)->lock);
+        }
+        ak_run_progress(run, phase_names[phase], done, total);
+        ak_run_metric(run, "rows", (double)ak_shadow_rows(r->shadow));
+    }
+    if (status == AK_OK && idle && phase == AK_SHADOW_TEST)
+        status = test(run, r, err);
+    else if (status == AK_OK && idle)
+        return install(run, r, err);
+    return status == AK_OK ? AK_STEP_MORE : AK_STEP_FAILED;
+}
+
+/* ------------------------------------------------------------------- the end */
+
+static enum ak_status match(void *arg, const struct ak_version *v,
+                            struct ak_err *err)
+{
+    struct ak_version *wanted = arg;
+
+    (void)err;
+    if (v->at_seq == wanted->at_seq)
+        *wanted = *v;
+    return AK_OK;
+}
+
+static json_t *test_json(const struct rebuild *r, const json_t *gate)
+{
+    if (json_is_null(gate))
+        return json_null();
+    if (r->test.queries == 0)
+        return json_pack("{s:b, s:s}", "passed", true, "note",
+                         "too few rows to test it");
+    return json_pack("{s:b, s:I, s:I, s:f, s:f}", "passed", true, "queries",
+                     (json_int_t)r->test.queries, "database",
+                     (json_int_t)r->test.database, "map", r->test.map,
+                     "published_map", r->test.published_map);
+}
+
+static enum ak_run_step serve(struct ak_run *run, struct rebuild *r,
+                              struct ak_err *err)
+{
+    struct ak_collection *c = ak_run_collection(run);
+    struct ak_version v = {.at_seq = r->installed};
+    uint64_t remaining;
+    bool served, broken;
+
+    pthread_mutex_lock(&c->lock);
+    served = c->reached.seq[AK_ACK_SERVED] >= r->installed;
+    broken = c->status.broken;
+    remaining = c->status.publish_remaining_rows;
+    pthread_mutex_unlock(&c->lock);
+    ak_run_progress(run, "encode", remaining > 0 ? 0 : 1, remaining + 1);
+    if (broken && !served) {
+        ak_fail(err, AK_EIO, "learning or indexing stopped; see the log");
+        return AK_STEP_FAILED;
+    }
+    if (!served)
+        return AK_STEP_WAIT;
+    if (ak_view_versions(r->view, match, &v, err) != AK_OK)
+        return AK_STEP_FAILED;
+    ak_run_result(run, json_pack("{s:I, s:I, s:I, s:I, s:o}", "generation",
+                                 (json_int_t)r->number, "seq",
+                                 (json_int_t)r->installed, "version",
+                                 (json_int_t)v.version, "samples",
+                                 (json_int_t)v.samples, "gate",
+                                 test_json(r, ak_run_gate(run))));
+    return AK_STEP_DONE;
+}
+
+/* The writer has answered. */
+static enum ak_run_step written(struct ak_run *run, struct rebuild *r,
+                                struct ak_err *err)
+{
+    atomic_store(&r->written, false);
+    if (r->status != AK_OK) {
+        *err = r->err;
+        return AK_STEP_FAILED;
+    }
+    if (r->installed > 0) {
+        ak_shadow_destroy(r->shadow);
+        r->shadow = NULL;
+        r->where = SERVE;
+        return AK_STEP_MORE;
+    }
+    r->where = WORK;
+    return make_shadow(run, r, err) == AK_OK ? AK_STEP_MORE : AK_STEP_FAILED;
+}
+
+static enum ak_run_step rebuild_step(struct ak_run *run, struct ak_err *err)
+{
+    struct rebuild *r = *ak_run_data(run);
+
+    switch (r->where) {
+    case BEGIN:
+        return begin_generation(run, r, err) == AK_OK ? AK_STEP_WAIT
+                                                      : AK_STEP_FAILED;
+    case WRITING:
+        return atomic_load(&r->written) ? written(run, r, err) : AK_STEP_WAIT;
+    case WORK:
+        return work(run, r, err);
+    case SERVE:
+        break;
+    }
+    return serve(run, r, err);
+}
+
+/* What was written for a generation that will not be: also of one whose number
+   the writer has not told yet, since it does this after that. */
+static void drop(struct ak_collection *c)
+{
+    struct write_job *j = new_write(DROP_ONE, c, NULL, NULL);
+
+    if (j != NULL) /* else the next rebuild replaces it */
+        push(j);
+}
+
+static void rebuild_end(struct ak_run *run, enum ak_run_state why)
+{
+    struct rebuild *r = *ak_run_data(run);
+    struct ak_collection *c = ak_run_collection(run);
+    bool failed = why == AK_RUN_CANCELED || why == AK_RUN_FAILED;
+
+    if (c != NULL && failed)
+        drop(c);
+    if (c != NULL)
+        set_rebuilding(c, false, failed);
+    if (r == NULL)
+        return;
+    ak_shadow_destroy(r->shadow);
+    ak_view_close(r->view);
+    r->shadow = NULL;
+    r->view = NULL;
+    *ak_run_data(run) = NULL;
+    release(r);
+}
+
+const struct ak_run_kind ak_run_rebuild = {
+    .name = "rebuild",
+    .help = "learn again from the rows of now, perhaps with other parameters",
+    .on_collection = true,
+    .exclusive = true,
+    .check = rebuild_check,
+    .begin = rebuild_begin,
+    .step = rebuild_step,
+    .save = rebuild_save,
+    .end = rebuild_end,
+};
