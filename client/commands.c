@@ -14,6 +14,7 @@ const struct command *const akin_commands[] = {
     &cmd_score,
     &cmd_eval,
     &cmd_extractor_import,
+    &cmd_extractor_train,
     &cmd_extractor_evaluate,
     &cmd_publish,
     &cmd_rollback,

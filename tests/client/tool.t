@@ -11,7 +11,7 @@ from mock import AKIN, Tests, idx, npy
 
 COMMANDS = ["status", "collection create", "collection list", "collection show", "collection set",
             "collection delete", "ingest", "search", "encode", "score", "extractor import",
-            "extractor evaluate", "publish", "rollback",
+            "extractor train", "extractor evaluate", "publish", "rollback",
             "models", "methods", "get", "label", "delete",
             "job start", "job list", "job show", "job log", "job watch", "job cancel", "job pause",
             "job resume", "job kinds", "api", "completion"]

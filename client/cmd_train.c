@@ -1,0 +1,398 @@
+/*
+ * cmd_train.c -- `akin extractor train`: a network trained on this side.
+ *
+ * An interrupt ends it after the step at work, with a checkpoint if one was
+ * asked for; the same command then goes on to what it would have come to.
+ */
+#include "config.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/commands.h"
+#include "client/extractor.h"
+#include "client/pictures.h"
+#include "client/progress.h"
+#include "core/base/clock.h"
+#include "core/base/mem.h"
+#include "core/nn/evaluate.h"
+#include "core/nn/train.h"
+#include "core/nn/zoo.h"
+
+static struct {
+    const char *arch;
+    const char *from;
+    const char *output;
+    const char *dataset;
+    const char *data;
+    const char *checkpoint;
+    const char *engine;
+    const char *type;
+    const char *schedule;
+    uint64_t every;
+    uint64_t evaluate;
+    uint64_t threads;
+    uint64_t batch;
+    uint64_t epochs;
+    uint64_t seed;
+    double rate;
+    double decay;
+    double smoothing;
+} o = {.dataset = "cifar10",
+       .type = "f32",
+       .schedule = "triangular",
+       .every = 60,
+       .evaluate = 1,
+       .threads = 1,
+       .batch = 128,
+       .epochs = 10,
+       .rate = 0.2,
+       .decay = 5e-4};
+
+static const struct option options[] = {
+    {"arch", 'a', OPTION_TEXT, "NAME", "architecture, such as resnet20",
+     &o.arch, 0, 0, NULL, NULL},
+    {"from", 0, OPTION_FILE, "FILE", "begin with the values of this .akx",
+     &o.from, 0, 0, NULL, NULL},
+    {"output", 'o', OPTION_FILE, "FILE", "write the model to FILE (.akx)",
+     &o.output, 0, 0, NULL, NULL},
+    {"dataset", 'd', OPTION_CHOICE, "SET", "what is learnt (cifar10)",
+     &o.dataset, 0, 0, PICTURE_DATASETS, NULL},
+    {"data", 0, OPTION_FILE, "DIR", "its folder", &o.data, 0, 0, NULL, NULL},
+    {"epochs", 'e', OPTION_NUMBER, "N", "passes over the images (10)",
+     &o.epochs, 1, 100000, NULL, NULL},
+    {"batch", 0, OPTION_NUMBER, "N", "images of a step (128)", &o.batch, 1,
+     4096, NULL, NULL},
+    {"rate", 0, OPTION_REAL, "X", "the highest rate (0.2)", &o.rate, 0, 1000,
+     NULL, NULL},
+    {"schedule", 0, OPTION_CHOICE, "NAME", "of the rate (triangular)",
+     &o.schedule, 0, 0, "triangular|cosine|step|constant", NULL},
+    {"decay", 0, OPTION_REAL, "X", "of weights (0.0005)", &o.decay, 0, 1, NULL,
+     NULL},
+    {"smoothing", 0, OPTION_REAL, "X", "of labels (0)", &o.smoothing, 0, 1,
+     NULL, NULL},
+    {"seed", 0, OPTION_NUMBER, "N", "of all that is random (0)", &o.seed, 0, 0,
+     NULL, NULL},
+    {"evaluate", 0, OPTION_NUMBER, "N",
+     "recognise the test images every N epochs (1)", &o.evaluate, 1, 100000,
+     NULL, NULL},
+    {"checkpoint", 0, OPTION_FILE, "FILE",
+     "go on from FILE if it is there, and keep it up to date", &o.checkpoint, 0,
+     0, NULL, NULL},
+    {"checkpoint-every", 0, OPTION_NUMBER, "SECONDS",
+     "how often it is written (60)", &o.every, 1, 86400, NULL, NULL},
+    {"engine", 0, OPTION_CHOICE, "NAME", "how it is computed", &o.engine, 0, 0,
+     "onednn|plain", NULL},
+    {"type", 0, OPTION_CHOICE, "TYPE", "of activations (f32)", &o.type, 0, 0,
+     "f32|bf16", NULL},
+    {"threads", 0, OPTION_NUMBER, "N", "threads (1)", &o.threads, 1, 256, NULL,
+     NULL},
+    {0},
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int signal)
+{
+    (void)signal;
+    interrupted = 1;
+}
+
+struct training {
+    struct tool *tool;
+    struct ak_model model; /* values: where it begins, then what was learnt */
+    struct pictures pictures;
+    struct ak_pictures test; /* may be empty */
+    struct ak_trainer *trainer;
+    struct ak_exec *exec; /* of the evaluation */
+    struct progress progress;
+    uint64_t start_ns, saved_ns;
+    uint64_t first_step; /* of this run */
+    struct ak_evaluation last;
+};
+
+static enum ak_exec_type type_of(void)
+{
+    return strcmp(o.type, "bf16") == 0 ? AK_EXEC_BF16 : AK_EXEC_F32;
+}
+
+static void set_schedule(struct ak_schedule *s)
+{
+    s->rate = o.rate;
+    s->n_marks = 0;
+    if (strcmp(o.schedule, "triangular") == 0) {
+        s->kind = AK_SCHEDULE_TRIANGULAR;
+        s->marks[0] = 0.2;
+        s->n_marks = 1;
+    } else if (strcmp(o.schedule, "cosine") == 0) {
+        s->kind = AK_SCHEDULE_COSINE;
+        s->warmup = 0.02;
+    } else if (strcmp(o.schedule, "step") == 0) {
+        s->kind = AK_SCHEDULE_STEP;
+        s->marks[0] = 0.5;
+        s->marks[1] = 0.75;
+        s->n_marks = 2;
+    } else {
+        s->kind = AK_SCHEDULE_CONSTANT;
+    }
+}
+
+static struct ak_train_params params_of(void)
+{
+    struct ak_train_params p;
+
+    ak_train_defaults(&p);
+    p.engine = o.engine;
+    p.type = type_of();
+    p.threads = (uint32_t)o.threads;
+    p.batch = (uint32_t)o.batch;
+    p.epochs = (uint32_t)o.epochs;
+    p.seed = o.seed;
+    p.optim.groups[0].decay = o.decay;
+    p.losses[0].smoothing = o.smoothing;
+    set_schedule(&p.schedule);
+    return p;
+}
+
+/* ---- checkpoints ------------------------------------------------------------- */
+
+static int save_checkpoint(struct training *t)
+{
+    struct ak_writer w = {0};
+    struct ak_err err = {0};
+    int code = EXIT_OK;
+
+    t->saved_ns = ak_clock_ns();
+    if (o.checkpoint == NULL)
+        return EXIT_OK;
+    if (ak_trainer_save(t->trainer, &w, &err) != AK_OK)
+        code = tool_usage("%s: %s", o.checkpoint, err.text);
+    if (code == EXIT_OK)
+        code = tool_write_file(o.checkpoint, w.data, w.len);
+    ak_writer_clear(&w);
+    return code;
+}
+
+static int load_checkpoint(struct training *t)
+{
+    struct ak_err err = {0};
+    void *bytes = NULL;
+    size_t len;
+    int code;
+
+    if (o.checkpoint == NULL || access(o.checkpoint, F_OK) != 0)
+        return EXIT_OK;
+    code = tool_read_file(o.checkpoint, &bytes, &len);
+    if (code == EXIT_OK &&
+        ak_trainer_load(t->trainer, bytes, len, &err) != AK_OK)
+        code = tool_usage("%s: %s", o.checkpoint, err.text);
+    free(bytes);
+    if (code == EXIT_OK)
+        tool_note(t->tool, "going on from step %llu",
+                  (unsigned long long)ak_trainer_state(t->trainer)->step);
+    return code;
+}
+
+/* ---- what is said -------------------------------------------------------------- */
+
+static void show(struct training *t, bool last)
+{
+    const struct ak_train_state *s = ak_trainer_state(t->trainer);
+    char what[96];
+    struct progress_state state = {
+        .verb = "train",
+        .what = what,
+        .rows = s->step - t->first_step,
+        .total = s->steps - t->first_step,
+        .seconds = (double)(ak_clock_ns() - t->start_ns) / 1e9,
+        .live = -1,
+        .served = -1,
+    };
+
+    snprintf(what, sizeof(what),
+             "epoch %u of %u, loss %.4f, %.2f %% of the images", s->epoch + 1,
+             s->epochs, s->loss, 100 * s->accuracy);
+    progress_show(&t->progress, &state, last);
+}
+
+static int end_epoch(struct training *t)
+{
+    const struct ak_train_state *s = ak_trainer_state(t->trainer);
+    uint64_t epoch = s->step / (s->steps / s->epochs);
+    bool evaluated =
+        t->test.n > 0 && (epoch % o.evaluate == 0 || s->step == s->steps);
+    double seconds = (double)(ak_clock_ns() - t->start_ns) / 1e9;
+    struct ak_err err = {0};
+    json_t *line;
+
+    if (evaluated) {
+        if (ak_exec_load(t->exec, ak_trainer_values(t->trainer), &err) !=
+                AK_OK ||
+            ak_evaluate(t->exec, t->model.g, &t->test, 64, NULL, NULL, NULL,
+                        &t->last, &err) != AK_OK)
+            return tool_usage("%s", err.text);
+    }
+    line = json_pack("{s:I, s:f, s:f, s:f, s:f}", "epoch", (json_int_t)epoch,
+                     "loss", s->loss, "accuracy", s->accuracy, "rate", s->rate,
+                     "seconds", seconds);
+    if (evaluated)
+        json_object_set_new(
+            line, "top1", json_real((double)t->last.top1 / (double)t->last.n));
+    progress_pause(&t->progress);
+    if (t->tool->json)
+        tool_print_json(line);
+    else if (evaluated)
+        printf("epoch %llu: loss %.4f, %.2f %% of the training images, "
+               "%.2f %% of %zu test images\n",
+               (unsigned long long)epoch, s->loss, 100 * s->accuracy,
+               100 * (double)t->last.top1 / (double)t->last.n, t->last.n);
+    else
+        printf("epoch %llu: loss %.4f, %.2f %% of the training images\n",
+               (unsigned long long)epoch, s->loss, 100 * s->accuracy);
+    fflush(stdout);
+    json_decref(line);
+    return EXIT_OK;
+}
+
+/* ---- the training ----------------------------------------------------------------- */
+
+static int run_steps(struct training *t)
+{
+    const struct ak_train_state *s = ak_trainer_state(t->trainer);
+    uint64_t per_epoch = s->steps / s->epochs;
+    struct ak_err err = {0};
+    int code = EXIT_OK;
+
+    t->start_ns = t->saved_ns = ak_clock_ns();
+    t->first_step = s->step;
+    progress_init(&t->progress, t->tool);
+    while (code == EXIT_OK && s->step < s->steps && !interrupted) {
+        if (ak_trainer_step(t->trainer, &err) != AK_OK)
+            return tool_usage("%s", err.text);
+        show(t, s->step == s->steps);
+        if (s->step % per_epoch == 0)
+            code = end_epoch(t);
+        if (code == EXIT_OK &&
+            ak_clock_ns() - t->saved_ns >= o.every * (uint64_t)1000000000)
+            code = save_checkpoint(t);
+    }
+    if (code == EXIT_OK)
+        code = save_checkpoint(t);
+    if (code == EXIT_OK && interrupted && s->step < s->steps)
+        code = EXIT_INTERRUPTED;
+    return code;
+}
+
+static int save_model(struct training *t)
+{
+    const struct ak_train_state *s = ak_trainer_state(t->trainer);
+    char notes[512];
+    char top1[64] = "";
+
+    if (t->last.n > 0)
+        snprintf(top1, sizeof(top1), "test top-1: %zu of %zu\n", t->last.top1,
+                 t->last.n);
+    snprintf(notes, sizeof(notes),
+             "arch: %s\ntrained on: %s, %u epochs, batch %llu, seed %llu, "
+             "rate %g %s, decay %g, smoothing %g, %s\nloss: %.4f\n%s",
+             o.arch != NULL ? o.arch : "that of the first values", o.dataset,
+             s->epochs, (unsigned long long)o.batch, (unsigned long long)o.seed,
+             o.rate, o.schedule, o.decay, o.smoothing, o.type, s->loss, top1);
+    free(t->model.notes);
+    t->model.notes = strdup(notes);
+    if (t->model.notes == NULL)
+        return tool_no_memory();
+    memcpy(t->model.values, ak_trainer_values(t->trainer),
+           t->model.g->n_values * sizeof(float));
+    return extractor_save(o.output, &t->model);
+}
+
+static int make_model(struct training *t)
+{
+    struct ak_err err = {0};
+
+    if (o.from != NULL)
+        return extractor_open(o.from, &t->model);
+    if (ak_arch_graph(o.arch, 0, &t->model.g, &err) != AK_OK)
+        return tool_usage("%s", err.text);
+    return EXIT_OK;
+}
+
+static int prepare(struct training *t)
+{
+    struct ak_train_params params = params_of();
+    const struct ak_exec_params evaluation = {
+        .batch = 64, .type = params.type, .threads = params.threads};
+    struct ak_pictures train;
+    struct ak_err err = {0};
+    int code = make_model(t);
+
+    if (code == EXIT_OK)
+        code = pictures_load(o.dataset, o.data, NULL, NULL,
+                             &t->model.g->layers[0], &t->pictures);
+    if (code != EXIT_OK)
+        return code;
+    train = t->test = t->pictures.view;
+    if (t->pictures.has_parts)
+        train.n = t->pictures.n_train;
+    t->test.n -= train.n;
+    t->test.labels += train.n;
+    t->test.pixels += train.n * train.stride;
+    if (ak_trainer_create(t->model.g, &train, &params, t->model.values,
+                          &t->trainer, &err) != AK_OK ||
+        ak_exec_create(o.engine, t->model.g, &evaluation, &t->exec, &err) !=
+            AK_OK)
+        return tool_usage("%s", err.text);
+    if (t->model.values == NULL) {
+        t->model.values = ak_array_new(t->model.g->n_values, sizeof(float));
+        if (t->model.values == NULL)
+            return tool_no_memory();
+    }
+    return load_checkpoint(t);
+}
+
+static int run(struct tool *tool, int argc, char **argv)
+{
+    struct training t = {.tool = tool};
+    struct sigaction action = {.sa_handler = interrupt,
+                               .sa_flags = (int)SA_RESETHAND};
+    int code;
+
+    (void)argc;
+    (void)argv;
+    if ((o.arch == NULL) == (o.from == NULL))
+        return tool_usage("either --arch or --from is needed");
+    if (o.output == NULL || o.data == NULL)
+        return tool_usage("--data and --output are needed");
+    code = prepare(&t);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    if (code == EXIT_OK)
+        code = run_steps(&t);
+    if (code == EXIT_OK)
+        code = save_model(&t);
+    ak_exec_destroy(t.exec);
+    ak_trainer_destroy(t.trainer);
+    pictures_clear(&t.pictures);
+    ak_model_clear(&t.model);
+    return code;
+}
+
+const struct command cmd_extractor_train = {
+    .name = "extractor train",
+    .synopsis = "--arch NAME --data DIR --output FILE.akx [OPTION]...",
+    .summary = "train a network from nothing, or on",
+    .about =
+        "Images are cut at a random place and mirrored; steps are Nesterov's.\n"
+        "The same seed gives the same bytes, in f32 and with the same number\n"
+        "of threads.  With several threads and other work on the machine, set\n"
+        "OMP_WAIT_POLICY=passive.",
+    .examples =
+        "  akin extractor train -a resnet20 --data cifar10 -e 10 \\\n"
+        "    --type bf16 --threads 2 --checkpoint run.ckpt -o resnet20.akx\n",
+    .options = options,
+    .run = run,
+};
