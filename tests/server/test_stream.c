@@ -23,13 +23,15 @@ static struct ak_settings quick(const char *what, const char *kind)
 
     snprintf(name, sizeof(name), "%s-%s", what, kind);
     s = settings_of(name, kind);
-    if (strcmp(kind, "hmoh") == 0)
+    if (strcmp(kind, "hmoh") == 0) {
         set_option(&s, "kernel_anchors", 16);
+        set_option(&s, "anchor_rounds", 0);
+    }
     if (ak_hash_find(kind)->per_sample)
         return s;
     set_option(&s, "block", BLOCK);
     if (strcmp(kind, "sdoh") == 0)
-        set_option(&s, "iterations", 10);
+        set_option(&s, "iterations", 5);
     return s;
 }
 
@@ -52,7 +54,7 @@ static uint64_t put_cut(struct ak_collection *c, size_t n, const size_t *sizes,
     return r.seq;
 }
 
-static const size_t mixed[] = {1, 99, 7, 250, 43, 0};
+static const size_t mixed[] = {1, 99, 7, 150, 43, 0};
 
 struct stream {
     const char *name;
@@ -111,7 +113,7 @@ static size_t two_of_three(uint64_t i, uint32_t labels[MOST_LABELS])
 
 static void labels_that_never_come_are_done_without(void **state)
 {
-    const struct stream s = {"never", 600, mixed, two_of_three, NULL, 400, 256};
+    const struct stream s = {"never", 300, mixed, two_of_three, NULL, 200, 256};
 
     (void)state;
     run(&s);
@@ -120,7 +122,7 @@ static void labels_that_never_come_are_done_without(void **state)
 static void one_row_batches_are_learnt(void **state)
 {
     static const size_t ones[] = {1, 0};
-    const struct stream s = {"ones", 150, ones, one_label, NULL, 150, 256};
+    const struct stream s = {"ones", 100, ones, one_label, NULL, 100, 256};
 
     (void)state;
     run(&s);
@@ -135,24 +137,24 @@ static void batches_of_4096_rows_are_learnt(void **state)
     run(&s);
 }
 
-/* Row i is of class i / 200, and lies where that class does. */
+/* Row i is of class i / 100, and lies where that class does. */
 static size_t sorted_label(uint64_t i, uint32_t labels[MOST_LABELS])
 {
-    labels[0] = (uint32_t)(i / 200 % CLASSES);
+    labels[0] = (uint32_t)(i / 100 % CLASSES);
     return 1;
 }
 
 static void sorted_row(uint64_t i, float x[DIM])
 {
-    make_row(i * CLASSES + i / 200 % CLASSES, x);
+    make_row(i * CLASSES + i / 100 % CLASSES, x);
 }
 
 static void
 a_stream_sorted_by_class_is_learnt_in_one_class_batches(void **state)
 {
-    static const size_t hundreds[] = {100, 0};
-    const struct stream s = {"sorted",   800, hundreds, sorted_label,
-                             sorted_row, 800, 256};
+    static const size_t fifties[] = {50, 0};
+    const struct stream s = {"sorted",   400, fifties, sorted_label,
+                             sorted_row, 400, 256};
 
     (void)state;
     run(&s);
@@ -167,8 +169,8 @@ static void constant_row(uint64_t i, float x[DIM])
 
 static void constant_features_harm_nobody(void **state)
 {
-    const struct stream s = {"constant",   400, mixed, one_label,
-                             constant_row, 400, 256};
+    const struct stream s = {"constant",   200, mixed, one_label,
+                             constant_row, 200, 256};
 
     (void)state;
     run(&s);
@@ -176,14 +178,14 @@ static void constant_features_harm_nobody(void **state)
 
 static size_t flipped_label(uint64_t i, uint32_t labels[MOST_LABELS])
 {
-    labels[0] = (uint32_t)((i < 400 ? i : i + 1) % CLASSES);
+    labels[0] = (uint32_t)((i < 200 ? i : i + 1) % CLASSES);
     return 1;
 }
 
 static void labels_that_flip_are_learnt_anew(void **state)
 {
-    const struct stream s = {"flips", 800, mixed, flipped_label,
-                             NULL,    800, 256};
+    const struct stream s = {"flips", 400, mixed, flipped_label,
+                             NULL,    400, 256};
 
     (void)state;
     run(&s);
@@ -200,8 +202,8 @@ static size_t some_labels(uint64_t i, uint32_t labels[MOST_LABELS])
 
 static void items_of_several_labels_are_learnt(void **state)
 {
-    const struct stream s = {"several", 600, mixed, some_labels,
-                             NULL,      600, 256};
+    const struct stream s = {"several", 400, mixed, some_labels,
+                             NULL,      400, 256};
 
     (void)state;
     run(&s);
@@ -210,7 +212,7 @@ static void items_of_several_labels_are_learnt(void **state)
 /* 4 classes, of which 3 are learnt: every fourth row is not. */
 static void classes_beyond_the_limit_are_stored_and_not_learnt(void **state)
 {
-    const struct stream s = {"classes", 800, mixed, one_label, NULL, 600, 3};
+    const struct stream s = {"classes", 400, mixed, one_label, NULL, 300, 3};
     struct ak_engine *e;
     struct ak_collection *c = NULL;
     struct ak_collection_status status;
