@@ -312,4 +312,12 @@ def _():
     refused("broken.jsonl: line 2 is no JSON object", "--table", lines)
 
 
+@test("the tables of docs/measurements.md are those of its lines")
+def _():
+    done = subprocess.run([str(SOURCE / "docs/measurements/update"), "--check",
+                           str(AKIN)], capture_output=True, text=True,
+                          timeout=DEADLINE)
+    equal(done.returncode, 0, "exit status (%s)" % (done.stdout + done.stderr))
+
+
 main()
