@@ -472,8 +472,10 @@ enum ak_status ak_eval_protocol(const struct ak_eval_set *set,
         (struct ak_hash_params){set->dim, run->bits, MAX_LABELS, run->seed};
     w.method = ak_hash_find(run->method);
     status = new_learner(&w, &h, err);
+    /* What is trained anew at each point may have it anywhere. */
     if (status == AK_OK)
-        status = plan(&w, ak_hash_block_rows(h), &made, err);
+        status = plan(&w, w.method->by_epochs ? 1 : ak_hash_block_rows(h),
+                      &made, err);
     if (status == AK_OK)
         status = make(&w, &first, err);
     if (status != AK_OK)
