@@ -104,12 +104,12 @@ struct hmoh {
     const struct ak_project_kernels *kernels;
     size_t width;   /* of the mapped features */
     size_t columns; /* bits, padded to panels */
-    double peak; /* no |w| is larger: the sum of the largest |s| of all rows */
-    float *w;    /* packed (width, bits) */
-    double *u;   /* likewise */
-    float *z;    /* (MAP_ROWS, stride) mapped features */
-    float *y;    /* (columns) projections */
-    float *target; /* (columns), 0 beyond bits */
+    double peak;    /* no |w| is larger than it, times reach() */
+    float *w;       /* packed (width, bits) */
+    double *u;      /* likewise */
+    float *z;       /* (MAP_ROWS, stride) mapped features */
+    float *y;       /* (columns) projections */
+    float *target;  /* (columns), 0 beyond bits */
 
     /* With whitened_kernel, else NULL. */
     float *inverse; /* packed (width, width) */
@@ -287,19 +287,19 @@ static uint32_t learn_row(struct hmoh *m, const float *z, const float *s,
 }
 
 /*
- * The sum of the largest |s| of each row that is learnt.  Checked before
- * anything is learnt, so that finite input can never leave a weight that is
- * not: it takes raw features near the end of the range of a float.
+ * The sum of the largest |z| of each row learnt so far and of each one to be
+ * learnt, row after row, so that the cut into batches is not seen in it.
+ * Checked before anything is learnt, so that finite input can never leave a
+ * weight that is not: it takes raw features near the end of the range of a
+ * float.
  */
-static double peak_of(const struct hmoh *m, const struct ak_hash_rows *rows)
+static double peak_with(const struct hmoh *m, const struct ak_hash_rows *rows)
 {
-    double sum = 0;
+    double sum = m->peak;
 
-    /* Outputs of the RBF map are within -1..1, and the inverse makes no vector
-       more than 1 / RIDGE times as long. */
+    /* Outputs of the RBF map are within -1..1. */
     if (ak_feature_map_kind(m->base.map) == AK_MAP_RBF)
-        return (double)rows->learnt *
-               (m->inverse != NULL ? sqrt((double)m->width) / RIDGE : 1);
+        return sum + (double)rows->learnt;
     for (size_t i = 0; i < rows->n; i++) {
         float most = 0.0f;
 
@@ -312,6 +312,13 @@ static double peak_of(const struct hmoh *m, const struct ak_hash_rows *rows)
     return sum;
 }
 
+/* How much larger a weight can be: the inverse makes no vector more than
+   1 / RIDGE times as long. */
+static double reach(const struct hmoh *m)
+{
+    return m->inverse != NULL ? sqrt((double)m->width) / RIDGE : 1;
+}
+
 static enum ak_status hmoh_update(struct ak_hash *h,
                                   const struct ak_hash_rows *rows, double *loss,
                                   struct ak_err *err)
@@ -319,15 +326,15 @@ static enum ak_status hmoh_update(struct ak_hash *h,
     struct hmoh *m = hmoh_of(h);
     size_t stride = ak_feature_map_stride(h->map);
     const float *s = m->inverse != NULL ? m->s : m->z;
-    double peak = m->peak + peak_of(m, rows);
+    double peak = peak_with(m, rows);
     double t = (double)h->samples;
     enum ak_status status;
 
-    if (peak > MOST_WEIGHT)
+    if (peak * reach(m) > MOST_WEIGHT)
         return ak_fail(err, AK_ENUMERIC,
                        "hmoh: weights could reach %g, at most %g is safe: "
                        "features are too large",
-                       peak, MOST_WEIGHT);
+                       peak * reach(m), MOST_WEIGHT);
     status = ak_codebook_grow(&m->book, h->labels.n, err);
     if (status != AK_OK)
         return status;

@@ -410,6 +410,67 @@ static void whitening_bears_constant_features(void **state)
     ak_array_free(same);
 }
 
+/* A learner made again from what `h` saves. */
+static struct ak_hash *reloaded(const struct ak_hash *h,
+                                const struct ak_hash_params *params,
+                                const double *options)
+{
+    struct ak_writer constants = {0}, rest = {0};
+    struct ak_reader rc, rs;
+    struct ak_hash *again = NULL;
+
+    assert_status(ak_hash_save_constants(h, &constants, NULL), AK_OK);
+    assert_status(ak_hash_save_state(h, &rest, NULL), AK_OK);
+    assert_status(ak_hash_create("hmoh", params, options, &again, NULL), AK_OK);
+    ak_reader_init(&rc, constants.data, constants.len);
+    ak_reader_init(&rs, rest.data, rest.len);
+    assert_status(ak_hash_load(again, &rc, &rs, NULL), AK_OK);
+    ak_writer_clear(&constants);
+    ak_writer_clear(&rest);
+    return again;
+}
+
+/* Learns in parts, and is saved and loaded after each. */
+static void check_cut_and_load(const double *options)
+{
+    const struct ak_hash_params params = {DIM, 24, 100, 3};
+    const struct ak_hash_batch all = {x, labels, first, N};
+    struct ak_hash *whole = NULL, *parts = NULL;
+
+    assert_status(ak_hash_create("hmoh", &params, options, &whole, NULL),
+                  AK_OK);
+    if (ak_hash_warmup_rows(whole) > 0)
+        assert_status(ak_hash_fix(whole, x, N, NULL), AK_OK);
+    parts = reloaded(whole, &params, options);
+    assert_status(ak_hash_update(whole, &all, NULL, NULL), AK_OK);
+    for (size_t from = 0, n = 1; from < N; from += n, n = n * 2 + 1) {
+        struct ak_hash_batch part = {x + from * DIM, labels, first + from,
+                                     n < N - from ? n : N - from};
+        struct ak_hash *again;
+
+        assert_status(ak_hash_update(parts, &part, NULL, NULL), AK_OK);
+        again = reloaded(parts, &params, options);
+        ak_hash_destroy(parts);
+        parts = again;
+    }
+    assert_same_state(whole, parts);
+    ak_hash_destroy(whole);
+    ak_hash_destroy(parts);
+}
+
+static void any_cut_and_load_leaves_the_same_bytes(void **state)
+{
+    const double raw[N_OPTIONS] = {0, 8, 16, 0, 0, 0, 0};
+    const double kernel[N_OPTIONS] = {20, 8, 16, 1, 1, 0, 3};
+    /* The inverse is not saved but made again, and must be the same. */
+    const double white[N_OPTIONS] = {20, 8, 16, 1, 1, 1, 3};
+
+    (void)state;
+    check_cut_and_load(raw);
+    check_cut_and_load(kernel);
+    check_cut_and_load(white);
+}
+
 /* h is small on purpose: 40 classes on 8-bit codes of order 8. */
 static void classes_beyond_the_order_are_learnt_too(void **state)
 {
@@ -444,6 +505,7 @@ int main(void)
         cmocka_unit_test(centring_needs_a_kernel),
         cmocka_unit_test(whitening_needs_some_anchors_but_not_too_many),
         cmocka_unit_test(whitening_bears_constant_features),
+        cmocka_unit_test(any_cut_and_load_leaves_the_same_bytes),
         cmocka_unit_test(classes_beyond_the_order_are_learnt_too),
     };
 
