@@ -187,6 +187,73 @@ void ak_filter_rows(const struct ak_snapshot *s, const struct ak_filter *filter,
     }
 }
 
+/* The rows of the snapshot in a segment that satisfy a condition. */
+static void whole_holds(const struct ak_condition *c,
+                        const struct ak_snapshot *s, size_t segment,
+                        uint64_t *out)
+{
+    uint64_t base = (uint64_t)segment * AK_SEGMENT_ROWS;
+    struct ak_labels *labels = s->segments[segment]->labels;
+    const struct ak_label_index *index = NULL;
+
+    /* The last segment grows, and is not indexed. */
+    if (c->n_labels > 0 && labels != NULL && s->rows - base >= AK_SEGMENT_ROWS)
+        index = ak_labels_index(labels);
+    if (index == NULL) {
+        for (size_t w = 0; w < AK_SEGMENT_WORDS; w++)
+            out[w] = base + w * 64 < s->rows
+                         ? holds(c, true, s, segment, w, UINT64_MAX)
+                         : 0;
+        return;
+    }
+    memset(out, 0, AK_SEGMENT_WORDS * sizeof(*out));
+    ak_label_index_rows(index, c->labels, c->n_labels, out);
+    for (size_t i = c->n_ordinals > 0 ? lower_bound(c, base) : 0;
+         i < c->n_ordinals && c->ordinals[i] < base + AK_SEGMENT_ROWS; i++)
+        out[(c->ordinals[i] - base) / 64] |= (uint64_t)1
+                                             << (c->ordinals[i] % 64);
+}
+
+/* a &= b; returns whether anything is left. */
+static bool intersect(uint64_t *a, const uint64_t *b)
+{
+    uint64_t any = 0;
+
+    for (size_t w = 0; w < AK_SEGMENT_WORDS; w++)
+        any |= a[w] &= b[w];
+    return any != 0;
+}
+
+void ak_filter_whole(const struct ak_snapshot *s,
+                     const struct ak_filter *filter, size_t segment,
+                     uint64_t *out)
+{
+    uint64_t rows[AK_SEGMENT_WORDS], any[AK_SEGMENT_WORDS] = {0};
+    bool left = true;
+
+    for (size_t w = 0; w < AK_SEGMENT_WORDS; w++)
+        out[w] = alive(s, segment, w);
+    if (filter == NULL)
+        return;
+    for (size_t i = 0; i < filter->n_must && left; i++) {
+        whole_holds(&filter->must[i], s, segment, rows);
+        left = intersect(out, rows);
+    }
+    for (size_t i = 0; i < filter->n_should && left; i++) {
+        whole_holds(&filter->should[i], s, segment, rows);
+        for (size_t w = 0; w < AK_SEGMENT_WORDS; w++)
+            any[w] |= rows[w];
+    }
+    if (filter->n_should > 0 && left)
+        left = intersect(out, any);
+    for (size_t i = 0; i < filter->n_must_not && left; i++) {
+        whole_holds(&filter->must_not[i], s, segment, rows);
+        for (size_t w = 0; w < AK_SEGMENT_WORDS; w++)
+            rows[w] = ~rows[w];
+        left = intersect(out, rows);
+    }
+}
+
 /* The next segment with an ordinal of the condition, which has no labels. */
 static size_t next_named(const struct ak_condition *c, size_t segment)
 {

@@ -161,28 +161,62 @@ emit_step(const uint64_t *query, const uint64_t *codes, size_t n_groups,
           size_t words, uint32_t bound, size_t position, struct ak_near *out)
 {
     const __m512i limit = _mm512_set1_epi64(bound);
+    const size_t stride = words * AK_HAMMING_GROUP;
     size_t n = 0;
 
-    for (size_t g = 0; g < n_groups; g++) {
-        const uint64_t *at = codes + g * words * AK_HAMMING_GROUP;
-        __m512i sum = _mm512_setzero_si512();
+    for (size_t g = 0; g < n_groups; g += 2) {
+        const uint64_t *at = codes + g * stride;
+        __m512i a = one_group(query, at, words);
 
-#pragma GCC unroll 8
-        for (size_t w = 0; w < words; w++) {
-            __m512i v = _mm512_load_si512(at + w * AK_HAMMING_GROUP);
-            __m512i q = _mm512_set1_epi64((long long)query[w]);
-
-            sum = _mm512_add_epi64(sum,
-                                   _mm512_popcnt_epi64(_mm512_xor_si512(v, q)));
-        }
-        n += emit(sum, limit, position + g * AK_HAMMING_GROUP, out + n);
+        if (g + 1 == n_groups)
+            return n + emit(a, limit, position + g * AK_HAMMING_GROUP, out + n);
+        n += emit_two(a, one_group(query, at + stride, words), limit,
+                      position + g * AK_HAMMING_GROUP, out + n);
     }
     return n;
 }
 
 /*
+ * Which queries have something near in a step, and in which lanes: most often
+ * one has, in one lane.  Then the codes in that lane are compared one by one, and
+ * without branches, which would be mispredicted.
+ */
+static __attribute__((noinline)) void emit_all(struct ak_near_query *queries,
+                                               size_t *n, const uint64_t *codes,
+                                               size_t n_groups, size_t words,
+                                               size_t position, uint32_t any)
+{
+    while (any != 0) {
+        unsigned bit = (unsigned)__builtin_ctz(any), q = bit / 8;
+        uint32_t lanes = any >> (8 * q) & 0xff;
+        const uint64_t *query = queries[q].words;
+        struct ak_near *out = queries[q].out + n[q];
+        uint32_t bound = queries[q].bound;
+        const uint64_t *at = codes + bit % 8;
+
+        any &= ~((uint32_t)0xff << (8 * q));
+        if ((lanes & (lanes - 1)) != 0) {
+            n[q] +=
+                emit_step(query, codes, n_groups, words, bound, position, out);
+            continue;
+        }
+        for (size_t g = 0; g < n_groups; g++) {
+            uint32_t d = 0;
+
+            for (size_t w = 0; w < words; w++, at += AK_HAMMING_GROUP)
+                d += (uint32_t)__builtin_popcountll(*at ^ query[w]);
+            out->position =
+                (uint16_t)(position + g * AK_HAMMING_GROUP + bit % 8);
+            out->distance = (uint16_t)d;
+            out += d < bound;
+        }
+        n[q] = (size_t)(out - queries[q].out);
+    }
+}
+
+/*
  * A word is loaded once for all queries.  What is near is computed again in
- * emit_step(): the distances of a whole step do not fit in the registers.
+ * emit_all(): the distances of a whole step do not fit in the registers.
  */
 INLINE void near_all_words(struct ak_near_query *queries, const uint64_t *codes,
                            size_t n_groups, size_t words)
@@ -201,7 +235,7 @@ INLINE void near_all_words(struct ak_near_query *queries, const uint64_t *codes,
         const uint64_t *at = codes + g * stride;
         size_t left = n_groups - g < step ? n_groups - g : step;
         __m512i least[AK_HAMMING_QUERIES];
-        __mmask8 any;
+        uint32_t any;
 
 #pragma GCC unroll 8
         for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
@@ -237,20 +271,16 @@ INLINE void near_all_words(struct ak_near_query *queries, const uint64_t *codes,
             for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
                 least[q] = _mm512_min_epu32(least[q], sum[q]);
         }
+        /* A byte for each query. */
         any = 0;
 #pragma GCC unroll 8
         for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
-            any |= _mm512_cmplt_epu64_mask(least[q], limit[q]);
-        if (__builtin_expect(any == 0, 1))
-            continue;
-#pragma GCC unroll 8
-        for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
-            if (_mm512_cmplt_epu64_mask(least[q], limit[q]) != 0)
-                n[q] += emit_step(queries[q].words, codes + g * stride, step,
-                                  words, queries[q].bound, g * AK_HAMMING_GROUP,
-                                  queries[q].out + n[q]);
+            any |= (uint32_t)_mm512_cmplt_epu64_mask(least[q], limit[q])
+                   << (8 * q);
+        if (__builtin_expect(any != 0, 0))
+            emit_all(queries, n, codes + g * stride, step, words,
+                     g * AK_HAMMING_GROUP, any);
     }
-#pragma GCC unroll 8
     for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
         queries[q].n = n[q];
 }

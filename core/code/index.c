@@ -328,6 +328,7 @@ enum ak_status ak_index_relabel(struct ak_index *ix, uint64_t ordinal,
          !ak_part_owned(&own->ref) || room > own->cap - own->used) &&
         grow_labels(ix, i, room) != AK_OK)
         return ak_fail(err, AK_ENOMEM, "no memory for labels");
+    ak_labels_drop_index(ix->segments[i]->labels);
     ak_labels_put(ix->segments[i]->labels, ordinal % AK_SEGMENT_ROWS, labels,
                   n_labels);
     ix->changed = true;

@@ -68,8 +68,9 @@ struct ak_ids {
 struct ak_labels {
     struct ak_ref ref;
     size_t len;
-    uint32_t cap;  /* of lists; 0: no row has a list */
-    uint32_t used; /* the mutator's */
+    _Atomic(struct ak_label_index *) index; /* NULL until it is made */
+    uint32_t cap;                           /* of lists; 0: no row has a list */
+    uint32_t used;                          /* the mutator's */
     uint32_t rows[AK_SEGMENT_ROWS];
     uint32_t lists[];
 };
@@ -123,6 +124,21 @@ size_t ak_labels_get(const struct ak_labels *from, size_t row,
                      const uint32_t **labels);
 
 size_t ak_segment_bytes(const struct ak_segment *segment);
+
+/* ----------------------------------------------------------- label_index.c */
+
+struct ak_label_index;
+
+/* Of a full segment; made at first use, by any thread.  NULL without memory. */
+const struct ak_label_index *ak_labels_index(struct ak_labels *labels);
+/* By the one holder, before a change. */
+void ak_labels_drop_index(struct ak_labels *labels);
+size_t ak_label_index_bytes(const struct ak_labels *labels);
+
+/* Sets the bits in out (AK_SEGMENT_WORDS) of rows with one of the labels, which
+   are sorted upwards. */
+void ak_label_index_rows(const struct ak_label_index *index,
+                         const uint32_t *labels, size_t n, uint64_t *out);
 
 /* ---------------------------------------------------------------- column.c */
 
@@ -226,10 +242,15 @@ static inline size_t ak_snapshot_segment_rows(const struct ak_snapshot *s,
 
 /* ---------------------------------------------------------------- filter.c */
 
+/* Rows of a segment that pass, as bits of out[0..AK_SEGMENT_WORDS).  The labels
+   of each condition are sorted upwards. */
+void ak_filter_whole(const struct ak_snapshot *s,
+                     const struct ak_filter *filter, size_t segment,
+                     uint64_t *out);
+
 /*
- * Rows of a segment that pass, as bits of out[0..n_words), for the 64-row words
- * from `first` on.  `sorted`: the labels of each condition are sorted upwards,
- * which is used when they are many.
+ * The same for the 64-row words from `first` on, row by row.  `sorted`: the
+ * labels are, which is used when they are many.
  */
 void ak_filter_rows(const struct ak_snapshot *s, const struct ak_filter *filter,
                     bool sorted, size_t segment, size_t first, size_t n_words,

@@ -56,6 +56,44 @@ bool ak_scan_in_time(struct ak_scan *scan)
     return scan->complete;
 }
 
+/* ------------------------------------------------------------ the first bound */
+
+/* Groups for each hit wanted: a row in the histogram costs a thirtieth of a hit
+   that falls out again. */
+#define PRIME_GROUPS 4
+#define PRIME_MAX    512
+
+void ak_scan_prime(const struct ak_scan *scan, struct ak_query *q,
+                   const uint64_t *codes, size_t n_groups)
+{
+    uint16_t d[PRIME_MAX * AK_HAMMING_GROUP];
+    uint16_t counts[2][AK_CODE_MAX_BITS + 1];
+    uint32_t bits = scan->s->bits, at = 0;
+    size_t n = PRIME_GROUPS * q->top.k, seen = 0;
+
+    if (q->top.k > PRIME_MAX * AK_HAMMING_GROUP / 2)
+        return;
+    if (n > PRIME_MAX)
+        n = PRIME_MAX;
+    if (n > n_groups)
+        n = n_groups;
+    if (n * AK_HAMMING_GROUP < q->top.k || scan->search->paging)
+        return;
+    scan->kernel->distances(q->words, codes, n, scan->s->words, d);
+    /* Two, as one that was just written is not yet there to be read. */
+    memset(counts[0], 0, (bits + 1) * sizeof(counts[0][0]));
+    memset(counts[1], 0, (bits + 1) * sizeof(counts[0][0]));
+    for (size_t i = 0; i < n * AK_HAMMING_GROUP; i += 2) {
+        counts[0][d[i]]++;
+        counts[1][d[i + 1]]++;
+    }
+    while (seen < q->top.k) {
+        seen += (size_t)counts[0][at] + counts[1][at];
+        at++;
+    }
+    ak_topk_lower(&q->top, at);
+}
+
 /* ------------------------------------------------------------ one stretch */
 
 /* Hits of a call whose first code is that of row `first` of the stretch. */
@@ -117,12 +155,23 @@ static void scan_groups(struct ak_scan *scan, struct ak_query *const *queries,
             scan_one(scan, queries[i], at, codes, n_groups, first);
 }
 
+/* No hit has come, nor a bound from elsewhere. */
+static bool is_new(const struct ak_query *q)
+{
+    return q->top.kth == q->top.limit && q->top.used == 0 && !q->in_order;
+}
+
 static void scan_runs(struct ak_scan *scan, struct ak_query *const *queries,
                       size_t n, const struct stretch *at,
                       const struct run *runs, size_t n_runs)
 {
     size_t words = scan->s->words, block = scan->block, next = block;
 
+    if (at->pass == NULL && is_new(queries[0])) {
+        for (size_t i = 0; i < n; i++)
+            ak_scan_prime(scan, queries[i], at->codes, runs[0].end);
+        block = scan->max_groups < PRIME_MAX ? scan->max_groups : PRIME_MAX;
+    }
     for (size_t from = 0; from < n; from += AK_HAMMING_QUERIES) {
         size_t some =
             n - from < AK_HAMMING_QUERIES ? n - from : AK_HAMMING_QUERIES;
@@ -160,13 +209,22 @@ static void find_runs(struct partial *p, size_t n_groups)
     size_t end = 0;
 
     p->n_runs = 0;
-    for (size_t g = 0; g < n_groups; g++) {
-        if (group_pass(p, g) == 0)
-            continue;
-        if (p->n_runs == 0 || g > end + GAP)
-            p->runs[p->n_runs++].first = g;
-        end = g + 1;
-        p->runs[p->n_runs - 1].end = end;
+    for (size_t w = 0; w * 8 < n_groups; w++) {
+        /* One bit a group that has a row: the lowest of its eight. */
+        uint64_t left = p->pass[w] | p->pass[w] >> 4;
+
+        left |= left >> 2;
+        left = (left | left >> 1) & 0x0101010101010101u;
+        for (; left != 0; left &= left - 1) {
+            size_t g = w * 8 + (size_t)__builtin_ctzll(left) / 8;
+
+            if (g >= n_groups)
+                break;
+            if (p->n_runs == 0 || g > end + GAP)
+                p->runs[p->n_runs++].first = g;
+            end = g + 1;
+            p->runs[p->n_runs - 1].end = end;
+        }
     }
 }
 
@@ -177,8 +235,7 @@ static void find_rows(const struct ak_scan *scan, size_t i, size_t from,
     size_t n_groups = to / AK_HAMMING_GROUP;
     const uint64_t *codes = scan->s->codes[i];
 
-    ak_filter_rows(scan->s, scan->filter, true, i, 0, AK_SEGMENT_WORDS,
-                   p->pass);
+    ak_filter_whole(scan->s, scan->filter, i, p->pass);
     memset(p->pass, 0, from / 64 * sizeof(p->pass[0]));
     if (to < AK_SEGMENT_ROWS) {
         p->pass[to / 64] &= ((uint64_t)1 << to % 64) - 1;
@@ -212,6 +269,8 @@ static uint64_t scan_partial(struct ak_scan *scan,
     struct partial p;
 
     find_rows(scan, i, from, to, &p);
+    if (p.n_pass == 0)
+        return 0;
     some.pass = p.pass;
     scan_runs(scan, queries, n, &some, p.runs, p.n_runs);
     if (p.n_last > 0)

@@ -20,6 +20,10 @@
 /* Words of codes that are worth a second thread, in one query. */
 #define PART_WORDS ((size_t)2 << 20)
 
+/* Of the rows of a partition, fewer than one in so many that pass a filter are
+   compared by themselves. */
+#define FEW_PASS 64
+
 /* Threads, in short; they have scratch enough for a merge of so many. */
 #define MAX_PARTS 1024
 
@@ -32,6 +36,9 @@ struct part {
     struct ak_query **list;   /* (chunk) */
     struct ak_hit *hits;      /* (n, k) */
     size_t *n_hits;           /* (n) */
+    uint64_t *pass;           /* which of the partition's rows pass a filter */
+    uint64_t n_pass;          /* so many */
+    bool visits;              /* the partition */
     uint64_t searched;
 };
 
@@ -48,22 +55,16 @@ struct ak_search_job {
 
 /* ------------------------------------------------------------------ planning */
 
-static bool goes_by_partition(const struct ak_snapshot *s,
-                              const struct ak_search *search)
-{
-    return ak_snapshot_partitioned(s) && search->filter == NULL;
-}
-
 size_t ak_search_parts(const struct ak_snapshot *s, const struct ak_search *q,
                        size_t threads)
 {
     uint64_t words = s->rows * s->words, n;
 
-    if (goes_by_partition(s, q))
+    if (ak_snapshot_partitioned(s))
         words = (uint64_t)((double)words * s->partition->share);
     n = words * q->n / PART_WORDS;
     /* Half a part is worth it: two threads at 4 M words, three at 6 M. */
-    if (goes_by_partition(s, q) && n > q->n)
+    if (ak_snapshot_partitioned(s) && n > q->n)
         n = q->n;
     if (n > threads)
         n = threads;
@@ -82,7 +83,7 @@ static size_t call_groups(const struct ak_search_job *job)
 {
     size_t n = AK_VISIT_GROUPS;
 
-    if (goes_by_partition(job->s, &job->search))
+    if (ak_snapshot_partitioned(job->s))
         return n;
     while (n < AK_SCAN_GROUPS && n * AK_HAMMING_GROUP < job->s->rows)
         n *= 2;
@@ -123,6 +124,13 @@ static bool take_scratch(const struct ak_search_job *job, struct part *part)
 
 static bool take_hits(const struct ak_search_job *job, struct part *part)
 {
+    if (ak_snapshot_partitioned(job->s) && job->filter != NULL) {
+        size_t n = ak_segments_of(job->s->partition->covered);
+
+        part->pass = ak_array_new(n * AK_SEGMENT_WORDS, sizeof(*part->pass));
+        if (part->pass == NULL)
+            return false;
+    }
     part->hits = ak_array_new(part->n, job->k * sizeof(*part->hits));
     part->n_hits = ak_array_new(part->n, sizeof(*part->n_hits));
     return part->hits != NULL && part->n_hits != NULL;
@@ -169,7 +177,7 @@ static bool prepare(struct ak_search_job *job)
     if (job->chunk == 0)
         job->chunk = 1;
     job->by_rows = job->n_parts > search->n / AK_HAMMING_QUERIES &&
-                   !goes_by_partition(job->s, search);
+                   !ak_snapshot_partitioned(job->s);
     job->parts = ak_array_new(job->n_parts, sizeof(*job->parts));
     for (size_t i = 0; i < job->n_parts && job->parts != NULL; i++) {
         struct part *part = &job->parts[i];
@@ -216,6 +224,7 @@ void ak_search_job_destroy(struct ak_search_job *job)
         ak_array_free(job->parts[i].scratch);
         ak_array_free(job->parts[i].hits);
         ak_array_free(job->parts[i].n_hits);
+        ak_array_free(job->parts[i].pass);
     }
     ak_array_free(job->parts);
     ak_array_free(job->filter);
@@ -280,9 +289,8 @@ static void run_chunk(const struct ak_search_job *job, struct part *part,
                       size_t first, size_t n)
 {
     const struct ak_snapshot *s = job->s;
-    bool visiting = goes_by_partition(s, &job->search);
+    uint64_t covered = part->visits ? s->partition->covered : 0, searched = 0;
     size_t n_in_order = n;
-    uint64_t covered = visiting ? s->partition->covered : 0, searched = 0;
 
     for (size_t i = 0; i < n; i++) {
         struct ak_query *q = &part->queries[i];
@@ -290,21 +298,22 @@ static void run_chunk(const struct ak_search_job *job, struct part *part,
         ak_code_load(job->search.codes + (first + i) * ak_code_bytes(s->bits),
                      s->bits, q->words);
         q->in_order = false;
-        begin(job, q, job->limit, !visiting);
+        begin(job, q, job->limit, !part->visits);
         part->list[i] = q;
     }
-    if (visiting)
+    if (part->visits)
         n_in_order = visit(job, part, n);
     part->scan.block = ak_scan_first_block(&part->scan, job->k);
     ak_scan_rows(&part->scan, part->list, n_in_order, part->from, part->to,
                  &searched);
     if (n_in_order < n) {
+        searched = 0;
         part->scan.block = ak_scan_first_block(&part->scan, job->k);
         ak_scan_rows(&part->scan, part->list + n_in_order, n - n_in_order,
                      covered, part->to, &searched);
         /* The partition does not count what it need not compare. */
         if (part->scan.complete)
-            searched = s->live;
+            searched = job->filter == NULL ? s->live : part->n_pass + searched;
     }
     part->searched = searched;
     for (size_t i = 0; i < n; i++) {
@@ -313,6 +322,37 @@ static void run_chunk(const struct ak_search_job *job, struct part *part,
         part->n_hits[at] =
             ak_topk_finish(&part->queries[i].top, part->hits + at * job->k);
     }
+}
+
+/*
+ * Whether the part goes through the partition.  Under a filter its hits are
+ * looked up among the rows that pass; when these are few, it is faster to compare
+ * nothing else.
+ */
+static bool decide(const struct ak_search_job *job, struct part *part)
+{
+    const struct ak_snapshot *s = job->s;
+    uint64_t covered;
+
+    if (!ak_snapshot_partitioned(s))
+        return false;
+    part->scan.some_died = s->rows - s->live != s->partition->dead;
+    if (job->filter == NULL)
+        return true;
+    covered = s->partition->covered;
+    part->n_pass = 0;
+    for (size_t i = 0; i < ak_segments_of(covered); i++) {
+        uint64_t *pass = part->pass + i * AK_SEGMENT_WORDS;
+        uint64_t rows = covered - (uint64_t)i * AK_SEGMENT_ROWS;
+
+        if (ak_filter_segment(s, job->filter, i) != i)
+            continue;
+        ak_filter_whole(s, job->filter, i, pass);
+        for (size_t w = 0; w < AK_SEGMENT_WORDS && w * 64 < rows; w++)
+            part->n_pass += (uint64_t)__builtin_popcountll(pass[w]);
+    }
+    part->scan.pass = part->pass;
+    return s->partition->forced || part->n_pass >= covered / FEW_PASS;
 }
 
 void ak_search_job_run(struct ak_search_job *job, size_t part_index)
@@ -324,6 +364,7 @@ void ak_search_job_run(struct ak_search_job *job, size_t part_index)
     if (job->k == 0)
         return;
     chunk = min(job->chunk, part->n);
+    part->visits = decide(job, part);
     for (size_t from = 0; from < part->n; from += chunk)
         run_chunk(job, part, part->first + from, min(chunk, part->n - from));
 }

@@ -24,6 +24,8 @@ struct ak_scan {
     const struct ak_snapshot *s;
     const struct ak_search *search;
     const struct ak_filter *filter; /* with sorted labels, or NULL */
+    const uint64_t *pass; /* of the partition's rows, by ordinal; NULL: alive */
+    bool some_died;       /* of the partition's rows, perhaps */
     const struct ak_hamming_kernel *kernel;
     struct ak_near *near[AK_HAMMING_QUERIES]; /* (8 max_groups) each */
     size_t max_groups;                        /* in one call of the kernel */
@@ -47,6 +49,14 @@ static inline bool ak_scan_before_page(const struct ak_scan *scan,
 
 /* Says whether to go on; clears `complete` when not. */
 bool ak_scan_in_time(struct ak_scan *scan);
+
+/*
+ * Before the first hit: lowers the bound to the k-th distance among the first of
+ * the `n_groups` groups at `codes`, of which all rows pass, so that few rows are
+ * looked at that fall out again.
+ */
+void ak_scan_prime(const struct ak_scan *scan, struct ak_query *q,
+                   const uint64_t *codes, size_t n_groups);
 
 /* Groups in a call, at most, in a partition; and in all rows. */
 #define AK_VISIT_GROUPS 512

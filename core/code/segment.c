@@ -112,6 +112,12 @@ struct ak_ids *ak_ids_copy(const struct ak_ids *ids, size_t text_cap)
     return copy;
 }
 
+static void labels_free(struct ak_ref *ref)
+{
+    ak_labels_drop_index((struct ak_labels *)ref);
+    ak_array_free(ref);
+}
+
 struct ak_labels *ak_labels_new(size_t list_cap)
 {
     size_t len = sizeof(struct ak_labels) + list_cap * sizeof(uint32_t);
@@ -120,7 +126,7 @@ struct ak_labels *ak_labels_new(size_t list_cap)
     assert(list_cap < AK_LABEL_LIST - 1);
     if (labels == NULL)
         return NULL;
-    ak_ref_init(&labels->ref, part_free);
+    ak_ref_init(&labels->ref, labels_free);
     labels->len = len;
     labels->cap = (uint32_t)list_cap;
     memset(labels->rows, 0xff, sizeof(labels->rows)); /* AK_LABEL_NONE */
@@ -253,7 +259,7 @@ size_t ak_segment_bytes(const struct ak_segment *segment)
     size_t bytes = sizeof(*segment) + segment->codes->len + segment->ids->len;
 
     if (segment->labels != NULL)
-        bytes += segment->labels->len;
+        bytes += segment->labels->len + ak_label_index_bytes(segment->labels);
     if (segment->dead != NULL)
         bytes += sizeof(*segment->dead);
     return bytes;

@@ -34,7 +34,7 @@ struct ak_snapshot *ak_snapshot_new(const struct ak_snapshot *fields,
         ak_ref_take(&s->partition->ref);
     s->n_segments = n;
     s->segments = (struct ak_segment **)(s + 1);
-    s->codes = (const uint64_t **)(s->segments + n);
+    s->codes = (const uint64_t **)(void *)(s->segments + n);
     s->has_dead = (bool *)(s->codes + n);
     for (size_t i = 0; i < n; i++) {
         s->segments[i] = segments[i];

@@ -61,6 +61,14 @@ static inline bool ak_topk_takes(const struct ak_topk *t, uint64_t ordinal,
     return distance < t->kth || (distance == t->kth && ordinal < t->worst);
 }
 
+/* At least k hits are known to come that are below `limit`.  Before the first
+   push. */
+static inline void ak_topk_lower(struct ak_topk *t, uint32_t limit)
+{
+    if (limit < t->limit)
+        t->limit = t->kth = limit;
+}
+
 /* What a push does when it is more than to count; not to be called directly. */
 void ak_topk_settle(struct ak_topk *t);
 

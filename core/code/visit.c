@@ -36,6 +36,14 @@ static uint32_t shell(const struct ak_partition *p, size_t b, int r)
     return p->shells[(int)p->at[b] + r - p->low[b]];
 }
 
+static bool passes(const struct ak_scan *scan, uint64_t ordinal)
+{
+    if (scan->pass != NULL)
+        return (scan->pass[ordinal / 64] >> (ordinal % 64) & 1) != 0;
+    return !scan->s->has_dead[ordinal / AK_SEGMENT_ROWS] ||
+           ak_snapshot_alive(scan->s, ordinal);
+}
+
 static void take(struct ak_scan *scan, struct ak_query *q, size_t position,
                  uint32_t distance)
 {
@@ -46,9 +54,7 @@ static void take(struct ak_scan *scan, struct ak_query *q, size_t position,
         return;
     ordinal = p->ordinals[position];
     if (!ak_topk_takes(&q->top, ordinal, distance) ||
-        ak_scan_before_page(scan, ordinal, distance) ||
-        (scan->s->has_dead[ordinal / AK_SEGMENT_ROWS] &&
-         !ak_snapshot_alive(scan->s, ordinal)))
+        ak_scan_before_page(scan, ordinal, distance) || !passes(scan, ordinal))
         return;
     ak_topk_push(&q->top, ordinal, distance);
 }
@@ -135,6 +141,14 @@ static void visit_outwards(struct ak_scan *scan, struct ak_query *q, size_t b,
 
     if (!find_shells(p, b, d, most_of(q), &low, &high))
         return;
+    if (scan->pass == NULL && !scan->some_died) {
+        uint32_t from = shell(p, b, d < low ? low : d > high ? high : d);
+        size_t group = from / AK_HAMMING_GROUP;
+
+        ak_scan_prime(scan, q, p->codes + group * AK_HAMMING_GROUP * p->words,
+                      p->rows / AK_HAMMING_GROUP - group);
+        find_shells(p, b, d, most_of(q), &low, &high);
+    }
     /* Shells below..above - 1 are done. */
     below = above = d < low ? low : d > high ? high + 1 : d;
     while (low < below || above <= high) {
