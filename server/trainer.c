@@ -498,10 +498,11 @@ static enum ak_status warm_up(struct ak_trainer *t, struct ak_view *view,
     return AK_OK;
 }
 
-/* Labelled rows wait for the first passes over a set. */
+/* Labelled rows wait for the first passes over a set; those whose labels came
+   late, too. */
 static void count_waiting(struct ak_trainer *t, const struct ak_record *rec)
 {
-    if (rec->kind == AK_RECORD_BATCH)
+    if (rec->kind == AK_RECORD_BATCH || rec->kind == AK_RECORD_RELABEL)
         for (size_t i = 0; i < rec->n; i++)
             t->warm_rows += rec->label_first[i] < rec->label_first[i + 1];
     t->seq = rec->seq;

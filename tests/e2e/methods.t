@@ -10,7 +10,10 @@ BITS, SEED = 16, 5
 # Whole blocks of all methods, in batches that are not.
 STREAM, MORE, CUT = (4000, 1000, 700) if not SANITIZER else (2000, 200, 700)
 PARAMS = {"hmoh": {}, "hcoh": {}, "fcoh": {}, "sdoh": {"iterations": 30},
-          "lsh": {}}
+          "hcdh": {"hidden": 64, "epochs": 4}, "lsh": {}}
+# Below the rows after which hcdh trains by itself, so that the publish is its
+# first training.
+PASSES = 1900
 
 daemon = Daemon().start()
 
@@ -21,9 +24,9 @@ def rows():
     return pixels(x[some]), y[some].astype(np.uint32)
 
 
-def offline(kind, x, y):
+def offline(kind, x, y, stream):
     """(model file, codes) without a daemon."""
-    command = [OFFLINE, kind, x.shape[1], BITS, 256, SEED, len(x), STREAM]
+    command = [OFFLINE, kind, x.shape[1], BITS, 256, SEED, len(x), stream]
     command += ["%s=%s" % item for item in PARAMS[kind].items()]
     out = subprocess.run([str(word) for word in command], check=True,
                          input=x.tobytes() + y.tobytes(),
@@ -33,19 +36,20 @@ def offline(kind, x, y):
     return out[8:8 + length], codes.reshape(len(x), BITS // 8)
 
 
-def online(kind, x, y):
+def online(kind, x, y, stream):
     """The same through HTTP."""
     c = daemon.collection(kind, bits=BITS, dim=x.shape[1],
                           model={"kind": kind,
                                  "params": dict(PARAMS[kind], seed=SEED)})
-    for at in range(0, STREAM, CUT):
-        rows = slice(at, min(at + CUT, STREAM))
+    for at in range(0, stream, CUT):
+        rows = slice(at, min(at + CUT, stream))
         c.learn(x[rows], y[rows], np.arange(len(x))[rows])
-    c.upsert(x[STREAM:], y[STREAM:], np.arange(STREAM, len(x)))
     if kind != "lsh":
         c.wait_learned(c.stream()["durable_seq"])
         c.publish()
-        equal(c.info()["model_versions"]["live_samples"], STREAM, "learnt")
+        equal(c.info()["model_versions"]["live_samples"],
+              stream * PARAMS[kind].get("epochs", 1), "learnt")
+    c.upsert(x[stream:], y[stream:], np.arange(stream, len(x)))
     c.wait_visible(c.stream()["durable_seq"])
     ids, codes = c.codes()
     equal(sorted(ids), list(range(len(x))), "ids")
@@ -56,12 +60,13 @@ def online(kind, x, y):
 
 def same(kind):
     x, y = rows()
+    stream = PASSES if kind == "hcdh" else STREAM
     start = time.monotonic()
-    model, codes = online(kind, x, y)
+    model, codes = online(kind, x, y, stream)
     note("%s: %d images learnt, %d encoded in %.1f s" %
-         (kind, STREAM if kind != "lsh" else 0, len(x),
+         (kind, stream if kind != "lsh" else 0, len(x),
           time.monotonic() - start))
-    expected_model, expected = offline(kind, x, y)
+    expected_model, expected = offline(kind, x, y, stream)
     check((codes == expected).all(), "%d of %d codes differ" %
           ((codes != expected).any(axis=1).sum(), len(codes)))
     check(model == expected_model, "the models differ")
@@ -85,6 +90,11 @@ def _():
 @test("sdoh through the daemon is sdoh without it")
 def _():
     same("sdoh")
+
+
+@test("hcdh through the daemon is hcdh without it")
+def _():
+    same("hcdh")
 
 
 @test("lsh through the daemon is lsh without it")

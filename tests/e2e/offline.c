@@ -3,8 +3,9 @@
  *
  * What core/hash makes of a stream without a daemon, for tests that compare.
  * In: N vectors of DIM floats, then as many labels, uint32.  The first STREAM
- * of them are learnt as one batch, all are encoded.  Out: the length of the
- * model file as uint64, the file, and N codes.
+ * of them are learnt as one batch, or by passes in the order of a collection's
+ * first generation; all are encoded.  Out: the length of the model file as
+ * uint64, the file, and N codes.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #include "core/base/mem.h"
 #include "core/hash/hash.h"
+#include "server/shadow.h"
 
 static void stop(const char *what)
 {
@@ -62,6 +64,28 @@ static struct ak_encoder *learn(const char *kind,
     return e;
 }
 
+/* Rows in the order in which the first generation of a collection has them. */
+static struct ak_hash_batch shuffled(const struct ak_hash_params *params,
+                                     const struct ak_hash_batch *batch)
+{
+    size_t n = batch->n, dim = params->dim;
+    uint32_t *order = ak_array_new(n, sizeof(*order));
+    uint32_t *labels = ak_array_new(n, sizeof(*labels));
+    float *x = ak_array_new(n * dim, sizeof(*x));
+
+    if (order == NULL || labels == NULL || x == NULL)
+        stop("no memory");
+    for (uint32_t i = 0; i < n; i++)
+        order[i] = i;
+    ak_shadow_shuffle(params->seed, 1, order, (uint32_t)n);
+    for (size_t i = 0; i < n; i++) {
+        memcpy(x + i * dim, batch->x + order[i] * dim, dim * sizeof(*x));
+        labels[i] = batch->labels[order[i]];
+    }
+    ak_array_free(order);
+    return (struct ak_hash_batch){x, labels, batch->first, n};
+}
+
 static void write_all(struct ak_encoder *e, const float *x, size_t n,
                       size_t code_bytes)
 {
@@ -89,6 +113,7 @@ int main(int argc, char **argv)
 {
     struct ak_hash_params params = {0};
     const struct ak_hash_method *m;
+    struct ak_hash_batch batch;
     struct ak_encoder *e;
     double options[64] = {0};
     uint32_t *labels, *first;
@@ -120,8 +145,14 @@ int main(int argc, char **argv)
         stop("too short an input");
     for (size_t i = 0; i <= n; i++)
         first[i] = (uint32_t)i;
-    e = learn(argv[1], &params, options,
-              &(struct ak_hash_batch){x, labels, first, stream});
+    batch = (struct ak_hash_batch){x, labels, first, stream};
+    if (m->by_epochs)
+        batch = shuffled(&params, &batch);
+    e = learn(argv[1], &params, options, &batch);
+    if (m->by_epochs) {
+        ak_array_free((void *)(uintptr_t)batch.x);
+        ak_array_free((void *)(uintptr_t)batch.labels);
+    }
     write_all(e, x, n, params.bits / 8);
     ak_ref_drop((struct ak_ref *)e);
     ak_array_free(x);

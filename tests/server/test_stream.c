@@ -3,7 +3,7 @@
  * from it what core/hash learns from the same rows in one call, and nothing
  * stops it.
  */
-#include "tests/server/engine_fixture.h"
+#include "tests/server/jobs_fixture.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -26,6 +26,12 @@ static struct ak_settings quick(const char *what, const char *kind)
     if (strcmp(kind, "hmoh") == 0) {
         set_option(&s, "kernel_anchors", 16);
         set_option(&s, "anchor_rounds", 0);
+    }
+    if (strcmp(kind, "hcdh") == 0) {
+        set_option(&s, "hidden", 8);
+        set_option(&s, "epochs", 2);
+        set_option(&s, "batch", BLOCK);
+        return s;
     }
     if (ak_hash_find(kind)->per_sample)
         return s;
@@ -54,6 +60,9 @@ static uint64_t put_cut(struct ak_collection *c, size_t n, const size_t *sizes,
     return r.seq;
 }
 
+static const size_t ones[] = {1, 0};
+static const size_t large[] = {4096, 0};
+static const size_t fifties[] = {50, 0};
 static const size_t mixed[] = {1, 99, 7, 150, 43, 0};
 
 struct stream {
@@ -64,6 +73,70 @@ struct stream {
     row_fn *row;
     size_t learnt; /* a multiple of BLOCK */
     uint32_t max_labels;
+};
+
+/* Rows as they may be. */
+
+static size_t two_of_three(uint64_t i, uint32_t labels[MOST_LABELS])
+{
+    return i % 3 == 0 ? 0 : one_label(i, labels);
+}
+
+/* Row i is of class i / 100, and lies where that class does. */
+static size_t sorted_label(uint64_t i, uint32_t labels[MOST_LABELS])
+{
+    labels[0] = (uint32_t)(i / 100 % CLASSES);
+    return 1;
+}
+
+static void sorted_row(uint64_t i, float x[DIM])
+{
+    make_row(i * CLASSES + i / 100 % CLASSES, x);
+}
+
+static void constant_row(uint64_t i, float x[DIM])
+{
+    (void)i;
+    for (int d = 0; d < DIM; d++)
+        x[d] = 0.5f;
+}
+
+static size_t flipped_label(uint64_t i, uint32_t labels[MOST_LABELS])
+{
+    labels[0] = (uint32_t)((i < 200 ? i : i + 1) % CLASSES);
+    return 1;
+}
+
+/* 1 to 3 labels: the class, its pair, and one that few have. */
+static size_t some_labels(uint64_t i, uint32_t labels[MOST_LABELS])
+{
+    labels[0] = (uint32_t)(i % CLASSES);
+    labels[1] = 10 + (uint32_t)(i % CLASSES) / 2;
+    labels[2] = 20 + (uint32_t)(i / 97 % 3);
+    return 1 + i % 3;
+}
+
+enum {
+    NEVER,
+    ONES,
+    LARGE,
+    SORTED,
+    CONSTANT,
+    FLIPS,
+    SEVERAL,
+    BEYOND,
+    N_STREAMS
+};
+
+static const struct stream streams[N_STREAMS] = {
+    [NEVER] = {"never", 300, mixed, two_of_three, NULL, 200, 256},
+    [ONES] = {"ones", 100, ones, one_label, NULL, 100, 256},
+    [LARGE] = {"large", 4150, large, one_label, NULL, 4150, 256},
+    [SORTED] = {"sorted", 400, fifties, sorted_label, sorted_row, 400, 256},
+    [CONSTANT] = {"constant", 200, mixed, one_label, constant_row, 200, 256},
+    [FLIPS] = {"flips", 400, mixed, flipped_label, NULL, 400, 256},
+    [SEVERAL] = {"several", 400, mixed, some_labels, NULL, 400, 256},
+    [BEYOND] = {"beyond", 400, mixed, one_label, NULL, 300, 3},
 };
 
 static void assert_learnt(const struct ak_collection_status *s,
@@ -78,8 +151,9 @@ static void assert_learnt(const struct ak_collection_status *s,
 }
 
 /* All kinds learn the stream, and their codes are those of core/hash. */
-static void run(const struct stream *stream)
+static void run(int which)
 {
+    const struct stream *stream = &streams[which];
     struct ak_engine *e = open_engine();
 
     for (int k = 0; k < N_KINDS; k++) {
@@ -106,126 +180,108 @@ static void run(const struct stream *stream)
 
 /* ---------------------------------------------------- rows as they may be */
 
-static size_t two_of_three(uint64_t i, uint32_t labels[MOST_LABELS])
-{
-    return i % 3 == 0 ? 0 : one_label(i, labels);
-}
-
 static void labels_that_never_come_are_done_without(void **state)
 {
-    const struct stream s = {"never", 300, mixed, two_of_three, NULL, 200, 256};
-
     (void)state;
-    run(&s);
+    run(NEVER);
 }
 
 static void one_row_batches_are_learnt(void **state)
 {
-    static const size_t ones[] = {1, 0};
-    const struct stream s = {"ones", 100, ones, one_label, NULL, 100, 256};
-
     (void)state;
-    run(&s);
+    run(ONES);
 }
 
 static void batches_of_4096_rows_are_learnt(void **state)
 {
-    static const size_t large[] = {4096, 0};
-    const struct stream s = {"large", 4150, large, one_label, NULL, 4150, 256};
-
     (void)state;
-    run(&s);
-}
-
-/* Row i is of class i / 100, and lies where that class does. */
-static size_t sorted_label(uint64_t i, uint32_t labels[MOST_LABELS])
-{
-    labels[0] = (uint32_t)(i / 100 % CLASSES);
-    return 1;
-}
-
-static void sorted_row(uint64_t i, float x[DIM])
-{
-    make_row(i * CLASSES + i / 100 % CLASSES, x);
+    run(LARGE);
 }
 
 static void
 a_stream_sorted_by_class_is_learnt_in_one_class_batches(void **state)
 {
-    static const size_t fifties[] = {50, 0};
-    const struct stream s = {"sorted",   400, fifties, sorted_label,
-                             sorted_row, 400, 256};
-
     (void)state;
-    run(&s);
-}
-
-static void constant_row(uint64_t i, float x[DIM])
-{
-    (void)i;
-    for (int d = 0; d < DIM; d++)
-        x[d] = 0.5f;
+    run(SORTED);
 }
 
 static void constant_features_harm_nobody(void **state)
 {
-    const struct stream s = {"constant",   200, mixed, one_label,
-                             constant_row, 200, 256};
-
     (void)state;
-    run(&s);
-}
-
-static size_t flipped_label(uint64_t i, uint32_t labels[MOST_LABELS])
-{
-    labels[0] = (uint32_t)((i < 200 ? i : i + 1) % CLASSES);
-    return 1;
+    run(CONSTANT);
 }
 
 static void labels_that_flip_are_learnt_anew(void **state)
 {
-    const struct stream s = {"flips", 400, mixed, flipped_label,
-                             NULL,    400, 256};
-
     (void)state;
-    run(&s);
-}
-
-/* 1 to 3 labels: the class, its pair, and one that few have. */
-static size_t some_labels(uint64_t i, uint32_t labels[MOST_LABELS])
-{
-    labels[0] = (uint32_t)(i % CLASSES);
-    labels[1] = 10 + (uint32_t)(i % CLASSES) / 2;
-    labels[2] = 20 + (uint32_t)(i / 97 % 3);
-    return 1 + i % 3;
+    run(FLIPS);
 }
 
 static void items_of_several_labels_are_learnt(void **state)
 {
-    const struct stream s = {"several", 400, mixed, some_labels,
-                             NULL,      400, 256};
-
     (void)state;
-    run(&s);
+    run(SEVERAL);
 }
 
 /* 4 classes, of which 3 are learnt: every fourth row is not. */
 static void classes_beyond_the_limit_are_stored_and_not_learnt(void **state)
 {
-    const struct stream s = {"classes", 400, mixed, one_label, NULL, 300, 3};
     struct ak_engine *e;
     struct ak_collection *c = NULL;
     struct ak_collection_status status;
-
     (void)state;
-    run(&s);
+    run(BEYOND);
     e = open_engine();
-    assert_status(ak_engine_get(e, "classes-fcoh", &c, NULL), AK_OK);
+    assert_status(ak_engine_get(e, "beyond-fcoh", &c, NULL), AK_OK);
     ak_collection_status(c, &status);
     assert_int_equal(status.labels, 4);
     assert_int_equal(status.unlearnt_labels, 1);
     ak_collection_drop(c);
     ak_engine_close(e);
+}
+
+/* A method of passes is trained by a publish, follows, and is trained again. */
+static void hcdh_gets_through_all_of_it(void **state)
+{
+    struct ak_engine *e = fixture_open(NULL);
+
+    (void)state;
+    for (int i = 0; i < N_STREAMS; i++) {
+        const struct stream *stream = &streams[i];
+        struct ak_settings s = quick(stream->name, "hcdh");
+        struct ak_collection_status first, followed, last;
+        struct ak_collection *c;
+        struct ak_receipt r;
+        uint64_t extra;
+
+        if (i == LARGE) /* it would not wait for the publish */
+            continue;
+        s.max_labels = stream->max_labels;
+        c = create(e, &s);
+        put_cut(c, stream->n, stream->sizes, stream->labels, stream->row);
+        publish(c);
+        ak_collection_status(c, &first);
+        assert_false(first.broken);
+        assert_int_equal(first.published, 1);
+        assert_int_equal(first.live_samples, 2 * stream->learnt);
+        assert_int_equal(first.rollbacks, 0);
+        r = put_made(c, 10000, BLOCK, AK_RECORD_BATCH, stream->labels,
+                     stream->row, NULL);
+        wait_for(c, r.seq, AK_ACK_LEARNED);
+        ak_collection_status(c, &followed);
+        extra = followed.live_samples - first.live_samples;
+        print_message("# %s: %llu rows in steps\n", stream->name,
+                      (unsigned long long)extra);
+        assert_true(extra > 0 && extra % BLOCK == 0);
+        publish(c);
+        ak_collection_status(c, &last);
+        assert_false(last.broken);
+        assert_int_equal(last.published, 2);
+        assert_int_equal(last.pending_rows, 0);
+        assert_true(last.live_samples > first.live_samples);
+        ak_collection_drop(c);
+    }
+    fixture_close(e);
 }
 
 /* --------------------------------------------------------- other records */
@@ -288,6 +344,29 @@ static void labels_that_come_late_are_learnt_when_they_come(void **state)
         ak_collection_drop(c);
     }
     ak_engine_close(e);
+}
+
+static void labels_that_come_late_are_what_hcdh_is_trained_with(void **state)
+{
+    enum { N = 60 };
+    struct ak_engine *e = fixture_open(NULL);
+    struct ak_settings s = quick("late", "hcdh");
+    struct ak_collection *c = create(e, &s);
+    struct ak_collection_status status;
+
+    (void)state;
+    put_made(c, 0, N, AK_RECORD_BATCH, no_label, NULL, NULL);
+    publish(c);
+    ak_collection_status(c, &status);
+    assert_int_equal(status.published, 0);
+    for (uint64_t i = 0; i < N; i++)
+        relabel(c, i);
+    publish(c);
+    ak_collection_status(c, &status);
+    assert_int_equal(status.published, 1);
+    assert_int_equal(status.live_samples, 2 * N);
+    ak_collection_drop(c);
+    fixture_close(e);
 }
 
 /* A short block waits, and says so; a publish fills it with rows from before. */
@@ -422,7 +501,9 @@ int main(void)
         cmocka_unit_test(labels_that_flip_are_learnt_anew),
         cmocka_unit_test(items_of_several_labels_are_learnt),
         cmocka_unit_test(classes_beyond_the_limit_are_stored_and_not_learnt),
+        cmocka_unit_test(hcdh_gets_through_all_of_it),
         cmocka_unit_test(labels_that_come_late_are_learnt_when_they_come),
+        cmocka_unit_test(labels_that_come_late_are_what_hcdh_is_trained_with),
         cmocka_unit_test(a_short_block_is_learnt_by_a_publish),
         cmocka_unit_test(a_row_that_is_deleted_while_it_waits_is_not_learnt),
         cmocka_unit_test(an_update_that_is_not_finite_is_undone),
