@@ -68,7 +68,7 @@ def _():
 def _():
     methods = daemon.get("/v1/methods").expect(200).json["items"]
     kinds = {m["kind"] for m in methods}
-    for kind in ("hmoh", "fcoh", "sdoh", "hcoh", "lsh", "external"):
+    for kind in ("hmoh", "fcoh", "sdoh", "hcdh", "hcoh", "lsh", "external"):
         check(kind in kinds, "%s is not in %s" % (kind, kinds))
     for kind in sorted(kinds):
         body = {"bits": 32, "model": {"kind": kind}, "features": {"dim": 8}}

@@ -15,7 +15,7 @@
 
 #include "core/base/rng.h"
 
-enum { BATCHES = 30, KILL_BATCHES = 40 };
+enum { BATCHES = 30, KILL_BATCHES = 24 };
 
 static struct ak_settings settings_with_map(const char *name)
 {
@@ -229,7 +229,7 @@ static struct ak_settings settings_to_kill(const char *name, const char *kind)
     if (strcmp(kind, "fcoh") == 0)
         set_option(&s, "block", 160);
     if (strcmp(kind, "sdoh") == 0) {
-        set_option(&s, "block", 250);
+        set_option(&s, "block", 240);
         set_option(&s, "iterations", 20);
     }
     return s;
@@ -299,7 +299,7 @@ static void kills_change_nothing_of(const char *kind, uint64_t seed, int rounds)
 static void kills_change_nothing_of_hmoh(void **state)
 {
     (void)state;
-    kills_change_nothing_of("hmoh", 11, 5);
+    kills_change_nothing_of("hmoh", 11, 4);
 }
 
 static void kills_change_nothing_of_hcoh(void **state)
@@ -311,13 +311,13 @@ static void kills_change_nothing_of_hcoh(void **state)
 static void kills_change_nothing_of_fcoh(void **state)
 {
     (void)state;
-    kills_change_nothing_of("fcoh", 13, 4);
+    kills_change_nothing_of("fcoh", 13, 3);
 }
 
 static void kills_change_nothing_of_sdoh(void **state)
 {
     (void)state;
-    kills_change_nothing_of("sdoh", 14, 4);
+    kills_change_nothing_of("sdoh", 14, 3);
 }
 
 /* Stored codes are a cache: without them a start encodes the rows, to the same
