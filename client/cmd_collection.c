@@ -18,10 +18,12 @@ static struct {
     uint64_t max_labels;
     struct text_list params;
     const char *publish;
-    uint64_t every_batches;
+    uint64_t every_batches, depth;
+    double new_ratio, gain;
     const char *description;
     const char *from;
     bool has_bits, has_dim, has_max_labels, has_every, has_description;
+    bool has_new_ratio, has_gain, has_depth;
 } o = {.kind = "hmoh", .bits = 64};
 
 static const struct option create_options[] = {
@@ -47,10 +49,19 @@ static const struct option create_options[] = {
     {"param", 'p', OPTION_LIST, "NAME=VALUE",
      "an option of the kind; see `akin methods`", &o.params, 0, 0, NULL, NULL},
     {"publish", 0, OPTION_TEXT, "POLICY",
-     "when a new model serves: manual, every_batches", &o.publish, 0, 0, NULL,
-     NULL},
-    {"every-batches", 0, OPTION_NUMBER, "N", "of the policy every_batches",
+     "when a new model serves: manual, every_batches, quality", &o.publish, 0,
+     0, NULL, NULL},
+    {"every-batches", 0, OPTION_NUMBER, "N", "of the policies but manual",
      &o.every_batches, 1, 0, NULL, &o.has_every},
+    {"min-new-ratio", 0, OPTION_REAL, "X",
+     "of the policy quality: new samples, of those published (0.1)",
+     &o.new_ratio, 0, 100, NULL, &o.has_new_ratio},
+    {"min-quality-gain", 0, OPTION_REAL, "X",
+     "of the policy quality: mAP to be won (0.005)", &o.gain, 0, 1, NULL,
+     &o.has_gain},
+    {"map-depth", 0, OPTION_NUMBER, "R",
+     "ranks of the mAP that is measured (100)", &o.depth, 1, 4096, NULL,
+     &o.has_depth},
     {"description", 0, OPTION_TEXT, "TEXT", "for people", &o.description, 0, 0,
      NULL, &o.has_description},
     {"from", 'f', OPTION_FILE, "FILE",
@@ -61,10 +72,19 @@ static const struct option create_options[] = {
 
 static const struct option set_options[] = {
     {"publish", 0, OPTION_TEXT, "POLICY",
-     "when a new model serves: manual, every_batches", &o.publish, 0, 0, NULL,
-     NULL},
-    {"every-batches", 0, OPTION_NUMBER, "N", "of the policy every_batches",
+     "when a new model serves: manual, every_batches, quality", &o.publish, 0,
+     0, NULL, NULL},
+    {"every-batches", 0, OPTION_NUMBER, "N", "of the policies but manual",
      &o.every_batches, 1, 0, NULL, &o.has_every},
+    {"min-new-ratio", 0, OPTION_REAL, "X",
+     "of the policy quality: new samples, of those published (0.1)",
+     &o.new_ratio, 0, 100, NULL, &o.has_new_ratio},
+    {"min-quality-gain", 0, OPTION_REAL, "X",
+     "of the policy quality: mAP to be won (0.005)", &o.gain, 0, 1, NULL,
+     &o.has_gain},
+    {"map-depth", 0, OPTION_NUMBER, "R",
+     "ranks of the mAP that is measured (100)", &o.depth, 1, 4096, NULL,
+     &o.has_depth},
     {"max-labels", 0, OPTION_NUMBER, "N", "distinct labels that are learnt",
      &o.max_labels, 1, 0, NULL, &o.has_max_labels},
     {"description", 0, OPTION_TEXT, "TEXT", "for people", &o.description, 0, 0,
@@ -140,6 +160,12 @@ static void set_changeable(json_t *root)
                json_integer((json_int_t)o.every_batches));
     if (o.has_every && o.publish == NULL)
         set_in(root, "publish", "policy", json_string("every_batches"));
+    if (o.has_new_ratio)
+        set_in(root, "publish", "min_new_ratio", json_real(o.new_ratio));
+    if (o.has_gain)
+        set_in(root, "publish", "min_quality_gain", json_real(o.gain));
+    if (o.has_depth)
+        set_in(root, "publish", "map_depth", json_integer((json_int_t)o.depth));
     if (o.has_max_labels)
         set_in(root, "labels", "max", json_integer((json_int_t)o.max_labels));
     if (o.has_description)

@@ -3,6 +3,8 @@
 
 const struct command *const akin_commands[] = {
     &cmd_status,
+    &cmd_stats,
+    &cmd_quality,
     &cmd_collection_create,
     &cmd_collection_list,
     &cmd_collection_show,

@@ -5,6 +5,8 @@
 #include "client/tool.h"
 
 extern const struct command cmd_status;
+extern const struct command cmd_stats;
+extern const struct command cmd_quality;
 extern const struct command cmd_collection_create;
 extern const struct command cmd_collection_list;
 extern const struct command cmd_collection_show;

@@ -206,7 +206,7 @@ enum ak_status ak_learner_measure(struct ak_collection *c,
 {
     struct ak_learner *l = &c->learner;
     struct ak_quality_place place = {.seq = rec->seq, .time_ms = rec->time_ms};
-    uint64_t start = ak_clock_ns();
+    uint64_t start;
     struct ak_encoder *live = NULL;
     enum ak_drift_event drift = AK_DRIFT_NONE;
     enum ak_status status = want_map(c, err);
@@ -224,7 +224,9 @@ enum ak_status ak_learner_measure(struct ak_collection *c,
         rec->n_ordinals > 0)
         return AK_OK;
     place.samples = ak_hash_samples(hash_of(l));
+    /* The rows would have to be read anyway. */
     status = read_batch(l, rec, &batch, err);
+    start = ak_clock_ns();
     if (status == AK_OK)
         status = ak_learner_freeze(c, &live, err);
     if (status == AK_OK && live != NULL)
@@ -244,14 +246,17 @@ enum ak_status ak_learner_offer(struct ak_collection *c,
     struct ak_learner *l = &c->learner;
     enum ak_status status = want_map(c, err);
     struct ak_hash_batch batch;
+    uint64_t start;
 
     ak_quality_forget(l->quality, rec->ordinals, (size_t)rec->n_ordinals);
     if (status != AK_OK || l->map == NULL)
         return status;
     status = read_batch(l, rec, &batch, err);
+    start = ak_clock_ns();
     if (status == AK_OK)
         status = ak_quality_offer(l->quality, l->map, &batch,
                                   rec->first_ordinal, err);
+    add_time(c, start);
     return status;
 }
 

@@ -10,10 +10,16 @@
 
 /* Queries of one measure: the codes of the panel are the larger cost, and a
    figure after so many queries is often enough to watch. */
-#define MAX_QUERIES 128
+#define MAX_QUERIES 256
 
-/* A measure may cost this share of the learning done since the last one. */
-#define SHARE 0.05
+/* Of them, so many are encoded together, which is what the kernels like. */
+#define CHUNK_ROWS 64
+
+/* A measure may cost this share of what was done with the rows since the last
+   one: of their multiplications, and of so many more that stand for reading and
+   storing a row. */
+#define SHARE    0.05
+#define ROW_COST 1e5
 
 /* Multiplications that are free, some 0.1 s in all: so that a short stream has
    figures too, and a long one has them from its start. */
@@ -35,7 +41,9 @@ enum ak_status ak_quality_create(const struct ak_quality_params *params,
     ak_series_init(&m->series, params->max_labels);
     m->served = ak_array_new(AK_PANEL_ROWS, bytes);
     m->live = ak_array_new(AK_PANEL_ROWS, bytes);
-    if (m->served == NULL || m->live == NULL)
+    if (m->served == NULL || m->live == NULL ||
+        ak_panel_codes_init(&m->near_served, params->bits, NULL) != AK_OK ||
+        ak_panel_codes_init(&m->near_live, params->bits, NULL) != AK_OK)
         goto no_memory;
     *out = m;
     return AK_OK;
@@ -55,7 +63,12 @@ void ak_quality_destroy(struct ak_quality_meter *m)
     ak_array_free(m->x);
     ak_array_free(m->served);
     ak_array_free(m->live);
+    ak_panel_codes_clear(&m->near_served);
+    ak_panel_codes_clear(&m->near_live);
+    ak_array_free(m->query);
     ak_array_free(m->mapped);
+    ak_array_free(m->query_live);
+    ak_array_free(m->query_served);
     ak_array_free(m->scratch);
     free(m);
 }
@@ -91,18 +104,30 @@ static enum ak_status want_scratch(struct ak_quality_meter *m,
     return m->scratch ? AK_OK : no_memory(err);
 }
 
-static enum ak_status want_mapped(struct ak_quality_meter *m,
-                                  const struct ak_encoder *e,
-                                  struct ak_err *err)
+/* What a chunk of queries is encoded in. */
+static enum ak_status want_query(struct ak_quality_meter *m,
+                                 const struct ak_encoder *e, struct ak_err *err)
 {
     size_t len = ak_encoder_map_dim(e);
+    size_t bytes = ak_code_bytes(m->params.bits);
 
     if (len <= m->mapped_len)
         return AK_OK;
     ak_array_free(m->mapped);
-    m->mapped = ak_array_new(len, sizeof(float));
-    m->mapped_len = m->mapped ? len : 0;
-    return m->mapped ? AK_OK : no_memory(err);
+    m->mapped_len = 0;
+    m->mapped = ak_array_new(CHUNK_ROWS * len, sizeof(float));
+    if (m->query == NULL)
+        m->query =
+            ak_array_new(CHUNK_ROWS * (size_t)m->params.dim, sizeof(float));
+    if (m->query_live == NULL)
+        m->query_live = ak_array_new(CHUNK_ROWS, bytes);
+    if (m->query_served == NULL)
+        m->query_served = ak_array_new(CHUNK_ROWS, bytes);
+    if (m->mapped == NULL || m->query == NULL || m->query_live == NULL ||
+        m->query_served == NULL)
+        return no_memory(err);
+    m->mapped_len = len;
+    return AK_OK;
 }
 
 enum ak_status ak_meter_want_memory(struct ak_quality_meter *m,
@@ -114,7 +139,7 @@ enum ak_status ak_meter_want_memory(struct ak_quality_meter *m,
     if (status == AK_OK)
         status = want_scratch(m, m->published.encoder, err);
     if (status == AK_OK)
-        status = want_mapped(m, map, err);
+        status = want_query(m, map, err);
     if (status != AK_OK || m->x != NULL)
         return status;
     m->width = m->params.moving_map ? m->params.dim : ak_encoder_map_dim(map);
@@ -123,6 +148,18 @@ enum ak_status ak_meter_want_memory(struct ak_quality_meter *m,
 }
 
 /* ---------------------------------------------------------------- the slots */
+
+/* Published codes of n rows in m->query, which the learner's map has mapped
+   into m->mapped unless it moves. */
+static void encode_query(struct ak_quality_meter *m, size_t n)
+{
+    if (m->published.own && !m->params.moving_map)
+        ak_encoder_encode_mapped(m->published.encoder, m->mapped, n,
+                                 m->query_served, m->scratch);
+    else
+        ak_encoder_encode(m->published.encoder, m->query, n, m->query_served,
+                          m->scratch);
+}
 
 static float *row_of(const struct ak_quality_meter *m, uint32_t slot)
 {
@@ -134,8 +171,9 @@ static uint8_t *served_of(const struct ak_quality_meter *m, uint32_t slot)
     return m->served + (size_t)slot * ak_code_bytes(m->params.bits);
 }
 
-void ak_meter_encode(struct ak_quality_meter *m, const struct ak_encoder *e,
-                     uint8_t *codes)
+/* Codes of all slots under an encoder that has the learner's map. */
+static void encode_slots(struct ak_quality_meter *m, const struct ak_encoder *e,
+                         uint8_t *codes)
 {
     if (m->params.moving_map)
         ak_encoder_encode(e, m->x, m->panel.n, codes, m->scratch);
@@ -143,17 +181,38 @@ void ak_meter_encode(struct ak_quality_meter *m, const struct ak_encoder *e,
         ak_encoder_encode_mapped(e, m->x, m->panel.n, codes, m->scratch);
 }
 
-/* The vector of a slot came: keep it, and its code under what is published. */
-static void fill(struct ak_quality_meter *m, uint32_t slot,
-                 const struct ak_encoder *map, const float *x)
+void ak_meter_encode_live(struct ak_quality_meter *m,
+                          const struct ak_encoder *live)
 {
-    if (m->params.moving_map)
-        memcpy(row_of(m, slot), x, m->width * sizeof(*x));
-    else
-        ak_encoder_map(map, x, 1, row_of(m, slot), m->scratch);
-    ak_encoder_encode(m->published.encoder, x, 1, served_of(m, slot),
-                      m->scratch);
-    m->kept[slot] = m->coded[slot] = true;
+    encode_slots(m, live, m->live);
+    ak_panel_codes_put(&m->near_live, &m->panel, m->live);
+    ak_panel_codes_put(&m->near_served, &m->panel, m->served);
+}
+
+/* A few rows that are encoded together, which is what the kernels like. */
+struct chunk {
+    size_t rows[CHUNK_ROWS]; /* of the batch, or what else gave them */
+    uint32_t slots[CHUNK_ROWS];
+    size_t n;
+};
+
+/* The vectors of n slots are in m->query: keep them, and their codes under what
+   is published. */
+static void fill(struct ak_quality_meter *m, const uint32_t *slots, size_t n,
+                 const struct ak_encoder *map)
+{
+    size_t bytes = ak_code_bytes(m->params.bits);
+    const float *kept = m->params.moving_map ? m->query : m->mapped;
+
+    if (!m->params.moving_map)
+        ak_encoder_map(map, m->query, n, m->mapped, m->scratch);
+    encode_query(m, n);
+    for (size_t i = 0; i < n; i++) {
+        memcpy(row_of(m, slots[i]), kept + i * m->width,
+               m->width * sizeof(*kept));
+        memcpy(served_of(m, slots[i]), m->query_served + i * bytes, bytes);
+        m->kept[slots[i]] = m->coded[slots[i]] = true;
+    }
 }
 
 /* Takes a row out; the last one fills the gap. */
@@ -181,26 +240,55 @@ static uint32_t print_of(const struct ak_quality_meter *m, const float *x)
     return ak_crc32(x, m->params.dim * sizeof(*x));
 }
 
+/* A row of the chunk may have given way to a later one. */
+static void fill_chunk(struct ak_quality_meter *m, const struct ak_encoder *map,
+                       const struct ak_hash_batch *batch,
+                       uint64_t first_ordinal, struct chunk *c)
+{
+    size_t dim = m->params.dim, n = 0;
+
+    for (size_t i = 0; i < c->n; i++) {
+        uint32_t slot = c->slots[i];
+
+        if (m->panel.rows[slot].ordinal != first_ordinal + c->rows[i])
+            continue;
+        memcpy(m->query + n * dim, batch->x + c->rows[i] * dim,
+               dim * sizeof(*m->query));
+        c->slots[n++] = slot;
+    }
+    fill(m, c->slots, n, map);
+    c->n = 0;
+}
+
 enum ak_status ak_quality_offer(struct ak_quality_meter *m,
                                 struct ak_encoder *map,
                                 const struct ak_hash_batch *batch,
                                 uint64_t first_ordinal, struct ak_err *err)
 {
     enum ak_status status = ak_meter_want_memory(m, map, err);
+    struct chunk c = {.n = 0};
 
     for (size_t i = 0; i < batch->n && status == AK_OK; i++) {
         size_t n_labels = batch->first[i + 1] - batch->first[i];
-        const float *x = batch->x + i * m->params.dim;
         uint32_t slot;
 
         if (n_labels == 0)
             continue;
-        status = ak_panel_offer(&m->panel, first_ordinal + i, print_of(m, x),
+        status = ak_panel_offer(&m->panel, first_ordinal + i,
+                                ak_panel_takes(&m->panel, first_ordinal + i)
+                                    ? print_of(m, batch->x + i * m->params.dim)
+                                    : 0,
                                 batch->labels + batch->first[i], n_labels,
                                 &slot, err);
-        if (status == AK_OK && slot < AK_PANEL_ROWS)
-            fill(m, slot, map, x);
+        if (status != AK_OK || slot == AK_PANEL_ROWS)
+            continue;
+        c.slots[c.n] = slot;
+        c.rows[c.n++] = i;
+        if (c.n == CHUNK_ROWS)
+            fill_chunk(m, map, batch, first_ordinal, &c);
     }
+    if (c.n > 0)
+        fill_chunk(m, map, batch, first_ordinal, &c);
     if (status == AK_OK && first_ordinal + batch->n > m->rows)
         m->rows = first_ordinal + batch->n;
     return status;
@@ -249,9 +337,12 @@ enum ak_status ak_quality_refill(struct ak_quality_meter *m,
 {
     enum ak_status status = ak_meter_want_memory(m, map, err);
 
-    if (status == AK_OK)
-        fill(m, m->next_refill++, map, x);
-    return status;
+    if (status != AK_OK)
+        return status;
+    memcpy(m->query, x, m->params.dim * sizeof(*x));
+    fill(m, &m->next_refill, 1, map);
+    m->next_refill++;
+    return AK_OK;
 }
 
 /* ------------------------------------------------------ the published model */
@@ -276,7 +367,7 @@ static enum ak_status code_slots(struct ak_quality_meter *m, struct ak_err *err)
     for (uint32_t i = 0; i < m->panel.n; i++)
         m->coded[i] = all && m->kept[i];
     if (all && m->x != NULL)
-        ak_meter_encode(m, m->published.encoder, m->served);
+        encode_slots(m, m->published.encoder, m->served);
     m->next_refill = 0;
     return AK_OK;
 }
@@ -323,18 +414,30 @@ void ak_quality_remap(struct ak_quality_meter *m, bool moving_map, uint64_t seq)
 
 /* ---------------------------------------------------------------- measuring */
 
-/* Multiplications of a measure of n queries with the slots of now. */
+/* Of a pass of one row through the map, and from there to a code. */
+static double cost_of_map(const struct ak_quality_meter *m, uint32_t map_dim)
+{
+    return (double)m->params.dim * map_dim;
+}
+
+static double cost_of_code(const struct ak_quality_meter *m, uint32_t map_dim)
+{
+    return (double)m->params.bits * map_dim;
+}
+
+/* Multiplications of a measure of n queries with the slots of now.  To look
+   through the codes for one query takes as long as some ten for each. */
 static double cost_of_measure(const struct ak_quality_meter *m, size_t n,
                               uint32_t map_dim)
 {
-    double bits = m->params.bits, slots = m->panel.n;
-    double encode = 2.0 * map_dim * bits;
-    double map = 2.0 * m->params.dim * map_dim;
-    double look = 8.0 * slots * (double)ak_code_words(m->params.bits);
+    double map = cost_of_map(m, map_dim), code = cost_of_code(m, map_dim);
+    double slots = m->panel.n, words = (double)ak_code_words(m->params.bits);
 
     if (m->params.moving_map)
-        encode += 4.0 * m->params.dim;
-    return slots * encode + (double)n * (2 * map + 2 * encode + look);
+        code += 2.0 * m->params.dim;
+    if (!m->published.own || m->params.moving_map)
+        map *= 2;
+    return slots * code + (double)n * (map + 2 * code + 20 * slots * words);
 }
 
 static size_t queries_of(size_t n)
@@ -344,51 +447,46 @@ static size_t queries_of(size_t n)
 
 bool ak_quality_due(struct ak_quality_meter *m, size_t n, uint32_t map_dim)
 {
-    double learn = (double)n * (2.0 * m->params.dim * map_dim +
-                                4.0 * map_dim * m->params.bits);
+    /* A row is mapped and coded twice, to be found and to be learnt. */
+    double row = 2 * (cost_of_map(m, map_dim) + cost_of_code(m, map_dim));
     double cost = cost_of_measure(m, queries_of(n), map_dim);
 
-    m->credit += SHARE * learn;
+    m->credit += SHARE * (row + ROW_COST) * (double)n;
     if (m->panel.n == 0 || m->credit < cost)
         return false;
     m->credit -= cost;
     return true;
 }
 
-/* Codes of a query under both. */
-static void encode_query(struct ak_quality_meter *m,
-                         const struct ak_encoder *live, const float *x,
-                         uint8_t *live_code, uint8_t *served_code)
+/* Codes of the chunk's rows, under both. */
+static void encode_chunk(struct ak_quality_meter *m,
+                         const struct ak_encoder *live,
+                         const struct ak_hash_batch *batch,
+                         const struct chunk *q)
 {
-    ak_encoder_map(live, x, 1, m->mapped, m->scratch);
-    ak_encoder_encode_mapped(live, m->mapped, 1, live_code, m->scratch);
-    if (m->published.own && !m->params.moving_map)
-        ak_encoder_encode_mapped(m->published.encoder, m->mapped, 1,
-                                 served_code, m->scratch);
-    else
-        ak_encoder_encode(m->published.encoder, x, 1, served_code, m->scratch);
+    size_t dim = m->params.dim;
+
+    for (size_t i = 0; i < q->n; i++)
+        memcpy(m->query + i * dim, batch->x + q->rows[i] * dim,
+               dim * sizeof(*m->query));
+    ak_encoder_map(live, m->query, q->n, m->mapped, m->scratch);
+    ak_encoder_encode_mapped(live, m->mapped, q->n, m->query_live, m->scratch);
+    encode_query(m, q->n);
 }
 
 /* One query; what it adds to the series and to the watch for drift. */
-static enum ak_status ask(struct ak_quality_meter *m,
-                          const struct ak_encoder *live, uint64_t seq,
-                          const float *x, const uint32_t *labels,
-                          size_t n_labels, enum ak_drift_event *drift,
-                          struct ak_err *err)
+static enum ak_status ask(struct ak_quality_meter *m, uint64_t seq,
+                          const uint8_t *live_code, const uint8_t *served_code,
+                          const uint32_t *labels, size_t n_labels,
+                          enum ak_drift_event *drift, struct ak_err *err)
 {
-    uint8_t live_code[AK_CODE_MAX_BITS / 8], code[AK_CODE_MAX_BITS / 8];
     struct ak_score served, found;
     const struct ak_label_quality *known = NULL;
     enum ak_drift_event event;
 
-    if (ak_panel_has(&m->panel, print_of(m, x))) {
-        m->duplicates++;
-        return AK_OK;
-    }
-    encode_query(m, live, x, live_code, code);
-    if (!ak_panel_rank(&m->panel, m->live, m->params.bits, live_code, labels,
-                       n_labels, m->depth, AK_PANEL_ROWS, &found) ||
-        !ak_panel_rank(&m->panel, m->served, m->params.bits, code, labels,
+    if (!ak_panel_rank(&m->panel, &m->near_live, live_code, labels, n_labels,
+                       m->depth, AK_PANEL_ROWS, &found) ||
+        !ak_panel_rank(&m->panel, &m->near_served, served_code, labels,
                        n_labels, m->depth, AK_PANEL_ROWS, &served)) {
         m->lonely++;
         return AK_OK;
@@ -401,6 +499,54 @@ static enum ak_status ask(struct ak_quality_meter *m,
     if (event != AK_DRIFT_NONE)
         *drift = event;
     return ak_series_add(&m->series, labels, n_labels, &served, &found, err);
+}
+
+static enum ak_status ask_chunk(struct ak_quality_meter *m,
+                                const struct ak_encoder *live, uint64_t seq,
+                                const struct ak_hash_batch *batch,
+                                struct chunk *q, enum ak_drift_event *drift,
+                                struct ak_err *err)
+{
+    size_t bytes = ak_code_bytes(m->params.bits);
+    enum ak_status status = AK_OK;
+
+    encode_chunk(m, live, batch, q);
+    for (size_t i = 0; i < q->n && status == AK_OK; i++) {
+        uint32_t first = batch->first[q->rows[i]];
+
+        status = ask(m, seq, m->query_live + i * bytes,
+                     m->query_served + i * bytes, batch->labels + first,
+                     batch->first[q->rows[i] + 1] - first, drift, err);
+    }
+    q->n = 0;
+    return status;
+}
+
+/* Rows of the batch, spread over it when it is large. */
+static enum ak_status ask_batch(struct ak_quality_meter *m,
+                                const struct ak_encoder *live, uint64_t seq,
+                                const struct ak_hash_batch *batch,
+                                enum ak_drift_event *drift, struct ak_err *err)
+{
+    size_t step = (batch->n + MAX_QUERIES - 1) / MAX_QUERIES;
+    enum ak_status status = AK_OK;
+    struct chunk q = {.n = 0};
+
+    for (size_t i = 0; i < batch->n && status == AK_OK; i += step) {
+        if (batch->first[i + 1] == batch->first[i])
+            continue;
+        if (ak_panel_has(&m->panel,
+                         print_of(m, batch->x + i * m->params.dim))) {
+            m->duplicates++;
+            continue;
+        }
+        q.rows[q.n++] = i;
+        if (q.n == CHUNK_ROWS)
+            status = ask_chunk(m, live, seq, batch, &q, drift, err);
+    }
+    if (status == AK_OK && q.n > 0)
+        status = ask_chunk(m, live, seq, batch, &q, drift, err);
+    return status;
 }
 
 /* Ones of each bit over the slots' codes, and how the live ones differ. */
@@ -440,21 +586,13 @@ enum ak_status ak_quality_measure(struct ak_quality_meter *m,
                                   struct ak_err *err)
 {
     enum ak_status status = ak_meter_want_memory(m, live, err);
-    /* Spread over a large batch. */
-    size_t step = (batch->n + MAX_QUERIES - 1) / MAX_QUERIES;
 
     *drift = AK_DRIFT_NONE;
     if (status != AK_OK)
         return status;
-    ak_meter_encode(m, live, m->live);
+    ak_meter_encode_live(m, live);
     summarize_bits(m);
-    for (size_t i = 0; i < batch->n && status == AK_OK; i += step) {
-        size_t n_labels = batch->first[i + 1] - batch->first[i];
-
-        if (n_labels > 0)
-            status = ask(m, live, place->seq, batch->x + i * m->params.dim,
-                         batch->labels + batch->first[i], n_labels, drift, err);
-    }
+    status = ask_batch(m, live, place->seq, batch, drift, err);
     if (status == AK_OK)
         ak_series_point(&m->series, (struct ak_quality_point){
                                         .seq = place->seq,

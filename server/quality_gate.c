@@ -60,7 +60,7 @@ static enum ak_status older_classes(const struct ak_quality_meter *m,
 
 /* Adds a row as a query, left out of the database, to its classes that have not
    enough yet. */
-static void ask_slot(const struct ak_quality_meter *m, uint32_t slot,
+static void ask_slot(struct ak_quality_meter *m, uint32_t slot,
                      struct class_sum *classes, size_t n, uint32_t wanted)
 {
     const struct ak_panel_row *row = &m->panel.rows[slot];
@@ -75,12 +75,11 @@ static void ask_slot(const struct ak_quality_meter *m, uint32_t slot,
         if (c == NULL || c->n == wanted)
             continue;
         if (!ranked &&
-            (!ak_panel_rank(&m->panel, m->served, m->params.bits,
+            (!ak_panel_rank(&m->panel, &m->near_served,
                             m->served + slot * bytes, row->labels,
                             row->n_labels, m->depth, slot, &served) ||
-             !ak_panel_rank(&m->panel, m->live, m->params.bits,
-                            m->live + slot * bytes, row->labels, row->n_labels,
-                            m->depth, slot, &live)))
+             !ak_panel_rank(&m->panel, &m->near_live, m->live + slot * bytes,
+                            row->labels, row->n_labels, m->depth, slot, &live)))
             return;
         ranked = true;
         c->n++;
@@ -104,7 +103,7 @@ static enum ak_status look_back(struct ak_quality_meter *m,
         status = older_classes(m, &classes, &n, err);
     if (status != AK_OK)
         return status;
-    ak_meter_encode(m, live, m->live);
+    ak_meter_encode_live(m, live);
     wanted = n > OLDER_QUERIES / CLASS_QUERIES
                  ? (uint32_t)(OLDER_QUERIES /
                               (n < OLDER_QUERIES ? n : OLDER_QUERIES))

@@ -32,8 +32,10 @@ struct ak_quality_meter {
     uint32_t next_refill;      /* slots below want nothing */
     float *x;                  /* (AK_PANEL_ROWS, width) */
     uint8_t *served, *live;    /* (AK_PANEL_ROWS, bits / 8) */
-    float *mapped;             /* of a query */
-    size_t mapped_len;
+    struct ak_panel_codes near_served, near_live; /* the same, to be ranked */
+    float *query, *mapped; /* a chunk of queries, as they are and mapped */
+    size_t mapped_len;     /* of one */
+    uint8_t *query_live, *query_served; /* and their codes */
     void *scratch;
     size_t scratch_len;
     struct ak_series series;
@@ -47,8 +49,8 @@ enum ak_status ak_meter_want_memory(struct ak_quality_meter *m,
                                     const struct ak_encoder *map,
                                     struct ak_err *err) AK_MUST_CHECK;
 
-/* Codes of all slots under an encoder that has the learner's map. */
-void ak_meter_encode(struct ak_quality_meter *m, const struct ak_encoder *e,
-                     uint8_t *codes);
+/* Codes of all slots under the live model, and all of both to be ranked. */
+void ak_meter_encode_live(struct ak_quality_meter *m,
+                          const struct ak_encoder *live);
 
 #endif

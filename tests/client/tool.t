@@ -9,9 +9,9 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mock import AKIN, Tests, idx, npy
 
-COMMANDS = ["status", "collection create", "collection list", "collection show", "collection set",
-            "collection delete", "ingest", "search", "encode", "score", "extractor import",
-            "extractor train", "extractor evaluate", "publish", "rollback",
+COMMANDS = ["status", "stats", "quality", "collection create", "collection list", "collection show",
+            "collection set", "collection delete", "ingest", "search", "encode", "score",
+            "extractor import", "extractor train", "extractor evaluate", "publish", "rollback",
             "models", "methods", "get", "label", "delete",
             "job start", "job list", "job show", "job log", "job watch", "job cancel", "job pause",
             "job resume", "job kinds", "api", "completion"]
@@ -272,6 +272,37 @@ class ToolTests(Tests):
         self.equal(code, 0)
         self.equal([json.loads(line)["version"] for line in out.splitlines()], [2, 1])
 
+    def quality_shows_series_curves_drift_gate_and_labels(self):
+        mock = self.start()
+        score = {"map": 0.75, "precision_at_1": 1.0, "precision_at_10": 0.5, "precision_at_100": 0.25}
+        mock.responses["GET", "/v1/collections/c/stats/quality"] = (200, {}, {
+            "map_depth": 100, "model_versions": {"published": 3, "live_samples": 9000},
+            "served": dict(score, queries=1000), "live": None, "n_labels": 30,
+            "labels": [{"label": "boot", "queries": 12, "served": score, "live": score}],
+            "history": [{"seq": i, "served": None if i < 4 else 0.25 * (i % 4), "live": i / 8}
+                        for i in range(1, 9)],
+            "drift": {"alarm": True, "score": 1.5, "since_seq": 17, "cleared_seq": None},
+            "gate": {"decision": "no_gain", "publish": False, "seq": 50, "pairs": 1000, "gain": 0.001,
+                     "lower": -0.0002}})
+        code, out, err = self.akin("quality", "c", "--labels", "1")
+        self.equal((code, err), (0, ""))
+        self.has(mock.requests[0]["path"], "limit=1")
+        self.has(out, "version 3 serves", "served     1000  0.750  1.000  0.500  0.250", "live          -",
+                 "ALARM since record 17", "no at record 50: no_gain", "0.0010", "-0.0002", "boot",
+                 "and 29 more labels", "1.000 at the top", "0.000 at the bottom")
+        curves = [line[7:] for line in out.splitlines() if line.endswith("top") or line.endswith("bottom")]
+        # The live curve goes up a step at a time; the served one begins later.
+        self.check(len(set(curves[1][:8])) == 8, curves[1])
+        self.equal(curves[0][:3], "   ")
+
+    def watching_ends_after_the_count(self):
+        mock = self.start()
+        mock.responses["GET", "/v1/stats"] = (200, {}, {"status": "ready", "collections": {"items": []}})
+        code, out, _ = self.akin("stats", "--count", "3", "--every", "0", "--json")
+        self.equal(code, 0)
+        self.equal(len(out.splitlines()), 3)
+        self.equal(sum(r["path"].startswith("/v1/stats") for r in mock.requests), 3)
+
     def create_sends_what_was_said_and_no_more(self):
         mock = self.start()
         mock.responses["PUT", "/v1/collections/c"] = (201, {}, {"name": "c"})
@@ -288,6 +319,16 @@ class ToolTests(Tests):
         wanted = {"bits": 32, "model": {"kind": "lsh"}, "features": {"dim": 3}}
         self.equal(self.akin("collection", "create", "c", "-f", "-", stdin=json.dumps(wanted))[0], 0)
         self.equal(json.loads(mock.requests[0]["body"]), wanted)
+
+    def the_settings_of_the_gate_are_sent(self):
+        mock = self.start()
+        mock.responses["PATCH", "/v1/collections/c"] = (200, {}, {"name": "c"})
+        self.equal(self.akin("collection", "set", "c", "--publish", "quality", "--every-batches", "20",
+                             "--min-new-ratio", "0.25", "--min-quality-gain", "0.01",
+                             "--map-depth", "50")[0], 0)
+        self.equal(json.loads(mock.requests[0]["body"]), {"publish": {
+            "policy": "quality", "every_batches": 20, "min_new_ratio": 0.25, "min_quality_gain": 0.01,
+            "map_depth": 50}})
 
     def set_sends_a_merge_patch(self):
         mock = self.start()

@@ -82,7 +82,7 @@ def _():
 def _():
     s.feed(6000)
     s.c.publish()
-    s.feed(1000)
+    s.feed(600)
     quality = s.quality()
     for series in ("served", "live"):
         found = quality[series]
@@ -329,6 +329,19 @@ def _():
     equal(r.c.info()["publish"]["policy"], "manual", "policy")
     ids, found = r.c.codes()
     check((found == r.c.encode(X[ids])).all(), "codes of the old version")
+
+
+@test("the tool shows them")
+def _():
+    shown = akin_ok("quality", "plain", daemon=daemon)
+    quality = s.quality()
+    check("%.3f" % quality["served"]["map"] in shown and "c4" in shown and
+          "drift" in shown, "it says %r" % shown)
+    equal(json.loads(akin_ok("quality", "plain", "--json", daemon=daemon)),
+          s.quality(limit=20), "--json")
+    shown = akin_ok("stats", daemon=daemon)
+    check(all(name in shown for name in ("plain", "gated", "ready for")),
+          "it says %r" % shown)
 
 
 @test("a kind that does not learn has figures of nothing")

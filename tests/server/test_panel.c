@@ -248,6 +248,7 @@ static bool slow(const uint8_t *codes, const uint8_t *query,
 static void ranks_are_those_of_a_plain_sort(void **state)
 {
     static uint8_t codes[ROWS * BITS / 8];
+    struct ak_panel_codes laid;
     struct ak_rng rng;
     int lonely = 0;
 
@@ -264,6 +265,8 @@ static void ranks_are_those_of_a_plain_sort(void **state)
     }
     for (size_t i = 0; i < sizeof(codes); i++)
         codes[i] = (uint8_t)ak_rng_u64(&rng);
+    assert_status(ak_panel_codes_init(&laid, BITS, NULL), AK_OK);
+    ak_panel_codes_put(&laid, &panel, codes);
     for (int q = 0; q < 300; q++) {
         static const uint32_t depths[] = {1, 10, 100, 599, 4096};
         uint32_t labels[2] = {(uint32_t)ak_rng_below(&rng, 45),
@@ -278,15 +281,16 @@ static void ranks_are_those_of_a_plain_sort(void **state)
             query[b] = (uint8_t)ak_rng_u64(&rng);
         if (!slow(codes, query, labels, n_labels, depth, except, &plain)) {
             lonely++;
-            assert_false(ak_panel_rank(&panel, codes, BITS, query, labels,
-                                       n_labels, depth, except, &fast));
+            assert_false(ak_panel_rank(&panel, &laid, query, labels, n_labels,
+                                       depth, except, &fast));
             continue;
         }
-        assert_true(ak_panel_rank(&panel, codes, BITS, query, labels, n_labels,
-                                  depth, except, &fast));
+        assert_true(ak_panel_rank(&panel, &laid, query, labels, n_labels, depth,
+                                  except, &fast));
         assert_memory_equal(&fast, &plain, sizeof(fast));
     }
     assert_true(lonely > 0);
+    ak_panel_codes_clear(&laid);
 }
 
 /* Rows sorted by class, all with one code: a query of any class gets what
@@ -295,16 +299,20 @@ static void codes_that_are_all_alike_get_what_chance_gets(void **state)
 {
     static uint8_t codes[4000 * BITS / 8];
     static const uint8_t query[BITS / 8];
+    struct ak_panel_codes laid;
     struct ak_score score;
 
     (void)state;
     for (uint64_t i = 0; i < 4000; i++)
         offer(i, (uint32_t)(i / 1000));
+    assert_status(ak_panel_codes_init(&laid, BITS, NULL), AK_OK);
+    ak_panel_codes_put(&laid, &panel, codes);
     for (uint32_t label = 0; label < 4; label++) {
-        assert_true(ak_panel_rank(&panel, codes, BITS, query, &label, 1, 1000,
+        assert_true(ak_panel_rank(&panel, &laid, query, &label, 1, 1000,
                                   AK_PANEL_ROWS, &score));
         assert_true(fabs(score.ap - 0.25) < 0.05);
     }
+    ak_panel_codes_clear(&laid);
 }
 
 int main(void)
