@@ -218,7 +218,10 @@ enum ak_status ak_learner_measure(struct ak_collection *c,
     pthread_mutex_lock(&c->lock);
     depth = c->settings.quality_depth;
     pthread_mutex_unlock(&c->lock);
-    ak_quality_set_depth(l->quality, depth, rec->seq);
+    /* A change of the settings is no record: what follows from it is saved at
+       once, so that a replay begins behind it. */
+    if (ak_quality_set_depth(l->quality, depth, rec->seq))
+        l->saved_ns = 0;
     if (!ak_quality_due(l->quality, (size_t)rec->n,
                         ak_encoder_map_dim(l->map)) ||
         rec->n_ordinals > 0)

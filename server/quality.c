@@ -73,14 +73,15 @@ void ak_quality_destroy(struct ak_quality_meter *m)
     free(m);
 }
 
-void ak_quality_set_depth(struct ak_quality_meter *m, uint32_t depth,
+bool ak_quality_set_depth(struct ak_quality_meter *m, uint32_t depth,
                           uint64_t seq)
 {
     if (m->depth == depth)
-        return;
+        return false;
     m->depth = depth;
     ak_series_restart(&m->series, true);
     ak_drift_restart(&m->drift, seq);
+    return true;
 }
 
 /* ------------------------------------------------------------------ memory */

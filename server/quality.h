@@ -48,8 +48,8 @@ enum ak_status ak_quality_create(const struct ak_quality_params *params,
                                  struct ak_err *err) AK_MUST_CHECK;
 void ak_quality_destroy(struct ak_quality_meter *m); /* NULL is a no-op */
 
-/* R of mAP@R, 1..AK_PANEL_ROWS.  Another one begins the series anew. */
-void ak_quality_set_depth(struct ak_quality_meter *m, uint32_t depth,
+/* R of mAP@R, 1..AK_PANEL_ROWS.  Another one begins the series anew: true. */
+bool ak_quality_set_depth(struct ak_quality_meter *m, uint32_t depth,
                           uint64_t seq);
 
 /* -------------------------------------------------------- the published model */
