@@ -153,6 +153,7 @@ static void submit_done(struct ak_job *job, enum ak_status status,
             ak_settings_take_model(&s->settings, &c->settings);
             c->settings = s->settings;
         }
+        c->status.erasures_pending += j->receipt.erasing;
         if (j->receipt.seq > c->reached.seq[AK_ACK_DURABLE]) {
             c->reached.seq[AK_ACK_DURABLE] = j->receipt.seq;
             c->last_commit_ns = ak_clock_ns();

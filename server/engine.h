@@ -137,6 +137,8 @@ struct ak_collection_status {
     /* Counters since the start of the daemon. */
     uint64_t learnt_rows, skipped_rows, learnt_batches, rejected_batches;
     uint64_t rollbacks;        /* updates that were undone */
+    uint64_t erasures_pending; /* rows that wait to be erased */
+    uint64_t erased_rows;
     uint64_t rebuilds_refused; /* by their gate */
     uint64_t publishes, published_rows;
     uint64_t reused_segments;            /* whose stored codes served again */

@@ -154,9 +154,12 @@ struct ak_collection {
     struct ak_outcome *outcomes;        /* latest first */
     uint64_t last_commit_ns, first_unlearnt_ns;
     uint64_t last_publish_ns, last_publish_cost_ns;
-    bool wal_dirty;  /* committed since the log was copied */
-    bool unsaved;    /* the learner is idle, but has something to do later */
-    bool rebuilding; /* a generation is being made */
+    bool wal_dirty; /* committed since the log was copied */
+    bool unsaved;   /* the learner is idle, but has something to do later */
+    uint64_t stored_seq;  /* of the checkpoint in the file */
+    uint64_t erased_ns;   /* when it was last tried */
+    bool erasing;         /* the writer is at it */
+    bool rebuilding;      /* a generation is being made */
     bool rebuild_failed;  /* the last one was not installed */
     bool rebuild_refused; /* the job for one was not accepted */
     bool can_flush;       /* it has rows that a flush would let it learn */
@@ -209,6 +212,11 @@ void ak_collection_free(struct ak_collection *c); /* by the last drop */
 enum ak_status ak_collection_load_model(struct ak_view *view, uint64_t version,
                                         struct ak_encoder **out,
                                         struct ak_err *err) AK_MUST_CHECK;
+
+/* ---------------------------------------------------------------- eraser.c */
+
+/* Erase what is due; by the clock. */
+void ak_collection_erase(struct ak_collection *c, uint64_t now_ns);
 
 /* --------------------------------------------------- loader.c, the actors */
 

@@ -73,6 +73,7 @@ static void tick(struct ak_collection *c, uint64_t now, bool tidy)
         ak_collection_append(c, AK_RECORD_FLUSH, cause);
     if (copy || tidy)
         ask_tidy(c);
+    ak_collection_erase(c, now);
     /* So that an idle learner is saved too, and what is due is published. */
     if (unsaved && idle > IDLE_SAVE_NS)
         ak_actor_wake(&c->learner.actor);

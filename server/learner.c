@@ -92,8 +92,10 @@ static void checkpoint_done(struct ak_job *job, enum ak_status status,
         at = &(*at)->next;
     if (status == AK_OK)
         *at = NULL;
-    if (status == AK_OK)
+    if (status == AK_OK) {
         c->status.checkpoint_ms = ak_time_ms();
+        c->stored_seq = j->checkpoint.learned_seq;
+    }
     pthread_mutex_unlock(&c->lock);
     while (status == AK_OK && j->outcomes != NULL) {
         struct ak_outcome *next = j->outcomes->next;
@@ -325,7 +327,7 @@ enum ak_status ak_learner_load(struct ak_collection *c, struct ak_err *err)
         status = ak_learner_watch(c, &why);
     if (status == AK_OK) {
         l->constants_saved = true;
-        l->saved_seq = ak_trainer_seq(l->trainer);
+        l->saved_seq = c->stored_seq = ak_trainer_seq(l->trainer);
         c->status.debt = ak_debt_ratio(&l->debt);
         report_pending(c);
         return AK_OK;

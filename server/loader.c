@@ -334,6 +334,9 @@ enum ak_status ak_collection_load(struct ak_collection *c, struct ak_err *err)
     if (status == AK_OK)
         status = ak_learner_load(c, err);
     if (status == AK_OK)
+        status =
+            ak_view_erasures(c->indexer.view, &c->status.erasures_pending, err);
+    if (status == AK_OK)
         status = resume(c, &info, err);
     ak_ref_drop((struct ak_ref *)encoder);
     if (status != AK_OK)

@@ -80,14 +80,15 @@ static json_t *collection_json(struct ak_collection *c,
     ak_collection_status(c, now);
     o = json_pack("{s:s}", "name", s.name);
     state = json_pack(
-        "{s:s, s:I, s:I, s:{s:I, s:I, s:I}, s:f, s:f, s:{s:o, s:o, s:i},"
+        "{s:s, s:I, s:I, s:{s:I, s:I, s:I}, s:f, s:f, s:I, s:{s:o, s:o, s:i},"
         " s:{s:I, s:I}, s:o}",
         "status", "ready", "items", (json_int_t)now->items, "seq",
         (json_int_t)now->durable_seq, "model_versions", "published",
         (json_int_t)now->published, "live_samples",
         (json_int_t)now->live_samples, "pending_rows",
         (json_int_t)now->pending_rows, "staleness", now->staleness, "debt",
-        now->debt, "quality", "served", quality_number(&now->served), "live",
+        now->debt, "erasures_pending", (json_int_t)now->erasures_pending,
+        "quality", "served", quality_number(&now->served), "live",
         quality_number(&now->live), "window", QUALITY_WINDOW, "queue",
         "records", (json_int_t)now->queue_records, "bytes",
         (json_int_t)now->queue_bytes, "warnings", warnings_json(&s, now));

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "core/hash/hash.h"
 #include "core/image/decode.h"
 #include "core/image/encode.h"
 #include "core/image/resize.h"
@@ -447,16 +448,100 @@ static void answer_delete(struct ak_op *op)
         ak_reply_json(op->rq, op->status, ak_op_receipt_json(op));
 }
 
+/* Versions that were frozen after the row had come, and so may have learnt from
+   it. */
+struct influence {
+    uint64_t seq; /* the record that brought it */
+    json_t *versions;
+};
+
+static enum ak_status add_influenced(void *arg, const struct ak_version *v,
+                                     struct ak_err *err)
+{
+    struct influence *i = arg;
+
+    if (v->at_seq < i->seq || v->samples == 0)
+        return AK_OK;
+    return json_array_append_new(i->versions,
+                                 json_integer((json_int_t)v->version)) == 0
+               ? AK_OK
+               : ak_fail(err, AK_ENOMEM, "no memory for a list of versions");
+}
+
+static enum ak_status first_row(void *arg, const struct ak_row *row,
+                                struct ak_err *err)
+{
+    struct influence *i = arg;
+
+    (void)err;
+    i->seq = row->seq;
+    return AK_ECANCELED;
+}
+
+/* What an erasure does not reach; on the pool. */
+static void answer_erase(struct ak_op *op)
+{
+    const struct ak_hash_method *method = ak_hash_find(op->settings.kind);
+    struct influence found = {.versions = json_array()};
+    struct ak_collection_status now;
+    struct ak_view *view;
+    struct ak_err err = {0};
+    enum ak_status status = ak_collection_borrow(op->c, &view, &err);
+    json_t *o = ak_op_receipt_json(op);
+
+    if (status == AK_OK) {
+        status = ak_view_rows(view, op->receipt.first_ordinal, first_row,
+                              &found, &err);
+        if (status == AK_OK)
+            status = ak_view_versions(view, add_influenced, &found, &err);
+        ak_collection_return(op->c, view);
+    }
+    if (status != AK_OK) {
+        json_decref(found.versions);
+        json_decref(o);
+        ak_op_fail(op, status, &err);
+        return;
+    }
+    ak_collection_status(op->c, &now);
+    if (o != NULL)
+        json_object_set_new(
+            o, "erase",
+            json_pack("{s:s, s:I, s:{s:o, s:b}}", "state", "pending", "rows",
+                      (json_int_t)op->receipt.erasing, "influence",
+                      "model_versions", found.versions, "live_model",
+                      method != NULL && method->learns &&
+                          now.live_samples > 0));
+    else
+        json_decref(found.versions);
+    ak_reply_json(op->rq, op->status, o);
+}
+
+static void erased(struct ak_op *op)
+{
+    struct ak_collection_status now;
+
+    ak_collection_status(op->c, &now);
+    ak_op_headers(op, now.published,
+                  op->receipt.seq != 0 ? op->receipt.seq : now.durable_seq);
+    if (op->receipt.accepted == 0 && op->receipt.erasing == 0)
+        ak_reply_problem(op->rq, "not-found", "there is no such item");
+    else
+        ak_op_offload(op, answer_erase);
+}
+
 static void delete_item(struct ak_request *rq)
 {
     static const char *const names[] = {"erase"};
     struct ak_op *op = ak_op_begin(rq, AK_OP_WRITES, names, AK_COUNT(names));
+    const char *erase;
     struct ak_row_id *id;
 
     if (op == NULL)
         return;
-    if (ak_request_query(rq, "erase") != NULL) {
-        ak_op_fault(op, "/erase", "unsupported-option", "is not built yet");
+    erase = ak_request_query(rq, "erase");
+    if (erase != NULL && strcmp(erase, "true") != 0 &&
+        strcmp(erase, "false") != 0) {
+        ak_op_fault(op, "/erase", "validation-failed", "must be true or false");
         return;
     }
     id = ak_arena_array(&op->arena, 1, sizeof(*id));
@@ -464,12 +549,15 @@ static void delete_item(struct ak_request *rq)
         ak_op_fail(op, AK_ENOMEM, NULL);
         return;
     }
-    if (!ak_op_path_id(op, id) || !take_key(op, "DELETE items"))
+    if (!ak_op_path_id(op, id) ||
+        !take_key(op, erase != NULL && erase[0] == 't' ? "DELETE items erase"
+                                                       : "DELETE items"))
         return;
     op->submission.change.kind = AK_RECORD_DELETE;
     op->submission.change.ids = id;
     op->submission.change.n_ids = 1;
-    ak_op_submit(op, 0, answer_delete);
+    op->submission.change.erase = erase != NULL && erase[0] == 't';
+    ak_op_submit(op, 0, op->submission.change.erase ? erased : answer_delete);
 }
 
 /* ---------------------------------------------------------------- delete many */

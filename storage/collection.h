@@ -130,6 +130,9 @@ struct ak_change {
     /* DELETE: by id, or by ordinal (dead ones are passed over). */
     const struct ak_row_id *ids;
     size_t n_ids;
+    /* With ids: what these rows held, and what they held before they were
+       replaced or deleted, shall be erased. */
+    bool erase;
     const uint64_t *ordinals;
     size_t n_ordinals;
 
@@ -169,6 +172,7 @@ struct ak_receipt {
     uint64_t accepted; /* rows stored, or deleted, or relabelled */
     uint64_t missing;  /* ids to delete that there were not; one that is given
                           twice is missing once */
+    uint64_t erasing;  /* rows noted to be erased; first_ordinal is the first */
     bool replayed;     /* the key had been used by the same request, whose
                           receipt this is; of a producer's number more than 1,000
                           back only this much is known, the rest is 0 */
@@ -253,6 +257,14 @@ enum ak_status ak_store_flip(struct ak_store *store, uint64_t version,
    did so last. */
 enum ak_status ak_store_drop_version(struct ak_store *store, uint64_t version,
                                      struct ak_err *err) AK_MUST_CHECK;
+/*
+ * Make rows unreadable that were noted to be erased, and that ended by record
+ * `seq` at the latest: a replay begins behind it.  Some at a time: *n of them,
+ * 0 when there are none.  The log still has them until it is emptied.
+ */
+enum ak_status ak_store_erase(struct ak_store *store, uint64_t seq, uint64_t *n,
+                              struct ak_err *err) AK_MUST_CHECK;
+
 /*
  * A generation: a learner that is made anew from the rows that live after record
  * `base_seq`, beside the one that serves, and then takes over by an INSTALL
@@ -408,6 +420,10 @@ enum ak_status ak_view_checkpoint(struct ak_view *view,
 enum ak_status ak_view_outcome(struct ak_view *view, uint64_t seq,
                                struct ak_bytes *outcome,
                                struct ak_err *err) AK_MUST_CHECK;
+
+/* Rows that wait to be erased. */
+enum ak_status ak_view_erasures(struct ak_view *view, uint64_t *pending,
+                                struct ak_err *err) AK_MUST_CHECK;
 
 /* A generation.  Lent until the next call.  AK_ENOTFOUND.  AK_ECORRUPT: its
    state is damaged; all but that is filled in. */

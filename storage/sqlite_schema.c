@@ -180,6 +180,11 @@ static const char *const collection_steps[] = {
     "  constants BLOB,"
     "  state_crc INTEGER,"
     "  state BLOB) STRICT;",
+    /* Rows to be erased, and that were; seq: the record that ended the row. */
+    "CREATE TABLE erasures("
+    "  ordinal INTEGER PRIMARY KEY,"
+    "  seq INTEGER NOT NULL,"
+    "  done INTEGER NOT NULL) STRICT;",
 };
 
 #define N_STEPS(steps) (sizeof(steps) / sizeof((steps)[0]))

@@ -425,6 +425,7 @@ static enum ak_status apply_delete(struct ak_store *store,
                                    struct ak_err *err)
 {
     uint64_t seq = store->now.last_seq + 1, ordinal = 0, missing = 0, n;
+    uint64_t noted = 0;
     enum ak_status status;
     bool found, killed;
 
@@ -435,6 +436,11 @@ static enum ak_status apply_delete(struct ak_store *store,
             status = find_row(store, &change->ids[i], &ordinal, &found, err);
         if (status == AK_OK && found)
             status = kill_row(store, ordinal, seq, &killed, err);
+        if (status == AK_OK && change->erase) {
+            status = ak_store_note_erasure(store, &change->ids[i], &noted,
+                                           &receipt->first_ordinal, err);
+            receipt->erasing += noted;
+        }
         if (status != AK_OK)
             return status;
         missing += !found;

@@ -68,6 +68,12 @@ enum ak_status ak_store_append(struct ak_store *store,
 enum ak_status ak_store_set_config(struct ak_store *store,
                                    const struct ak_bytes *config,
                                    struct ak_err *err) AK_MUST_CHECK;
+/* store_erase.c: note all ended rows of an id, *n of them new; *first is the
+   first that was ever noted. */
+enum ak_status ak_store_note_erasure(struct ak_store *store,
+                                     const struct ak_row_id *id, uint64_t *n,
+                                     uint64_t *first,
+                                     struct ak_err *err) AK_MUST_CHECK;
 /* store_generation.c: what a checkpoint at `seq` leaves unneeded. */
 enum ak_status ak_store_trim_generations(struct ak_store *store, uint64_t seq,
                                          struct ak_err *err) AK_MUST_CHECK;

@@ -129,4 +129,24 @@ def _():
     check(h.info()["model_versions"]["live_samples"] > before, "it follows")
 
 
+@test("an erased item is gone, and what still has it is told")
+def _():
+    h = daemon.collection("few", bits=32, dim=DIM, model={
+        "kind": "hmoh", "params": {"kernel_anchors": 0}})
+    learn(h, 0, 500, ack="visible")
+    version = h.publish()
+    daemon.delete("%s/items/7?erase=yes" % h.path).problem(
+        422, "validation-failed", "/erase")
+    told = daemon.delete("%s/items/7?erase=true" % h.path).expect(200).json
+    equal(told["erase"]["rows"], 1, "rows")
+    equal(told["erase"]["influence"], {"model_versions": [version],
+                                       "live_model": True}, "influence")
+    h.item(7).problem(404, "not-found")
+    wait_until(lambda: h.info()["erasures_pending"] == 0, "it is erased")
+    metrics = daemon.get("/metrics").body.decode()
+    check('akind_erased_rows_total{collection="few"} 1' in metrics,
+          "the metric")
+    daemon.delete("%s/items/7?erase=true" % h.path).problem(404, "not-found")
+
+
 main()

@@ -620,6 +620,140 @@ static void a_publish_of_passes_is_a_training_to_the_end(void **state)
     fixture_close(e);
 }
 
+/* ------------------------------------------------------------------- erasure */
+
+/* A vector whose bytes are found nowhere else. */
+static void marked_row(uint64_t i, float x[DIM])
+{
+    make_row(i, x);
+    for (int d = 0; d < 4; d++)
+        x[d] = 1.2345678f + 0.0001f * (float)(i % 7);
+}
+
+static bool file_has(const char *ending, const void *bytes, size_t len)
+{
+    char path[160];
+    bool found = false;
+    FILE *f;
+    char *all;
+    long size;
+
+    snprintf(path, sizeof(path), "%s/collections/1.db%s", fixture_dir, ending);
+    f = fopen(path, "rb");
+    if (f == NULL)
+        return false;
+    fseek(f, 0, SEEK_END);
+    size = ftell(f);
+    rewind(f);
+    all = malloc((size_t)size + 1);
+    assert_int_equal(fread(all, 1, (size_t)size, f), (size_t)size);
+    fclose(f);
+    for (long i = 0; i + (long)len <= size && !found; i++)
+        found = memcmp(all + i, bytes, len) == 0;
+    free(all);
+    return found;
+}
+
+static bool stored(const float x[DIM])
+{
+    return file_has("", x, 4 * sizeof(*x)) ||
+           file_has("-wal", x, 4 * sizeof(*x));
+}
+
+static struct ak_receipt remove_one(struct ak_collection *c, uint64_t number,
+                                    bool erase)
+{
+    const struct ak_row_id id = {.number = number};
+    struct ak_change change = {.kind = AK_RECORD_DELETE,
+                               .now_ms = 1,
+                               .ids = &id,
+                               .n_ids = 1,
+                               .erase = erase};
+
+    return submit(c, &change);
+}
+
+static struct ak_writer with_a_marked_row(bool erase)
+{
+    struct ak_settings s = of_kind("hmoh");
+    struct ak_engine *e = fixture_open(NULL);
+    struct ak_collection *c = make(e, &s);
+    struct ak_collection_status status;
+    float first[DIM], second[DIM];
+    struct ak_receipt r;
+    struct ak_writer w;
+
+    marked_row(5000, first);
+    put_made(c, 5000, 1, AK_RECORD_BATCH, NULL, marked_row, NULL);
+    put_rows(c, 5000, 1, AK_RECORD_BATCH, NULL); /* in its place */
+    make_row(5000, second);
+    assert_true(stored(first) && stored(second));
+    r = remove_one(c, 5000, erase);
+    assert_int_equal(r.accepted, 1);
+    assert_int_equal(r.erasing, erase ? 2 : 0);
+    do {
+        usleep(1000);
+        ak_collection_status(c, &status);
+    } while (status.erasures_pending > 0);
+    assert_int_equal(status.erased_rows, erase ? 2 : 0);
+    assert_int_equal(stored(first), !erase);
+    assert_int_equal(stored(second), !erase);
+    if (erase) /* there is nothing more */
+        assert_int_equal(remove_one(c, 5000, true).erasing, 0);
+    ak_collection_drop(c);
+    fixture_close(e);
+    e = fixture_open(NULL);
+    c = get(e);
+    w = go_on(c);
+    ak_writer_clear(&w);
+    w = model_of(c);
+    ak_collection_drop(c);
+    fixture_close(e);
+    assert_int_equal(remove_dir(NULL), 0);
+    assert_int_equal(make_dir(NULL), 0);
+    return w;
+}
+
+static void what_is_erased_is_in_no_file_and_changes_no_learner(void **state)
+{
+    struct ak_writer plain = with_a_marked_row(false);
+    struct ak_writer erased = with_a_marked_row(true);
+
+    (void)state;
+    assert_same_state(&plain, &erased);
+    ak_writer_clear(&plain);
+    ak_writer_clear(&erased);
+}
+
+static void an_erasure_waits_for_a_rebuild_that_needs_the_row(void **state)
+{
+    struct ak_settings s = of_kind("hcdh");
+    struct ak_collection_status status;
+    struct ak_engine *e;
+    struct ak_collection *c;
+    uint64_t id;
+
+    (void)state;
+    set_option(&s, "epochs", 1000);
+    e = fixture_open(NULL);
+    c = make(e, &s);
+    id = begin(e, NULL, "null");
+    while (fixture_state(e, id) == AK_RUN_QUEUED)
+        usleep(100);
+    wait_for(c, remove_one(c, 3, true).seq, AK_ACK_LEARNED);
+    usleep(1500000); /* more than between two tries */
+    ak_collection_status(c, &status);
+    assert_int_equal(status.erasures_pending, 1);
+    fixture_ask(e, id, AK_RUN_CANCEL);
+    fixture_wait_state(e, id, AK_RUN_CANCELED);
+    do {
+        usleep(1000);
+        ak_collection_status(c, &status);
+    } while (status.erasures_pending > 0);
+    ak_collection_drop(c);
+    fixture_close(e);
+}
+
 #define REBUILD_TEST(name) \
     cmocka_unit_test_setup_teardown(name, make_dir, remove_dir)
 
@@ -638,6 +772,8 @@ int main(void)
         REBUILD_TEST(another_kind_takes_over_and_a_rollback_goes_back),
         REBUILD_TEST(debt_starts_one_and_is_paid),
         REBUILD_TEST(a_publish_of_passes_is_a_training_to_the_end),
+        REBUILD_TEST(what_is_erased_is_in_no_file_and_changes_no_learner),
+        REBUILD_TEST(an_erasure_waits_for_a_rebuild_that_needs_the_row),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
