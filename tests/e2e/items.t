@@ -89,6 +89,7 @@ def _():
 
 @test("new labels are learnt")
 def _():
+    c.wait_learned(c.stream()["durable_seq"])
     before = c.info()["model_versions"]["live_samples"]
     daemon.patch(c.path + "/items/501", {"labels": ["boot"]},
                  ack="learned").expect(200)
