@@ -1,12 +1,13 @@
 #include "server/arena.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "core/base/mem.h"
-
-#define BLOCK 16384
-#define ALIGN 16
+/* The first block is short: most requests need no more. */
+#define FIRST_BLOCK 2048
+#define BLOCK       16384
+#define ALIGN       16
 
 struct ak_arena_block {
     struct ak_arena_block *older;
@@ -18,15 +19,15 @@ struct ak_arena_block {
 void *ak_arena_array(struct ak_arena *arena, size_t n, size_t size)
 {
     struct ak_arena_block *b = arena->blocks;
-    size_t len;
+    size_t block = b == NULL ? FIRST_BLOCK : BLOCK, len;
 
     if (__builtin_mul_overflow(n, size, &len) || len > SIZE_MAX / 2)
         return NULL;
     len = (len + ALIGN - 1) / ALIGN * ALIGN;
     if (b == NULL || b->cap - arena->used < len) {
-        size_t cap = HEAD + (len > BLOCK - HEAD ? len : BLOCK - HEAD);
+        size_t cap = HEAD + (len > block - HEAD ? len : block - HEAD);
 
-        b = ak_array_new(1, cap);
+        b = malloc(cap);
         if (b == NULL)
             return NULL;
         b->cap = cap;
@@ -36,7 +37,7 @@ void *ak_arena_array(struct ak_arena *arena, size_t n, size_t size)
         arena->bytes += cap;
     }
     arena->used += len;
-    return (char *)b + arena->used - len;
+    return memset((char *)b + arena->used - len, 0, len);
 }
 
 char *ak_arena_copy(struct ak_arena *arena, const void *bytes, size_t len)
@@ -54,7 +55,7 @@ void ak_arena_clear(struct ak_arena *arena)
         struct ak_arena_block *b = arena->blocks;
 
         arena->blocks = b->older;
-        ak_array_free(b);
+        free(b);
     }
     memset(arena, 0, sizeof(*arena));
 }

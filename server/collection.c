@@ -425,3 +425,13 @@ void ak_collection_status(struct ak_collection *c,
     out->queue_bytes = bytes;
     out->state = state_name(out);
 }
+
+uint64_t ak_collection_visible_seq(struct ak_collection *c)
+{
+    uint64_t seq;
+
+    pthread_mutex_lock(&c->lock);
+    seq = c->reached.seq[AK_ACK_VISIBLE];
+    pthread_mutex_unlock(&c->lock);
+    return seq;
+}

@@ -148,6 +148,8 @@ struct ak_collection_status {
 };
 void ak_collection_status(struct ak_collection *c,
                           struct ak_collection_status *out);
+/* Of the above, for those who ask with every request. */
+uint64_t ak_collection_visible_seq(struct ak_collection *c);
 
 /* All that is known of its quality, freed with free(); AK_ENOTFOUND: it does not
    learn. */

@@ -2,11 +2,14 @@
 
 #include <assert.h>
 
+#include "core/base/clock.h"
+
 void ak_gather_init(struct ak_gather *g)
 {
     pthread_mutex_init(&g->lock, NULL);
     g->head = g->tail = NULL;
-    g->busy = false;
+    g->busy = g->crowded = false;
+    g->ended_ns = 0;
 }
 
 void ak_gather_clear(struct ak_gather *g)
@@ -15,13 +18,15 @@ void ak_gather_clear(struct ak_gather *g)
     pthread_mutex_destroy(&g->lock);
 }
 
-bool ak_gather_begin(struct ak_gather *g)
+bool ak_gather_begin(struct ak_gather *g, uint64_t quiet_ns)
 {
+    uint64_t now = ak_clock_ns();
     bool began;
 
     pthread_mutex_lock(&g->lock);
-    began = !g->busy;
-    g->busy = true;
+    began = !g->busy && !g->crowded && now >= g->ended_ns + quiet_ns;
+    if (began)
+        g->busy = true;
     pthread_mutex_unlock(&g->lock);
     return began;
 }
@@ -58,18 +63,21 @@ struct ak_gather_item *ak_gather_take(struct ak_gather *g, size_t most)
     }
     if (g->head == NULL)
         g->tail = NULL;
+    g->crowded = first != last;
     pthread_mutex_unlock(&g->lock);
     return first;
 }
 
 bool ak_gather_end(struct ak_gather *g)
 {
+    uint64_t now = ak_clock_ns();
     bool more;
 
     pthread_mutex_lock(&g->lock);
     assert(g->busy);
     more = g->head != NULL;
     g->busy = more;
+    g->ended_ns = now;
     pthread_mutex_unlock(&g->lock);
     return more;
 }

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct ak_gather_item {
     struct ak_gather_item *next; /* the gather's */
@@ -21,14 +22,20 @@ struct ak_gather_item {
 struct ak_gather {
     pthread_mutex_t lock; /* guards the rest; no other is taken under it */
     struct ak_gather_item *head, *tail;
-    bool busy;
+    bool busy, crowded;
+    uint64_t ended_ns; /* when it became idle */
 };
 
 void ak_gather_init(struct ak_gather *g);
 void ak_gather_clear(struct ak_gather *g); /* idle, and nobody waits */
 
-/* True: it was idle, and is busy until ak_gather_end(). */
-bool ak_gather_begin(struct ak_gather *g);
+/*
+ * True: it was idle for `quiet_ns` and is not crowded, and is busy until
+ * ak_gather_end().  One thread that brings one request after the other never
+ * finds it busy; where it finds that it has only just ended, more are on their
+ * way, and are faster together.
+ */
+bool ak_gather_begin(struct ak_gather *g, uint64_t quiet_ns);
 
 /* The item waits.  True: it was idle and is busy now, and the caller sees to it
    that a round is run. */

@@ -8,14 +8,11 @@
 void ak_lookup_init(struct ak_lookup *l, struct ak_collection *c,
                     const struct ak_settings *settings)
 {
-    struct ak_collection_status now;
-
     memset(l, 0, sizeof(*l));
     l->c = c;
     l->settings = settings;
     /* First the number, then the snapshot: it shows that record or more. */
-    ak_collection_status(c, &now);
-    l->visible_seq = now.visible_seq;
+    l->visible_seq = ak_collection_visible_seq(c);
     l->snapshot = ak_collection_snapshot(c);
 }
 

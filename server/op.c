@@ -456,13 +456,9 @@ static void caught_up(void *arg, enum ak_ack reached, bool in_time)
 /* True when the wait was arranged. */
 static bool wait_for_min_seq(struct ak_op *op, ak_op_fn *fn)
 {
-    struct ak_collection_status now;
-
     op->next = fn;
-    if (op->min_seq == 0 || op->c == NULL)
-        return false;
-    ak_collection_status(op->c, &now);
-    if (now.visible_seq >= op->min_seq)
+    if (op->min_seq == 0 || op->c == NULL ||
+        ak_collection_visible_seq(op->c) >= op->min_seq)
         return false;
     ak_collection_wait(op->c, op->min_seq, AK_ACK_VISIBLE, op->deadline_ns,
                        caught_up, op);

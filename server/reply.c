@@ -318,9 +318,11 @@ static void each_field(const struct ak_request *rq, bool close, field_fn *fn,
     if (field_of(r, "Cache-Control") == NULL)
         fn(arg, "Cache-Control", "no-store");
     for (size_t i = 0; i < rq->n_stages; i++) {
+        /* Milliseconds with three digits behind the point. */
+        unsigned long long us = (rq->stages[i].ns + 500) / 1000;
         int n = snprintf(timing + len, sizeof(timing) - (size_t)len,
-                         "%s%s;dur=%.4g", i > 0 ? ", " : "", rq->stages[i].name,
-                         (double)rq->stages[i].ns / 1e6);
+                         "%s%s;dur=%llu.%03llu", i > 0 ? ", " : "",
+                         rq->stages[i].name, us / 1000, us % 1000);
 
         if (n < 0 || (size_t)n >= sizeof(timing) - (size_t)len) {
             timing[len] = '\0';

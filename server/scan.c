@@ -13,7 +13,10 @@
 #define MAX_QUERIES 1024 /* of one search of the index */
 
 /* A shorter scan says little about the next one's speed. */
-#define TELLING_NS 20000
+#define TELLING_WORDS 1000
+
+#define STEP       32     /* of a speed, a part of it */
+#define MOST_SPEED 100000 /* picoseconds */
 
 /* Picoseconds a word of a code, of single queries; the first is a guess for
    AVX2, and what the scans took moves it. */
@@ -42,22 +45,24 @@ uint64_t ak_scan_estimate(const struct ak_snapshot *s, uint32_t bits, size_t n)
                       1e3);
 }
 
-/* Of one query, on one thread, without a filter. */
+/*
+ * Of one query, on one thread, without a filter.  What is kept follows the
+ * median, by a small step up or down: a mean would follow the few scans in which
+ * the kernel gave the processor to others.
+ */
 static void note_speed(const struct ak_snapshot *s, uint32_t bits, uint64_t ns)
 {
     enum path path;
-    double words = words_of(s, bits, &path), now;
-    uint64_t old = atomic_load(&speed[path]);
+    double words = words_of(s, bits, &path);
+    uint64_t old = atomic_load(&speed[path]), step = old / STEP + 1;
 
-    if (ns < TELLING_NS || words < 1)
+    if (words < TELLING_WORDS)
         return;
-    now = (double)ns * 1e3 / words;
-    /* Being put aside by the kernel makes a scan look slow, and nothing makes it
-       look fast: faster is believed sooner. */
-    now = (double)old + (now - (double)old) / (now < (double)old ? 4 : 16);
-    if (now > 1e5)
-        now = 1e5;
-    atomic_store(&speed[path], (uint64_t)(now < 1 ? 1 : now));
+    if ((double)ns * 1e3 / words > (double)old)
+        old = old < MOST_SPEED ? old + step : old;
+    else
+        old = old > step ? old - step : 1;
+    atomic_store(&speed[path], old);
 }
 
 /* ------------------------------------------------------- what goes together */

@@ -7,12 +7,16 @@
 #include "server/search.h"
 
 #include <inttypes.h>
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/hex.h"
 #include "core/base/mem.h"
+
+#define IDS 32
+
+#define ADD(t, literal) ak_text_add(t, literal, sizeof(literal) - 1)
 
 struct writer {
     struct ak_op *op;
@@ -24,6 +28,10 @@ struct writer {
     float *of_query, *of_hit, *x;
     bool query_known;
     void *scratch;
+    /* A score follows from a distance: the last one's text serves again. */
+    uint32_t scored;
+    size_t score_len;
+    char score[32];
 };
 
 static void add_code(struct ak_text *t, const uint8_t *code, uint32_t bits)
@@ -31,16 +39,17 @@ static void add_code(struct ak_text *t, const uint8_t *code, uint32_t bits)
     char hex[AK_CODE_MAX_BITS / 4 + 1];
 
     ak_hex_encode(code, ak_code_bytes(bits), hex);
-    ak_text_addf(t, "\"%s\"", hex);
+    ADD(t, "\"");
+    ak_text_add(t, hex, 2 * ak_code_bytes(bits));
+    ADD(t, "\"");
 }
 
-static void add_id(struct writer *w, uint64_t ordinal)
+static void add_id(struct writer *w, struct ak_id id)
 {
-    struct ak_id id = ak_snapshot_id(w->q->lookup.snapshot, ordinal);
     char text[129];
 
     if (!w->op->settings.string_ids) {
-        ak_text_addf(w->t, "%" PRIu64, id.number);
+        ak_text_add_u64(w->t, id.number);
         return;
     }
     memcpy(text, id.text, id.len < 128 ? id.len : 128);
@@ -55,7 +64,7 @@ static enum ak_status add_labels(struct writer *w, uint64_t ordinal,
     size_t n = ak_snapshot_labels(w->q->lookup.snapshot, ordinal, &labels);
     json_t *list = NULL;
 
-    ak_text_addf(w->t, ",\"labels\":[");
+    ADD(w->t, ",\"labels\":[");
     for (size_t i = 0; i < n; i++) {
         const char *name = ak_collection_label(w->q->lookup.c, labels[i]);
 
@@ -185,19 +194,36 @@ static enum ak_status add_explain(struct writer *w, const struct ak_query *q,
 
 /* ------------------------------------------------------------------- results */
 
+static void add_score(struct writer *w, const struct ak_query *q,
+                      const struct ak_hit *hit)
+{
+    if (q->scores != NULL) {
+        ak_text_addf(w->t, "%.9g", (double)q->scores[hit - q->hits]);
+        return;
+    }
+    if (w->score_len == 0 || w->scored != hit->distance) {
+        w->scored = hit->distance;
+        w->score_len =
+            (size_t)snprintf(w->score, sizeof(w->score), "%.9g",
+                             1 - (double)hit->distance / w->op->settings.bits);
+    }
+    ak_text_add(w->t, w->score, w->score_len);
+}
+
 static enum ak_status add_hit(struct writer *w, const struct ak_query *q,
-                              const struct ak_hit *hit, struct ak_err *err)
+                              const struct ak_hit *hit, struct ak_id id,
+                              struct ak_err *err)
 {
     uint32_t bits = w->op->settings.bits;
     uint8_t code[AK_CODE_MAX_BITS / 8];
     enum ak_status status = AK_OK;
-    double score;
 
-    ak_text_addf(w->t, "{\"id\":");
-    add_id(w, hit->ordinal);
-    score = q->scores != NULL ? (double)q->scores[hit - q->hits]
-                              : 1 - (double)hit->distance / bits;
-    ak_text_addf(w->t, ",\"distance\":%u,\"score\":%.9g", hit->distance, score);
+    ADD(w->t, "{\"id\":");
+    add_id(w, id);
+    ADD(w->t, ",\"distance\":");
+    ak_text_add_u64(w->t, hit->distance);
+    ADD(w->t, ",\"score\":");
+    add_score(w, q, hit);
     if (q->with & AK_WITH_LABELS)
         status = add_labels(w, hit->ordinal, err);
     if (status == AK_OK && q->with & AK_WITH_PAYLOAD)
@@ -222,10 +248,10 @@ static enum ak_status add_cursor(struct writer *w, const struct ak_query *q,
     size_t n = q->result.n_hits;
     enum ak_status status;
 
-    ak_text_addf(w->t, ",\"next_cursor\":");
+    ADD(w->t, ",\"next_cursor\":");
     if (q->max_distance == UINT32_MAX || q->rerank != AK_RERANK_NONE ||
         n < q->limit || !q->result.complete) {
-        ak_text_addf(w->t, "null");
+        ADD(w->t, "null");
         return AK_OK;
     }
     c.version = ak_snapshot_version(w->q->lookup.snapshot);
@@ -244,6 +270,7 @@ static enum ak_status add_cursor(struct writer *w, const struct ak_query *q,
 static enum ak_status add_result(struct writer *w, const struct ak_query *q,
                                  struct ak_err *err)
 {
+    struct ak_id ids[IDS];
     enum ak_status status = AK_OK;
 
     if (q->with & AK_WITH_EXPLAIN) {
@@ -251,20 +278,29 @@ static enum ak_status add_result(struct writer *w, const struct ak_query *q,
         if (status == AK_OK)
             status = project_query(w, q, err);
     }
-    ak_text_addf(w->t, "{\"items\":[");
+    ADD(w->t, "{\"items\":[");
     for (size_t i = 0; i < q->result.n_hits && status == AK_OK; i++) {
+        /* Some at a time: each is somewhere else in memory, and so the
+           processor waits for all of them at once. */
+        if (i % IDS == 0)
+            for (size_t k = i; k < i + IDS && k < q->result.n_hits; k++)
+                ids[k % IDS] =
+                    ak_snapshot_id(w->q->lookup.snapshot, q->hits[k].ordinal);
         if (i > 0)
             ak_text_add(w->t, ",", 1);
-        status = add_hit(w, q, &q->hits[i], err);
+        status = add_hit(w, q, &q->hits[i], ids[i % IDS], err);
     }
     if (status != AK_OK)
         return status;
-    ak_text_addf(w->t, "],\"searched\":%" PRIu64 ",\"complete\":%s",
-                 q->result.searched, q->result.complete ? "true" : "false");
-    ak_text_addf(w->t, ",\"query_code\":");
+    ADD(w->t, "],\"searched\":");
+    ak_text_add_u64(w->t, q->result.searched);
+    if (q->result.complete)
+        ADD(w->t, ",\"complete\":true,\"query_code\":");
+    else
+        ADD(w->t, ",\"complete\":false,\"query_code\":");
     add_code(w->t, q->code, w->op->settings.bits);
-    ak_text_addf(w->t, ",\"model_version\":%" PRIu64,
-                 ak_snapshot_version(w->q->lookup.snapshot));
+    ADD(w->t, ",\"model_version\":");
+    ak_text_add_u64(w->t, ak_snapshot_version(w->q->lookup.snapshot));
     status = add_cursor(w, q, err);
     ak_text_add(w->t, "}", 1);
     return status;

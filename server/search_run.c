@@ -19,9 +19,12 @@
 #include "server/metrics.h"
 
 /* A scan that is shorter runs where it is, whoever else is at work. */
-#define AT_ONCE_NS UINT64_C(50000)
+#define AT_ONCE_NS UINT64_C(20000)
 /* One that is shorter runs on a thread of HTTP, if no other is at work. */
 #define SHORT_NS UINT64_C(1000000)
+/* And if none has ended just now: the time between two requests that one thread
+   of HTTP takes up one after the other, but shorter than a client's way. */
+#define QUIET_NS UINT64_C(40000)
 /* A request is scanned in slices of about so long, so that what comes behind a
    large one need not wait for all of it. */
 #define SLICE_NS UINT64_C(20000000)
@@ -551,7 +554,7 @@ void ak_search_run(struct ak_op *op)
     }
     /* With the answer the op is gone, and with it perhaps the collection. */
     ak_collection_ref(c);
-    if (ns < SHORT_NS && ak_gather_begin(gather)) {
+    if (ns < SHORT_NS && ak_gather_begin(gather, QUIET_NS)) {
         run_slice(op);
         leave(c);
         return;

@@ -40,6 +40,18 @@ void ak_text_add(struct ak_text *t, const void *bytes, size_t len)
     t->data[t->len] = '\0';
 }
 
+void ak_text_add_u64(struct ak_text *t, uint64_t n)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    ak_text_add(t, digits + at, sizeof(digits) - at);
+}
+
 void ak_text_addf(struct ak_text *t, const char *fmt, ...)
 {
     va_list ap;

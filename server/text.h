@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "core/base/err.h"
 
@@ -21,6 +22,8 @@ struct ak_text {
 
 void ak_text_add(struct ak_text *t, const void *bytes, size_t len);
 void ak_text_addf(struct ak_text *t, const char *fmt, ...) AK_PRINTF(2, 3);
+/* Decimal; for what is written a million times. */
+void ak_text_add_u64(struct ak_text *t, uint64_t n);
 /* A JSON string with its quotes.  What is not UTF-8 becomes U+FFFD. */
 void ak_text_add_json(struct ak_text *t, const char *s);
 void ak_text_clear(struct ak_text *t);

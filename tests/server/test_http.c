@@ -22,7 +22,7 @@ static void a_reply_comes_from_the_handler(void **state)
     assert_true(has_header(&a, "X-Request-Id: "));
     assert_true(has_header(&a, "X-Content-Type-Options: nosniff\r\n"));
     assert_true(has_header(&a, "Cache-Control: no-store\r\n"));
-    assert_true(has_header(&a, "Server-Timing: scan;dur=1.5\r\n"));
+    assert_true(has_header(&a, "Server-Timing: scan;dur=1.500\r\n"));
     assert_true(has_header(&a, "Akin-Seq: 7\r\n"));
     assert_false(has_header(&a, "Connection: close"));
     answer_clear(&a);

@@ -310,7 +310,7 @@ static void *visit(void *arg)
         struct ak_snapshot *s = ak_index_snapshot(d->ix);
 
         make(&v->asked, s, &rng);
-        if (ak_gather_begin(&d->gather)) {
+        if (ak_gather_begin(&d->gather, 0)) {
             struct ak_scan *one = &v->asked.scan;
 
             assert_int_equal(atomic_fetch_add(&d->at_work, 1), 0);
@@ -354,8 +354,6 @@ static void who_waits_goes_with_the_next_round_and_finds_the_same(void **state)
         pthread_join(threads[i], NULL);
     /* The last round may still be on its way out. */
     ak_pool_destroy(d.pool);
-    assert_true(ak_gather_begin(&d.gather));
-    assert_false(ak_gather_end(&d.gather));
     ak_gather_clear(&d.gather);
     pthread_cond_destroy(&d.over);
     pthread_mutex_destroy(&d.lock);
@@ -370,12 +368,12 @@ static void those_who_wait_are_taken_in_order_of_arrival(void **state)
 
     (void)state;
     ak_gather_init(&g);
-    assert_true(ak_gather_begin(&g));
-    assert_false(ak_gather_begin(&g));
+    assert_true(ak_gather_begin(&g, 0));
+    assert_false(ak_gather_begin(&g, 0));
     for (int i = 0; i < 4; i++)
         assert_false(ak_gather_push(&g, &items[i]));
     assert_true(ak_gather_end(&g)); /* stays busy: a round comes */
-    assert_false(ak_gather_begin(&g));
+    assert_false(ak_gather_begin(&g, 0));
     list = ak_gather_take(&g, 3);
     assert_ptr_equal(list, &items[0]);
     assert_ptr_equal(list->next, &items[1]);
@@ -388,8 +386,12 @@ static void those_who_wait_are_taken_in_order_of_arrival(void **state)
     assert_ptr_equal(list->next, &items[4]);
     assert_null(list->next->next);
     assert_false(ak_gather_end(&g));
+    assert_false(ak_gather_begin(&g, 0));       /* idle, but crowded */
     assert_true(ak_gather_push(&g, &items[0])); /* idle: the caller runs it */
     assert_ptr_equal(ak_gather_take(&g, 1), &items[0]);
+    assert_false(ak_gather_end(&g));
+    assert_false(ak_gather_begin(&g, UINT64_C(3600000000000))); /* just now */
+    assert_true(ak_gather_begin(&g, 0)); /* it was alone */
     assert_false(ak_gather_end(&g));
     ak_gather_clear(&g);
 }
