@@ -4,7 +4,8 @@
 
 #include "server/job_kind.h"
 
-extern const struct ak_run_kind ak_run_rebuild; /* job_rebuild.c */
-extern const struct ak_run_kind ak_run_verify;  /* job_verify.c */
+extern const struct ak_run_kind ak_run_evaluate; /* job_evaluate.c */
+extern const struct ak_run_kind ak_run_rebuild;  /* job_rebuild.c */
+extern const struct ak_run_kind ak_run_verify;   /* job_verify.c */
 
 #endif
