@@ -740,6 +740,8 @@ static void an_erasure_waits_for_a_rebuild_that_needs_the_row(void **state)
     id = begin(e, NULL, "null");
     while (fixture_state(e, id) == AK_RUN_QUEUED)
         usleep(100);
+    fixture_ask(e, id, AK_RUN_PAUSE); /* long before its end */
+    fixture_wait_state(e, id, AK_RUN_PAUSED);
     wait_for(c, remove_one(c, 3, true).seq, AK_ACK_LEARNED);
     usleep(1500000); /* more than between two tries */
     ak_collection_status(c, &status);
