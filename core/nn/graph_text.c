@@ -94,13 +94,12 @@ static enum ak_status read_float(struct parser *p, struct span s, float min,
     char text[MAX_TOKEN];
     char *end;
 
-    if (s.len == 0 || s.len >= sizeof(text) ||
-        strspn(s.at, "0123456789.e+-") < s.len)
+    if (s.len == 0 || s.len >= sizeof(text))
         return bad(p, what, s);
     memcpy(text, s.at, s.len);
     text[s.len] = '\0';
     *out = strtof(text, &end);
-    if (*end != '\0')
+    if (*end != '\0' || strspn(text, "0123456789.e+-") < s.len)
         return bad(p, what, s);
     if (!(*out >= min && *out <= max))
         return ak_fail(p->err, AK_EINVAL, "%s is %g, must be %g..%g", what,
