@@ -403,7 +403,8 @@ void ak_collection_status(struct ak_collection *c,
     ak_lane_load(c->engine->writer, &c->lane, &n, &bytes, &all);
     pthread_mutex_lock(&c->lock);
     *out = c->status;
-    max_labels = c->settings.max_labels;
+    max_labels =
+        ak_settings_learns(&c->settings) ? c->settings.max_labels : UINT32_MAX;
     out->durable_seq = c->reached.seq[AK_ACK_DURABLE];
     out->learned_seq = c->reached.seq[AK_ACK_LEARNED];
     out->visible_seq = c->reached.seq[AK_ACK_VISIBLE];
@@ -419,7 +420,7 @@ void ak_collection_status(struct ak_collection *c,
     out->memory_bytes = ak_snapshot_bytes(snapshot);
     ak_snapshot_drop(snapshot);
     out->labels = ak_labels_count(c->labels);
-    if (c->learner.trainer != NULL && out->labels > max_labels)
+    if (out->labels > max_labels)
         out->unlearnt_labels = out->labels - max_labels;
     out->queue_records = n;
     out->queue_bytes = bytes;

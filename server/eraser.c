@@ -74,7 +74,7 @@ void ak_collection_erase(struct ak_collection *c, uint64_t now_ns)
     pthread_mutex_lock(&c->lock);
     due = c->status.erasures_pending > 0 && !c->erasing &&
           now_ns - c->erased_ns > REST_NS && c->state == AK_SERVING;
-    seq = c->learner.trainer != NULL ? c->stored_seq : INT64_MAX;
+    seq = ak_settings_learns(&c->settings) ? c->stored_seq : INT64_MAX;
     c->erasing = c->erasing || due;
     pthread_mutex_unlock(&c->lock);
     if (!due)

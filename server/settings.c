@@ -172,7 +172,7 @@ static bool name_is_good(const char *name)
            strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == len;
 }
 
-static bool learns(const struct ak_settings *s)
+bool ak_settings_learns(const struct ak_settings *s)
 {
     const struct ak_hash_method *m = ak_hash_find(s->kind);
 
@@ -406,7 +406,7 @@ static enum ak_status read_policy(const json_t *publish, struct ak_settings *s,
         return refuse(error, "unsupported-option", at,
                       "is \"%.60s\", must be one of: " POLICIES, policy);
     s->policy = (enum ak_policy)i;
-    if (s->policy != AK_POLICY_MANUAL && !learns(s))
+    if (s->policy != AK_POLICY_MANUAL && !ak_settings_learns(s))
         return refuse(error, "unsupported-option", at,
                       "kind %s does not learn, so its policy is manual",
                       s->kind);
@@ -445,7 +445,7 @@ static enum ak_status read_publish(const json_t *body, struct ak_settings *s,
     if (status == AK_OK)
         status = number(publish, "rebuild_at_debt", "/publish/rebuild_at_debt",
                         0, 1, &s->rebuild_at_debt, error);
-    if (status == AK_OK && s->rebuild_at_debt > 0 && !learns(s))
+    if (status == AK_OK && s->rebuild_at_debt > 0 && !ak_settings_learns(s))
         status = refuse(error, "unsupported-option", "/publish/rebuild_at_debt",
                         "kind %s does not learn, so it has no debt", s->kind);
     s->every_batches = (uint32_t)every;

@@ -77,4 +77,7 @@ json_t *ak_settings_json(const struct ak_settings *s);
 /* Canonical text, to be freed with free(); NULL when memory is short. */
 char *ak_settings_text(const struct ak_settings *s);
 
+/* Whether its kind has a learner: not `lsh`, not `external`. */
+bool ak_settings_learns(const struct ak_settings *s);
+
 #endif

@@ -88,6 +88,8 @@ static void resize(struct bytes *b, size_t len)
 
 static void put(struct bytes *b, const uint8_t *data, size_t n, uint64_t at)
 {
+    if (n == 0)
+        return;
     if (at + n > b->len)
         resize(b, (size_t)at + n);
     memcpy(b->data + at, data, n);
