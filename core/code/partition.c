@@ -325,7 +325,7 @@ static void place_rows(struct ak_partition_build *b)
 static bool measure(struct ak_partition_build *b)
 {
     struct ak_partition *p = b->p;
-    struct ak_snapshot s = *b->s;
+    struct ak_snapshot s = {0};
     struct ak_search search = {.max_distance = UINT32_MAX};
     struct ak_scan scan = {.s = &s,
                            .search = &search,
@@ -337,6 +337,9 @@ static bool measure(struct ak_partition_build *b)
     struct ak_query *q = ak_array_new(1, sizeof(*q));
     struct ak_rng rng;
 
+    /* All but the count of holders, which others change meanwhile. */
+    memcpy((char *)&s + sizeof(s.ref), (const char *)b->s + sizeof(s.ref),
+           sizeof(s) - sizeof(s.ref));
     scan.near[0] = ak_array_new(AK_VISIT_GROUPS * AK_HAMMING_GROUP,
                                 sizeof(struct ak_near));
     if (q == NULL || scan.near[0] == NULL) {
