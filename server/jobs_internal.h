@@ -69,7 +69,7 @@ struct ak_run {
     struct ak_collection *c; /* held */
     void *data;
     bool begun;
-    uint64_t saved_ns;
+    _Atomic uint64_t saved_ns; /* the clock looks at it, too */
 
     /* Under the lock. */
     bool is_new;  /* not in the catalog yet, and not to be seen */
