@@ -248,9 +248,15 @@ static void find_rows(const struct ak_scan *scan, size_t i, size_t from,
     find_runs(p, n_groups);
     p->n_last = to % AK_HAMMING_GROUP;
     p->position = n_groups * AK_HAMMING_GROUP;
-    if (p->n_last > 0 && group_pass(p, n_groups) == 0)
+    if (p->n_last == 0)
+        return;
+    if (group_pass(p, n_groups) == 0) {
         p->n_last = 0;
-    /* Other lanes of this group may be written at this moment. */
+        return;
+    }
+    /* Other lanes of this group may be written at this moment; here they are
+       compared as well, and do not pass. */
+    memset(p->last, 0, AK_HAMMING_GROUP * scan->s->words * sizeof(p->last[0]));
     for (size_t row = 0; row < p->n_last; row++) {
         uint64_t words[AK_CODE_MAX_WORDS];
 

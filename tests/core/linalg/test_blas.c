@@ -71,6 +71,9 @@ static void a_product_of_nothing_touches_nothing(void **state)
     fill();
     ak_gemm_nn(0, N, K, 1.0f, a, LD, b, LD, 0.0f, c, LD);
     ak_gemm_nt(M, 0, K, 1.0f, a, LD, b, LD, 0.0f, c, LD);
+    /* The last strip of a panel is empty, and ends where another array may
+       begin. */
+    ak_gemm_tn(0, N, K, 1.0f, a, LD, b, LD, 1.0f, b, LD);
     assert_memory_equal(c, before, sizeof(c));
 }
 
