@@ -176,78 +176,84 @@ emit_step(const uint64_t *query, const uint64_t *codes, size_t n_groups,
     return n;
 }
 
+/* A step in which queries have something near: a byte for each query says in
+   which lanes. */
+struct found {
+    uint32_t group, any;
+};
+
+/* Steps that are remembered before they are looked at. */
+#define MAX_FOUND 256
+
 /*
- * Which queries have something near in a step, and in which lanes: most often
- * one has, in one lane.  Then the codes in that lane are compared one by one, and
+ * What is near in the steps that were found.  Most often one query has something
+ * there, in one lane: then the codes in that lane are compared one by one, and
  * without branches, which would be mispredicted.
  */
-static __attribute__((noinline)) void emit_all(struct ak_near_query *queries,
-                                               size_t *n, const uint64_t *codes,
-                                               size_t n_groups, size_t words,
-                                               size_t position, uint32_t any)
+static __attribute__((noinline)) void
+emit_all(struct ak_near_query *queries, const uint64_t *codes, size_t n_groups,
+         size_t words, const struct found *found, size_t n_found)
 {
-    while (any != 0) {
-        unsigned bit = (unsigned)__builtin_ctz(any), q = bit / 8;
-        uint32_t lanes = any >> (8 * q) & 0xff;
-        const uint64_t *query = queries[q].words;
-        struct ak_near *out = queries[q].out + n[q];
-        uint32_t bound = queries[q].bound;
-        const uint64_t *at = codes + bit % 8;
+    for (size_t f = 0; f < n_found; f++) {
+        const uint64_t *step =
+            codes + found[f].group * words * AK_HAMMING_GROUP;
+        size_t position = found[f].group * AK_HAMMING_GROUP;
+        uint32_t any = found[f].any;
 
-        any &= ~((uint32_t)0xff << (8 * q));
-        if ((lanes & (lanes - 1)) != 0) {
-            n[q] +=
-                emit_step(query, codes, n_groups, words, bound, position, out);
-            continue;
-        }
-        for (size_t g = 0; g < n_groups; g++) {
-            uint32_t d = 0;
+        do {
+            unsigned bit = (unsigned)__builtin_ctz(any), lane = bit % 8;
+            struct ak_near_query *q = &queries[bit / 8];
+            uint32_t lanes = any >> (bit - lane) & 0xff;
+            const uint64_t *at = step + lane;
+            struct ak_near *out = q->out + q->n;
 
-            for (size_t w = 0; w < words; w++, at += AK_HAMMING_GROUP)
-                d += (uint32_t)__builtin_popcountll(*at ^ query[w]);
-            out->position =
-                (uint16_t)(position + g * AK_HAMMING_GROUP + bit % 8);
-            out->distance = (uint16_t)d;
-            out += d < bound;
-        }
-        n[q] = (size_t)(out - queries[q].out);
+            any &= ~((uint32_t)0xff << (bit - lane));
+            if ((lanes & (lanes - 1)) != 0) {
+                q->n += emit_step(q->words, step, n_groups, words, q->bound,
+                                  position, out);
+                continue;
+            }
+            for (size_t g = 0; g < n_groups; g++) {
+                uint32_t d = 0;
+
+                for (size_t w = 0; w < words; w++, at += AK_HAMMING_GROUP)
+                    d += (uint32_t)__builtin_popcountll(*at ^ q->words[w]);
+                out->position =
+                    (uint16_t)(position + g * AK_HAMMING_GROUP + lane);
+                out->distance = (uint16_t)d;
+                out += d < q->bound;
+            }
+            q->n = (size_t)(out - q->out);
+        } while (any != 0);
     }
 }
 
 /*
  * A word is loaded once for all queries.  What is near is computed again in
- * emit_all(): the distances of a whole step do not fit in the registers.
+ * emit_all(): the distances of a whole step do not fit in the registers.  Steps
+ * are written down without a branch, as where one is cannot be predicted.
  */
 INLINE void near_all_words(struct ak_near_query *queries, const uint64_t *codes,
                            size_t n_groups, size_t words)
 {
     const size_t step = step_of(words), stride = words * AK_HAMMING_GROUP;
     __m512i limit[AK_HAMMING_QUERIES], query[AK_HAMMING_QUERIES][IN_REGISTERS];
-    size_t n[AK_HAMMING_QUERIES] = {0};
+    struct found found[MAX_FOUND];
+    size_t n_found = 0, g = 0;
 
 #pragma GCC unroll 8
-    for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
+    for (size_t q = 0; q < AK_HAMMING_QUERIES; q++) {
         limit[q] = _mm512_set1_epi64(queries[q].bound);
+        queries[q].n = 0;
+    }
     for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
         for (size_t w = 0; w < words && w < IN_REGISTERS; w++)
             query[q][w] = _mm512_set1_epi64((long long)queries[q].words[w]);
-    for (size_t g = 0; g < n_groups; g += step) {
+    for (; g + step <= n_groups; g += step) {
         const uint64_t *at = codes + g * stride;
-        size_t left = n_groups - g < step ? n_groups - g : step;
         __m512i least[AK_HAMMING_QUERIES];
-        uint32_t any;
+        uint32_t any = 0;
 
-#pragma GCC unroll 8
-        for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
-            least[q] = _mm512_set1_epi64(-1);
-        if (__builtin_expect(left < step, 0)) {
-#pragma GCC unroll 8
-            for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
-                n[q] += emit_step(queries[q].words, at, left, words,
-                                  queries[q].bound, g * AK_HAMMING_GROUP,
-                                  queries[q].out + n[q]);
-            break;
-        }
 #pragma GCC unroll 8
         for (size_t s = 0; s < step; s++, at += stride) {
             __m512i sum[AK_HAMMING_QUERIES], v = _mm512_load_si512(at);
@@ -269,20 +275,25 @@ INLINE void near_all_words(struct ak_near_query *queries, const uint64_t *codes,
             }
 #pragma GCC unroll 8
             for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
-                least[q] = _mm512_min_epu32(least[q], sum[q]);
+                least[q] = s == 0 ? sum[q] : _mm512_min_epu32(least[q], sum[q]);
         }
-        /* A byte for each query. */
-        any = 0;
 #pragma GCC unroll 8
         for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
             any |= (uint32_t)_mm512_cmplt_epu64_mask(least[q], limit[q])
                    << (8 * q);
-        if (__builtin_expect(any != 0, 0))
-            emit_all(queries, n, codes + g * stride, step, words,
-                     g * AK_HAMMING_GROUP, any);
+        found[n_found] = (struct found){(uint32_t)g, any};
+        n_found += any != 0;
+        if (__builtin_expect(n_found == MAX_FOUND, 0)) {
+            emit_all(queries, codes, step, words, found, n_found);
+            n_found = 0;
+        }
     }
-    for (size_t q = 0; q < AK_HAMMING_QUERIES; q++)
-        queries[q].n = n[q];
+    emit_all(queries, codes, step, words, found, n_found);
+    for (size_t q = 0; q < AK_HAMMING_QUERIES && g < n_groups; q++)
+        queries[q].n +=
+            emit_step(queries[q].words, codes + g * stride, n_groups - g, words,
+                      queries[q].bound, g * AK_HAMMING_GROUP,
+                      queries[q].out + queries[q].n);
 }
 
 void ak_hamming_near_all_avx512(struct ak_near_query *queries,

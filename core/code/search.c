@@ -303,9 +303,8 @@ static void run_chunk(const struct ak_search_job *job, struct part *part,
     }
     if (part->visits)
         n_in_order = visit(job, part, n);
-    part->scan.block = ak_scan_first_block(&part->scan, job->k);
-    ak_scan_rows(&part->scan, part->list, n_in_order, part->from, part->to,
-                 &searched);
+    ak_scan_alike(&part->scan, part->list, n_in_order, part->from, part->to,
+                  &searched);
     if (n_in_order < n) {
         searched = 0;
         part->scan.block = ak_scan_first_block(&part->scan, job->k);

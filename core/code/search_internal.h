@@ -17,7 +17,8 @@ struct ak_query {
     uint64_t words[AK_CODE_MAX_WORDS];
     struct ak_topk top;
     uint16_t bucket; /* whose centre is nearest */
-    bool in_order;   /* goes through all rows, not through the partition */
+    uint32_t limit;  /* of `top`, before it was guessed (alike.c) */
+    bool in_order;   /* goes through all rows, with a bound known before */
 };
 
 struct ak_scan {
@@ -79,6 +80,13 @@ static inline size_t ak_scan_first_block(const struct ak_scan *scan, size_t k)
  */
 void ak_scan_rows(struct ak_scan *scan, struct ak_query *const *queries,
                   size_t n, uint64_t from, uint64_t to, uint64_t *searched);
+
+/*
+ * alike.c: the same for queries without hits so far; changes the order of the
+ * list.  When time runs out, some queries may have no hits yet.
+ */
+void ak_scan_alike(struct ak_scan *scan, struct ak_query **list, size_t n,
+                   uint64_t from, uint64_t to, uint64_t *searched);
 
 /*
  * visit.c: the rows of the snapshot's partition.  Sets q->in_order, and leaves

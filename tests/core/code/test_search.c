@@ -157,6 +157,57 @@ static void every_kernel_gives_the_same_bytes(void **state)
     free(hits);
 }
 
+/* The first queries find many rows at once, which tells nothing about those that
+   follow. */
+static void queries_unlike_the_first_find_all_the_same(void **state)
+{
+    enum { ROWS = 5000, N = 70, LIMIT = 20 };
+    uint8_t *codes = calloc(ROWS, 8), queries[N * 8] = {0};
+    struct ak_id *ids = calloc(ROWS, sizeof(*ids));
+    const struct ak_index_batch batch = {.n = ROWS, .ids = ids, .codes = codes};
+    struct ak_hit *together = malloc(N * LIMIT * sizeof(*together));
+    struct ak_search_result results[N];
+    struct ak_search search = {
+        .codes = queries, .n = N, .limit = LIMIT, .max_distance = UINT32_MAX};
+    struct ak_err err = {0};
+    struct ak_index *ix;
+    struct ak_snapshot *s;
+    struct ak_rng rng;
+
+    (void)state;
+    ak_rng_init(&rng, 12);
+    for (size_t i = 8 * LIMIT; i < (size_t)8 * ROWS; i++)
+        codes[i] = (uint8_t)ak_rng_u64(&rng);
+    for (size_t i = sizeof(queries) / 2; i < sizeof(queries); i++)
+        queries[i] = (uint8_t)ak_rng_u64(&rng);
+    assert_status(ak_index_create(64, AK_ID_INTEGER, &ix, &err), AK_OK);
+    assert_status(ak_index_append(ix, &batch, &err), AK_OK);
+    assert_status(ak_index_commit(ix, &err), AK_OK);
+    s = ak_index_snapshot(ix);
+    assert_status(ak_snapshot_search(s, &search, together, results, &err),
+                  AK_OK);
+    search.n = 1;
+    for (size_t i = 0; i < N; i++, search.codes += 8) {
+        struct ak_hit alone[LIMIT];
+        struct ak_search_result result;
+
+        assert_status(ak_snapshot_search(s, &search, alone, &result, &err),
+                      AK_OK);
+        assert_int_equal(results[i].n_hits, LIMIT);
+        assert_int_equal(results[i].searched, ROWS);
+        for (size_t h = 0; h < LIMIT; h++) {
+            assert_int_equal(together[i * LIMIT + h].ordinal, alone[h].ordinal);
+            assert_int_equal(together[i * LIMIT + h].distance,
+                             alone[h].distance);
+        }
+    }
+    ak_snapshot_drop(s);
+    ak_index_destroy(ix);
+    free(together);
+    free(ids);
+    free(codes);
+}
+
 /* Page after page is the same as all at once, with ties across the edges. */
 static void pages_follow_each_other_without_gap(void **state)
 {
@@ -301,6 +352,7 @@ int main(void)
         cmocka_unit_test(search_equals_brute_force_in_10000_random_cases),
         cmocka_unit_test(every_kernel_gives_the_same_bytes),
         cmocka_unit_test(pages_follow_each_other_without_gap),
+        cmocka_unit_test(queries_unlike_the_first_find_all_the_same),
         cmocka_unit_test(a_deadline_that_has_passed_says_so),
         cmocka_unit_test(a_filter_of_few_finds_them_all),
         cmocka_unit_test(an_empty_index_answers),

@@ -460,14 +460,14 @@ static void run_search(struct world *w, const struct ak_snapshot *s,
 
 void world_check_search(struct world *w, const struct ak_snapshot *s)
 {
-    static const size_t batches[] = {1, 1, 1, 1, 2, 3, 7, 20};
+    static const size_t batches[] = {1, 1, 1, 1, 2, 3, 7, 40};
     size_t len = ak_code_bytes(w->bits);
     struct random_filter f;
     struct ak_search search = {.n = batches[below(w, 8)],
                                .max_distance = UINT32_MAX};
     uint8_t *queries = malloc(search.n * len);
     struct ak_hit *hits, *expected = malloc((w->n + 1) * sizeof(*expected));
-    struct ak_search_result results[20];
+    struct ak_search_result results[40];
     bool *pass = malloc(w->n + 1);
     uint64_t n_pass = 0;
 
