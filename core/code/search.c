@@ -29,9 +29,8 @@
 
 struct part {
     struct ak_scan scan;
-    size_t first, n;   /* queries */
-    uint64_t from, to; /* rows */
-    void *scratch;
+    size_t first, n;          /* queries */
+    uint64_t from, to;        /* rows */
     struct ak_query *queries; /* (chunk), each with its counts and buffer */
     struct ak_query **list;   /* (chunk) */
     struct ak_hit *hits;      /* (n, k) */
@@ -90,50 +89,46 @@ static size_t call_groups(const struct ak_search_job *job)
     return n;
 }
 
-/* One piece of memory for all that a part needs but its hits. */
-static bool take_scratch(const struct ak_search_job *job, struct part *part)
+/* The next `n` elements of a piece of memory that is divided up; of none, only
+   the length is counted, which is SIZE_MAX when it cannot be. */
+static void *divide(char *memory, size_t *used, size_t n, size_t size)
+{
+    size_t from = *used, bytes;
+
+    if (__builtin_mul_overflow(n, size, &bytes) ||
+        __builtin_add_overflow(from, bytes, used) ||
+        __builtin_add_overflow(*used, 63, used)) {
+        *used = SIZE_MAX;
+        return NULL;
+    }
+    *used &= ~(size_t)63;
+    return memory == NULL ? NULL : memory + from;
+}
+
+/* What a part works with, and its hits. */
+static void divide_part(const struct ak_search_job *job, struct part *part,
+                        char *memory, size_t *used)
 {
     size_t n_near = job->search.n > 2 ? AK_HAMMING_QUERIES : 1;
     size_t near = part->scan.max_groups * AK_HAMMING_GROUP;
     size_t chunk = min(job->chunk, part->n);
     size_t room = AK_TOPK_ROOM(job->k), counts = job->limit + 2;
-    struct ak_near *at;
     uint64_t *buffers;
     uint32_t *count;
 
-    counts += counts % 2;
-    part->scratch = ak_array_new(
-        1, n_near * near * sizeof(struct ak_near) +
-               chunk * (sizeof(struct ak_query) + sizeof(struct ak_query *) +
-                        room * sizeof(uint64_t) + counts * sizeof(uint32_t)));
-    if (part->scratch == NULL)
-        return false;
-    at = part->scratch;
-    for (size_t i = 0; i < n_near; i++, at += near)
-        part->scan.near[i] = at;
-    part->queries = (struct ak_query *)at;
-    part->list = (struct ak_query **)(part->queries + chunk);
-    buffers = (uint64_t *)(part->list + chunk);
-    count = (uint32_t *)(buffers + chunk * room);
-    for (size_t i = 0; i < chunk; i++) {
+    for (size_t i = 0; i < n_near; i++)
+        part->scan.near[i] =
+            divide(memory, used, near, sizeof(*part->scan.near[i]));
+    part->queries = divide(memory, used, chunk, sizeof(*part->queries));
+    part->list = divide(memory, used, chunk, sizeof(struct ak_query *));
+    buffers = divide(memory, used, chunk, room * sizeof(*buffers));
+    count = divide(memory, used, chunk, counts * sizeof(*count));
+    part->n_hits = divide(memory, used, part->n, sizeof(*part->n_hits));
+    part->hits = divide(memory, used, part->n, job->k * sizeof(*part->hits));
+    for (size_t i = 0; i < chunk && memory != NULL; i++) {
         part->queries[i].top.buffer = buffers + i * room;
         part->queries[i].top.counts = count + i * counts;
     }
-    return true;
-}
-
-static bool take_hits(const struct ak_search_job *job, struct part *part)
-{
-    if (ak_snapshot_partitioned(job->s) && job->filter != NULL) {
-        size_t n = ak_segments_of(job->s->partition->covered);
-
-        part->pass = ak_array_new(n * AK_SEGMENT_WORDS, sizeof(*part->pass));
-        if (part->pass == NULL)
-            return false;
-    }
-    part->hits = ak_array_new(part->n, job->k * sizeof(*part->hits));
-    part->n_hits = ak_array_new(part->n, sizeof(*part->n_hits));
-    return part->hits != NULL && part->n_hits != NULL;
 }
 
 static void set_range(const struct ak_search_job *job, size_t i,
@@ -155,7 +150,7 @@ static void set_range(const struct ak_search_job *job, size_t i,
     }
 }
 
-static bool prepare(struct ak_search_job *job)
+static void plan(struct ak_search_job *job)
 {
     const struct ak_search *search = &job->search;
     size_t one;
@@ -166,11 +161,6 @@ static bool prepare(struct ak_search_job *job)
                  1;
     if (job->k == 0)
         job->n_parts = 1;
-    if (search->filter != NULL) {
-        job->filter = ak_filter_sorted(search->filter);
-        if (job->filter == NULL)
-            return false;
-    }
     one = sizeof(struct ak_query) + AK_TOPK_ROOM(job->k) * sizeof(uint64_t) +
           (job->limit + 2) * sizeof(uint32_t);
     job->chunk = SCRATCH_LEN / job->n_parts / one;
@@ -178,21 +168,53 @@ static bool prepare(struct ak_search_job *job)
         job->chunk = 1;
     job->by_rows = job->n_parts > search->n / AK_HAMMING_QUERIES &&
                    !ak_snapshot_partitioned(job->s);
-    job->parts = ak_array_new(job->n_parts, sizeof(*job->parts));
-    for (size_t i = 0; i < job->n_parts && job->parts != NULL; i++) {
+}
+
+/* One piece of memory for all: short searches are over in the time that a few
+   more would take.  Returns its length; without `memory` that is all. */
+static size_t lay_out(struct ak_search_job *job, char *memory)
+{
+    size_t used = 0;
+    struct ak_search_job *at = divide(memory, &used, 1, sizeof(*job));
+
+    job->parts = divide(memory, &used, job->n_parts, sizeof(*job->parts));
+    for (size_t i = 0; i < job->n_parts; i++) {
+        struct part part = {.scan = {.s = job->s,
+                                     .search = at != NULL ? &at->search : NULL,
+                                     .kernel = ak_hamming_kernel(),
+                                     .max_groups = call_groups(job),
+                                     .complete = true}};
+
+        set_range(job, i, &part);
+        if (job->k > 0)
+            divide_part(job, &part, memory, &used);
+        if (memory != NULL)
+            job->parts[i] = part;
+    }
+    if (memory != NULL)
+        *at = *job;
+    return used;
+}
+
+/* What only a filter needs. */
+static bool prepare_filter(struct ak_search_job *job)
+{
+    job->filter = ak_filter_sorted(job->search.filter);
+    if (job->filter == NULL)
+        return false;
+    for (size_t i = 0; i < job->n_parts; i++) {
         struct part *part = &job->parts[i];
 
-        part->scan = (struct ak_scan){.s = job->s,
-                                      .search = &job->search,
-                                      .filter = job->filter,
-                                      .kernel = ak_hamming_kernel(),
-                                      .max_groups = call_groups(job),
-                                      .complete = true};
-        set_range(job, i, part);
-        if (job->k > 0 && (!take_scratch(job, part) || !take_hits(job, part)))
+        part->scan.filter = job->filter;
+        if (job->k == 0 || !ak_snapshot_partitioned(job->s))
+            continue;
+        part->pass = ak_array_new(ak_segments_of(job->s->partition->covered) *
+                                      AK_SEGMENT_WORDS,
+                                  sizeof(*part->pass));
+        if (part->pass == NULL)
             return false;
     }
-    return job->parts != NULL;
+    return true;
 }
 
 enum ak_status ak_search_job_create(const struct ak_snapshot *s,
@@ -200,15 +222,15 @@ enum ak_status ak_search_job_create(const struct ak_snapshot *s,
                                     struct ak_search_job **out,
                                     struct ak_err *err)
 {
-    struct ak_search_job *job = ak_array_new(1, sizeof(*job));
+    struct ak_search_job planned = {.s = s, .search = *q, .n_parts = n_parts};
+    struct ak_search_job *job;
 
     assert(q->n > 0 && q->limit > 0 && n_parts > 0 && n_parts <= MAX_PARTS);
-    if (job != NULL) {
-        job->s = s;
-        job->search = *q;
-        job->n_parts = n_parts;
-    }
-    if (job == NULL || !prepare(job)) {
+    plan(&planned);
+    job = ak_array_new(lay_out(&planned, NULL), 1);
+    if (job != NULL)
+        lay_out(&planned, (char *)job);
+    if (job == NULL || (q->filter != NULL && !prepare_filter(job))) {
         ak_search_job_destroy(job);
         return ak_fail(err, AK_ENOMEM, "no memory to search %zu queries", q->n);
     }
@@ -220,13 +242,8 @@ void ak_search_job_destroy(struct ak_search_job *job)
 {
     if (job == NULL)
         return;
-    for (size_t i = 0; i < job->n_parts && job->parts != NULL; i++) {
-        ak_array_free(job->parts[i].scratch);
-        ak_array_free(job->parts[i].hits);
-        ak_array_free(job->parts[i].n_hits);
+    for (size_t i = 0; i < job->n_parts; i++)
         ak_array_free(job->parts[i].pass);
-    }
-    ak_array_free(job->parts);
     ak_array_free(job->filter);
     ak_array_free(job);
 }
@@ -417,9 +434,10 @@ static void finish_rows(struct ak_search_job *job, struct ak_hit *hits,
     }
     for (size_t i = 0; i < job->search.n; i++) {
         results[i] = result;
-        /* The scratch of the parts is no longer needed. */
+        /* What the parts worked with is no longer needed. */
         results[i].n_hits =
-            merge(job, i, job->parts[0].scratch, hits + i * job->search.limit);
+            merge(job, i, (size_t *)(void *)job->parts[0].scan.near[0],
+                  hits + i * job->search.limit);
     }
 }
 

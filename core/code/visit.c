@@ -82,6 +82,10 @@ static void visit_rows(struct ak_scan *scan, struct ak_query *q, size_t from,
         n = scan->kernel->near(q->words,
                                p->codes + first * AK_HAMMING_GROUP * words,
                                n_groups, words, bound, scan->near[0]);
+        /* Ordinals lie apart, and are seldom in the cache. */
+        for (size_t i = 0; i < n; i++)
+            __builtin_prefetch(ordinals + first * AK_HAMMING_GROUP +
+                               scan->near[0][i].position);
         for (size_t i = 0; i < n; i++) {
             size_t position =
                 first * AK_HAMMING_GROUP + scan->near[0][i].position;

@@ -46,7 +46,6 @@
 #define QUERIES     256
 #define CHUNK       10000
 #define MIN_NS      3000000 /* of one measurement: calls are repeated to it */
-#define MIN_CALLS   32      /* through a partition: queries differ there */
 
 struct options {
     size_t n[MAX_LIST], bits[MAX_LIST], k[MAX_LIST], batch[MAX_LIST];
@@ -257,23 +256,38 @@ static void search(const struct ak_snapshot *s, const struct ak_search *q,
 static struct ak_hit *hits, *expected;
 static struct ak_search_result results[QUERIES];
 
+static void search_some(const struct bench *b, const struct bench_case *c,
+                        size_t first)
+{
+    const struct ak_search q = {.codes = b->queries + first * (b->bits / 8),
+                                .n = c->batch,
+                                .limit = c->k,
+                                .max_distance = UINT32_MAX};
+
+    search(c->partition ? b->partition : b->scan, &q, c->threads, hits,
+           results);
+}
+
+/* What was measured before has emptied the caches: a scan fills them by itself,
+   through a partition it takes as many queries as there are. */
 static double search_ms(const struct bench *b, const struct bench_case *c)
 {
-    const struct ak_snapshot *s = c->partition ? b->partition : b->scan;
-    size_t len = b->bits / 8, at = 0, calls = 0;
-    uint64_t start = now_ns(c->threads);
+    size_t per_look = c->partition && c->batch == 1 ? QUERIES : 1;
+    size_t at = 0, calls = 0;
+    uint64_t start;
 
     do {
-        const struct ak_search q = {.codes = b->queries + at * len,
-                                    .n = c->batch,
-                                    .limit = c->k,
-                                    .max_distance = UINT32_MAX};
-
-        search(s, &q, c->threads, hits, results);
+        search_some(b, c, at);
+        at += c->batch;
+    } while (c->partition && at + c->batch <= QUERIES);
+    at = 0;
+    start = now_ns(c->threads);
+    do {
+        search_some(b, c, at);
         at = at + 2 * c->batch <= QUERIES ? at + c->batch : 0;
         calls++;
-    } while (now_ns(c->threads) - start < MIN_NS ||
-             (c->partition && c->batch == 1 && calls < MIN_CALLS));
+        /* To ask for the time costs as much as a part of a short search. */
+    } while (calls % per_look != 0 || now_ns(c->threads) - start < MIN_NS);
     return ms_since(start, c->threads) / (double)(calls * c->batch);
 }
 
@@ -286,6 +300,7 @@ static double peer_ms(const struct bench *b, const struct bench_case *c,
 
     distances = realloc(distances, QUERIES * c->k * sizeof(*distances));
     must(distances != NULL, "no memory");
+    peer_search(p, b->queries, c->batch, c->k, (int)c->threads, distances);
     start = now_ns(c->threads);
     do {
         peer_search(p, b->queries + at * len, c->batch, c->k, (int)c->threads,

@@ -262,7 +262,7 @@ static void a_search_without_memory_says_so(void **state)
             break;
         assert_status(status, AK_ENOMEM);
     }
-    assert_int_equal(n, 6);
+    assert_int_equal(n, 2);
     assert_int_equal(result.n_hits, 3);
     ak_snapshot_drop(s);
     ak_index_destroy(ix);
