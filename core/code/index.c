@@ -245,6 +245,21 @@ static void write_row(struct ak_index *ix, uint64_t ordinal,
         ix->next.live++;
 }
 
+/* A segment that is full: its ids change no more.  Without memory they stay as
+   they are. */
+static void seal(struct ak_index *ix, size_t i)
+{
+    struct ak_ids *packed = ak_ids_pack(ix->segments[i]->ids);
+    struct ak_segment *segment = packed != NULL ? own_segment(ix, i) : NULL;
+
+    if (segment != NULL) {
+        ak_ref_drop(&segment->ids->ref);
+        segment->ids = packed;
+    } else if (packed != NULL) {
+        ak_ref_drop(&packed->ref);
+    }
+}
+
 enum ak_status ak_index_append(struct ak_index *ix,
                                const struct ak_index_batch *batch,
                                struct ak_err *err)
@@ -267,6 +282,11 @@ enum ak_status ak_index_append(struct ak_index *ix,
     }
     for (size_t i = 0; i < batch->n; i++)
         write_row(ix, rows + i, batch, i);
+    for (uint64_t at = rows / AK_SEGMENT_ROWS;
+         ix->next.ids == AK_ID_INTEGER &&
+         at < (rows + batch->n) / AK_SEGMENT_ROWS;
+         at++)
+        seal(ix, (size_t)at);
     ix->next.rows += batch->n;
     ix->changed = ix->changed || batch->n > 0;
     return AK_OK;

@@ -45,13 +45,16 @@ struct ak_codes {
 };
 
 /*
- * Ids: integers, or strings one after another in an arena.  Of the two arrays
- * the one of the index's kind is there, behind the object.
+ * Ids: integers, or strings one after another in an arena.  The arrays of the
+ * index's kind are there, behind the object.  Integers of a full segment take
+ * less: they are `base` plus 32 bits each, or plus the row.
  */
 struct ak_ids {
     struct ak_ref ref;
     size_t len;
-    uint64_t *numbers; /* (AK_SEGMENT_ROWS) */
+    uint64_t *numbers; /* (AK_SEGMENT_ROWS), or NULL */
+    uint64_t base;
+    uint32_t *offsets; /* (AK_SEGMENT_ROWS), or NULL */
     uint32_t *first;   /* (AK_SEGMENT_ROWS + 1); row i is first[i]..[i + 1] */
     char *text;        /* (cap) */
     uint32_t cap;
@@ -102,6 +105,9 @@ static inline bool ak_part_owned(struct ak_ref *ref)
 struct ak_codes *ak_codes_new(size_t words, struct ak_slab **slab);
 struct ak_ids *ak_ids_new(enum ak_id_kind kind, size_t text_cap);
 struct ak_ids *ak_ids_copy(const struct ak_ids *ids, size_t text_cap);
+/* The integers of a full segment in less memory; NULL as well if that is not
+   possible. */
+struct ak_ids *ak_ids_pack(const struct ak_ids *ids);
 struct ak_labels *ak_labels_new(size_t list_cap);
 /* A copy with the lists in use and room for `more`. */
 struct ak_labels *ak_labels_copy(const struct ak_labels *labels, size_t more);
@@ -111,6 +117,14 @@ struct ak_segment *ak_segment_new(size_t words, enum ak_id_kind kind,
 /* A segment with the same parts, but for `codes` if that is not NULL. */
 struct ak_segment *ak_segment_copy(const struct ak_segment *segment,
                                    struct ak_codes *codes);
+
+/* Of integers. */
+static inline uint64_t ak_ids_number(const struct ak_ids *ids, size_t row)
+{
+    if (ids->numbers != NULL)
+        return ids->numbers[row];
+    return ids->base + (ids->offsets != NULL ? ids->offsets[row] : row);
+}
 
 /* Room in the lists that these labels take. */
 static inline size_t ak_labels_room(const uint32_t *labels, size_t n)

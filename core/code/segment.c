@@ -112,6 +112,38 @@ struct ak_ids *ak_ids_copy(const struct ak_ids *ids, size_t text_cap)
     return copy;
 }
 
+struct ak_ids *ak_ids_pack(const struct ak_ids *ids)
+{
+    uint64_t least = UINT64_MAX, most = 0;
+    bool in_order = true;
+    struct ak_ids *packed;
+    size_t len = sizeof(*packed);
+
+    for (size_t i = 0; i < AK_SEGMENT_ROWS; i++) {
+        uint64_t number = ids->numbers[i];
+
+        least = number < least ? number : least;
+        most = number > most ? number : most;
+        in_order = in_order && number == ids->numbers[0] + i;
+    }
+    if (most - least > UINT32_MAX)
+        return NULL;
+    if (!in_order)
+        len += AK_SEGMENT_ROWS * sizeof(uint32_t);
+    packed = ak_array_new(1, len);
+    if (packed == NULL)
+        return NULL;
+    ak_ref_init(&packed->ref, part_free);
+    packed->len = len;
+    packed->base = least;
+    if (in_order)
+        return packed;
+    packed->offsets = (uint32_t *)(packed + 1);
+    for (size_t i = 0; i < AK_SEGMENT_ROWS; i++)
+        packed->offsets[i] = (uint32_t)(ids->numbers[i] - least);
+    return packed;
+}
+
 static void labels_free(struct ak_ref *ref)
 {
     ak_labels_drop_index((struct ak_labels *)ref);

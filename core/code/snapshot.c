@@ -103,7 +103,7 @@ struct ak_id ak_snapshot_id(const struct ak_snapshot *s, uint64_t ordinal)
     size_t row = ordinal % AK_SEGMENT_ROWS;
 
     if (s->ids == AK_ID_INTEGER)
-        return (struct ak_id){.number = ids->numbers[row]};
+        return (struct ak_id){.number = ak_ids_number(ids, row)};
     return (struct ak_id){.text = ids->text + ids->first[row],
                           .len = ids->first[row + 1] - ids->first[row]};
 }
