@@ -227,7 +227,7 @@ enum ak_status ak_search_job_create(const struct ak_snapshot *s,
 
     assert(q->n > 0 && q->limit > 0 && n_parts > 0 && n_parts <= MAX_PARTS);
     plan(&planned);
-    job = ak_array_new(lay_out(&planned, NULL), 1);
+    job = ak_array_raw(lay_out(&planned, NULL), 1);
     if (job != NULL)
         lay_out(&planned, (char *)job);
     if (job == NULL || (q->filter != NULL && !prepare_filter(job))) {

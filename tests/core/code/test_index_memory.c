@@ -6,20 +6,32 @@
 #include "core/code/index.h"
 
 /*
- * The linker sends the calls of ak_array_new() here (--wrap), so that each of
- * them can fail in turn.
+ * The linker sends the calls of ak_array_new() and ak_array_raw() here (--wrap),
+ * so that each of them can fail in turn.
  */
 static long allowed = -1; /* -1: all */
+
+static bool take_one(void)
+{
+    if (allowed == 0)
+        return false;
+    if (allowed > 0)
+        allowed--;
+    return true;
+}
 
 void *__real_ak_array_new(size_t n, size_t size);
 void *__wrap_ak_array_new(size_t n, size_t size);
 void *__wrap_ak_array_new(size_t n, size_t size)
 {
-    if (allowed == 0)
-        return NULL;
-    if (allowed > 0)
-        allowed--;
-    return __real_ak_array_new(n, size);
+    return take_one() ? __real_ak_array_new(n, size) : NULL;
+}
+
+void *__real_ak_array_raw(size_t n, size_t size);
+void *__wrap_ak_array_raw(size_t n, size_t size);
+void *__wrap_ak_array_raw(size_t n, size_t size)
+{
+    return take_one() ? __real_ak_array_raw(n, size) : NULL;
 }
 
 #define BITS 72
