@@ -219,7 +219,7 @@ static void for_every_fault(struct fixture *f, enum fault fault,
     bool was_met = true;
     long n;
 
-    for (n = 1; was_met; n += 1 + n / 100) {
+    for (n = 1; was_met; n += (1 + n / 100) * test_stride()) {
         struct day day;
 
         write_image(f, &image);

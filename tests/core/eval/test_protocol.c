@@ -50,9 +50,25 @@ static struct ak_split split_of(enum ak_split_kind kind)
     return s;
 }
 
+/* The defaults, but for a small hidden layer where there is one. */
+static const double *options_of(const char *method)
+{
+    static double values[32];
+    const struct ak_hash_method *m = ak_hash_find(method);
+
+    assert_non_null(m);
+    assert_true(m->n_options <= 32);
+    for (size_t i = 0; i < m->n_options; i++)
+        values[i] = strcmp(m->options[i].name, "hidden") == 0
+                        ? 16
+                        : m->options[i].initial;
+    return values;
+}
+
 static struct ak_eval_run run_of(const char *method, uint32_t points)
 {
     return (struct ak_eval_run){.method = method,
+                                .options = options_of(method),
                                 .bits = BITS,
                                 .seed = 3,
                                 .points = points,
@@ -150,7 +166,9 @@ static void a_run_is_what_one_does_by_hand(void **state)
 
         if (ak_eval_protocol(&set, &s, &run, &got, &err) != AK_OK)
             fail_msg("%s: %s", m->name, err.text);
-        assert_status(ak_hash_create(m->name, &params, NULL, &h, NULL), AK_OK);
+        assert_status(
+            ak_hash_create(m->name, &params, options_of(m->name), &h, NULL),
+            AK_OK);
         feed(h, &s, 0, s.n_stream);
         assert_true(fabs(got.result.map_ordered - slow_map(h, &s, all, all)) <
                     1e-9);
@@ -225,7 +243,8 @@ static void stages_tell_old_classes_from_all_that_is_known(void **state)
             if (h == NULL || names[m][2] == 'd') {
                 ak_hash_destroy(h);
                 h = NULL;
-                assert_status(ak_hash_create(names[m], &params, NULL, &h, NULL),
+                assert_status(ak_hash_create(names[m], &params,
+                                             options_of(names[m]), &h, NULL),
                               AK_OK);
                 feed(h, &s, 0, s.stages[p]);
             } else {
