@@ -8,6 +8,7 @@
 
 #include "core/base/rng.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/stride.h"
 
 enum { CUTS = 32, CHANGES = 96 };
 
@@ -47,9 +48,9 @@ static void run_variants(uint8_t *bytes, size_t len)
     if (len == 0)
         return;
     ak_rng_init(&rng, len);
-    for (size_t i = 0; i < CUTS; i++)
+    for (size_t i = 0; i < CUTS / test_stride(); i++)
         run(bytes, ak_rng_below(&rng, len));
-    for (size_t i = 0; i < CHANGES; i++) {
+    for (size_t i = 0; i < CHANGES / test_stride(); i++) {
         size_t at = ak_rng_below(&rng, len);
         uint8_t was = bytes[at];
 
