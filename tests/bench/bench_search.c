@@ -10,11 +10,11 @@
  *
  * - path: "scan" goes through all rows, "partition" as partition.h says, which is
  *   the same if the index found it to be of no use (`kept` is false then);
- * - ms_per_query: the median of the repeats; ms_best: the shortest, which noise
- *   of the machine touches least.  Ratios are of the shortest.  With one thread
- *   it is that thread's time on a processor, with more the time on the wall;
+ * - ms_per_query: the median of the repeats, of which ratios are; ms_best: the
+ *   shortest.  With one thread it is that thread's time on a processor, with more
+ *   the time on the wall;
  * - limit_ms: of a scan;
- * - for each peer, its shortest, and the share of the distances that it found.
+ * - for each peer, its median, and the share of the distances that it found.
  *
  * `--table FILE` writes a Markdown table of the same.
  */
@@ -463,11 +463,11 @@ static void measure(struct bench *b)
 
 static double limit_ms(const struct bench *b, const struct bench_case *c)
 {
-    double read = b->read[c->threads].best / (double)c->batch, compare = 0;
+    double read = b->read[c->threads].median / (double)c->batch, compare = 0;
 
     for (size_t i = 0; i < b->o->n_isa; i++)
         if (strcmp(b->o->isa[i], c->isa) == 0)
-            compare = b->compare[i].best / (double)c->threads;
+            compare = b->compare[i].median / (double)c->threads;
     return read > compare ? read : compare;
 }
 
@@ -488,7 +488,7 @@ static void print_row(FILE *to, const struct bench *b,
                       const struct bench_case *c)
 {
     const struct bench_case *scan = c->partition ? c - 1 : c;
-    double ms = c->time.best, limit = limit_ms(b, c);
+    double ms = c->time.median, limit = limit_ms(b, c);
 
     fprintf(to, "| %s | %zu | %zu | %zu | %zu | %zu | %s %s | %.5f | %.5f |",
             b->data, b->n, b->bits, c->k, c->batch, c->threads, c->isa,
@@ -497,14 +497,14 @@ static void print_row(FILE *to, const struct bench *b,
                                : "partition (not kept)",
             ms, limit);
     if (c->partition)
-        fprintf(to, " | %.2f |", scan->time.best / ms);
+        fprintf(to, " | %.2f |", scan->time.median / ms);
     else
         fprintf(to, " %.2f | 1 |", limit / ms);
     for (size_t p = 0; peer_name(p) != NULL; p++) {
         if (b->peers[p] == NULL)
             fprintf(to, " |");
         else
-            fprintf(to, " %.1f (%.2f) |", scan->peer[p].best / ms,
+            fprintf(to, " %.1f (%.2f) |", scan->peer[p].median / ms,
                     scan->recall[p]);
     }
     fputc('\n', to);
@@ -529,7 +529,7 @@ static void print_json(const struct bench *b, const struct bench_case *c)
     for (size_t p = 0; peer_name(p) != NULL; p++)
         if (b->peers[p] != NULL)
             printf(",\"%s_ms\":%.6f,\"%s_recall\":%.3f", peer_name(p),
-                   scan->peer[p].best, peer_name(p), scan->recall[p]);
+                   scan->peer[p].median, peer_name(p), scan->recall[p]);
     printf("}\n");
     fflush(stdout);
 }

@@ -460,6 +460,7 @@ static void an_update_that_is_not_finite_is_undone(void **state)
         publish(c);
         ak_collection_status(c, &before);
         r = put_made(c, 100, 50, AK_RECORD_BATCH, NULL, huge_row, NULL);
+        wait_for(c, r.seq, AK_ACK_VISIBLE);
         wait_for(c, r.seq, AK_ACK_LEARNED);
         ak_collection_status(c, &after);
         assert_false(after.broken);
