@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_LINE ((size_t)1 << 20)
+/* The longest that is expected is the last event of a job with much to tell. */
+#define MAX_LINE ((size_t)1 << 22)
 
 /* The value of the line when it is the field `name`; else NULL. */
 static const char *field(const char *line, const char *name)

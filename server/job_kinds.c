@@ -2,8 +2,5 @@
 #include "server/job_kinds.h"
 
 const struct ak_run_kind *const ak_run_kinds[] = {
-    &ak_run_evaluate,
-    &ak_run_rebuild,
-    &ak_run_verify,
-    NULL,
+    &ak_run_duplicates, &ak_run_evaluate, &ak_run_rebuild, &ak_run_verify, NULL,
 };
