@@ -123,11 +123,10 @@ static bool read_stream(struct watch *w, const char *path, int *code)
     return over;
 }
 
-int job_watch(struct tool *tool, uint64_t id)
+int job_follow(struct tool *tool, uint64_t id, json_t **job)
 {
     struct watch w = {.tool = tool};
     char *path = job_path(id, "/events");
-    char state[CELL];
     int code = path != NULL ? tool_connect(tool) : tool_no_memory();
     long wait = 200;
 
@@ -142,14 +141,30 @@ int job_watch(struct tool *tool, uint64_t id)
     if (code == EXIT_OK && w.end == NULL)
         code =
             tool_call(tool, "GET", job_path(id, ""), NULL, CALL_AGAIN, &w.end);
-    if (w.end != NULL) {
-        job_print(tool, w.end);
-        if (strcmp(cell_text(w.end, "state", state), "succeeded") != 0)
-            code = EXIT_NEGATIVE;
-    }
-    json_decref(w.end);
     events_clear(&w.events);
     free(path);
+    *job = w.end;
+    return code;
+}
+
+bool job_succeeded(const json_t *job)
+{
+    char state[CELL];
+
+    return strcmp(cell_text(job, "state", state), "succeeded") == 0;
+}
+
+int job_watch(struct tool *tool, uint64_t id)
+{
+    json_t *job = NULL;
+    int code = job_follow(tool, id, &job);
+
+    if (job != NULL) {
+        job_print(tool, job);
+        if (!job_succeeded(job))
+            code = EXIT_NEGATIVE;
+    }
+    json_decref(job);
     return code;
 }
 

@@ -143,30 +143,6 @@ static int make_query(struct tool *tool, const char *collection, json_t *query)
     return EXIT_OK;
 }
 
-static json_t *text_array(const struct text_list *list)
-{
-    json_t *array = json_array();
-
-    for (size_t i = 0; i < list->n; i++)
-        json_array_append_new(array, json_string(list->items[i]));
-    return array;
-}
-
-static void set_filter(json_t *body)
-{
-    json_t *filter = json_object();
-
-    if (o.labels.n > 0)
-        json_object_set_new(
-            filter, "must",
-            json_pack("[{s:o}]", "labels_any", text_array(&o.labels)));
-    if (o.not_labels.n > 0)
-        json_object_set_new(
-            filter, "must_not",
-            json_pack("[{s:o}]", "labels_any", text_array(&o.not_labels)));
-    json_object_set_new(body, "filter", filter);
-}
-
 static void set_rerank(json_t *body)
 {
     json_t *rerank = json_pack("{s:s}", "by", o.rerank);
@@ -217,7 +193,7 @@ static int run_search(struct tool *tool, int argc, char **argv)
     json_t *body =
         json_pack("{s:o,s:i}", "query", query, "limit", (int)o.limit);
     json_t *root = NULL;
-    json_t *with;
+    json_t *filter, *with;
     char searched[CELL], version[CELL];
     size_t n;
     int code =
@@ -233,8 +209,9 @@ static int run_search(struct tool *tool, int argc, char **argv)
     if (o.has_max_distance)
         json_object_set_new(body, "max_distance",
                             json_integer((json_int_t)o.max_distance));
-    if (o.labels.n > 0 || o.not_labels.n > 0)
-        set_filter(body);
+    filter = label_filter(&o.labels, &o.not_labels);
+    if (filter != NULL)
+        json_object_set_new(body, "filter", filter);
     if (o.rerank != NULL)
         set_rerank(body);
     with = json_pack("[s]", "labels");

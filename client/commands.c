@@ -12,6 +12,7 @@ const struct command *const akin_commands[] = {
     &cmd_collection_delete,
     &cmd_ingest,
     &cmd_search,
+    &cmd_duplicates,
     &cmd_encode,
     &cmd_score,
     &cmd_eval,

@@ -14,6 +14,7 @@ extern const struct command cmd_collection_set;
 extern const struct command cmd_collection_delete;
 extern const struct command cmd_ingest;
 extern const struct command cmd_search;
+extern const struct command cmd_duplicates;
 extern const struct command cmd_encode;
 extern const struct command cmd_score;
 extern const struct command cmd_eval;

@@ -8,6 +8,10 @@
    of it on stdout.  EXIT_NEGATIVE when it failed or was cancelled. */
 int job_watch(struct tool *tool, uint64_t id);
 
+/* The same, but what it ended as goes to *job (owned; NULL: it is not known). */
+int job_follow(struct tool *tool, uint64_t id, json_t **job);
+bool job_succeeded(const json_t *job);
+
 /* The job for a person, or as a line of JSON. */
 void job_print(const struct tool *tool, const json_t *job);
 

@@ -96,6 +96,29 @@ int vectors_read(const char *text, float **out, size_t *n, size_t *dim)
     return code;
 }
 
+static json_t *labels_any(const struct text_list *list)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < list->n; i++)
+        json_array_append_new(array, json_string(list->items[i]));
+    return json_pack("[{s:o}]", "labels_any", array);
+}
+
+json_t *label_filter(const struct text_list *any, const struct text_list *none)
+{
+    json_t *filter;
+
+    if (any->n == 0 && none->n == 0)
+        return NULL;
+    filter = json_object();
+    if (any->n > 0)
+        json_object_set_new(filter, "must", labels_any(any));
+    if (none->n > 0)
+        json_object_set_new(filter, "must_not", labels_any(none));
+    return filter;
+}
+
 char *base64_text(const void *data, size_t len)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -10,6 +10,10 @@
  */
 int vectors_read(const char *text, float **out, size_t *n, size_t *dim);
 
+/* The filter of the API for items with any label of one list, and none of the
+   other; NULL when both are empty. */
+json_t *label_filter(const struct text_list *any, const struct text_list *none);
+
 /* The bytes as base64 (RFC 4648); NULL when memory is short. */
 char *base64_text(const void *data, size_t len);
 

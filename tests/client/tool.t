@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mock import AKIN, Tests, idx, npy
 
 COMMANDS = ["status", "stats", "quality", "collection create", "collection list", "collection show",
-            "collection set", "collection delete", "ingest", "search", "encode", "score",
+            "collection set", "collection delete", "ingest", "search", "duplicates", "encode", "score",
             "extractor import", "extractor train", "extractor evaluate", "publish", "rollback",
             "models", "methods", "get", "label", "delete",
             "job start", "job list", "job show", "job log", "job watch", "job cancel", "job pause",

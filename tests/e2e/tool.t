@@ -321,4 +321,41 @@ def _():
     equal(len({i["id"] for i in c.items()}), 60000, "different ids")
 
 
+@test("duplicates: a table of clusters, of pairs, or the result as JSON")
+def _():
+    c = daemon.collection("twins", bits=64, dim=16, model={"kind": "lsh"})
+    x = np.random.default_rng(52).normal(size=(400, 16)).astype(np.float32)
+    x[300] = x[301] = x[5]
+    x[302] = x[6]
+    x[303] = 2 * x[7]
+    c.upsert(x, ["even" if i % 2 == 0 else "odd" for i in range(400)],
+             ids=np.arange(400), ack="visible")
+    done = akin("duplicates", "twins", "-d", "0", daemon=daemon)
+    equal(done.returncode, 0, "exit status (%s)" % done.stderr)
+    rows = [line.split() for line in done.stdout.splitlines()]
+    equal(rows, [["SIZE", "ITEMS"], ["3", "5", "300", "301"],
+                 ["2", "6", "302"], ["2", "7", "303"]], "clusters")
+    check("3 clusters of 7 items, of 400" in done.stderr and
+          "of all pairs compared" in done.stderr, done.stderr)
+    rows = [line.split() for line in tool(
+        "duplicates", "twins", "--pairs", "--max-distance", "0",
+        "--min-similarity", "0.99", "--label", "odd").splitlines()]
+    equal([r[:3] for r in rows],
+          [["DISTANCE", "ITEMS", "FEATURES"], ["0", "5", "301"],
+           ["0", "7", "303"]], "pairs")
+    result = as_json("duplicates", "twins", "-d", "0", "--feature-distance",
+                     "0.001", "--not-label", "odd", "--limit", "7")
+    equal((result["items"], [p["ids"] for p in result["pairs"]]),
+          (200, [[6, 302]]), "result")
+    done = akin("duplicates", "twins", "-d", "0", "-k", "1", daemon=daemon)
+    equal(done.stdout.split(), ["SIZE", "ITEMS", "3", "5", "300", "301"],
+          "the largest")
+    check("there are more clusters" in done.stderr, done.stderr)
+    equal(akin("duplicates", "twins", "--feature-distance", "1",
+               "--min-similarity", "1", daemon=daemon).returncode, 2,
+          "both is wrong usage")
+    equal(akin("duplicates", "twins", "-d", "65", daemon=daemon).returncode,
+          5, "a distance beyond the bits is refused")
+
+
 main()
