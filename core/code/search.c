@@ -318,6 +318,7 @@ static void run_chunk(const struct ak_search_job *job, struct part *part,
         begin(job, q, job->limit, !part->visits);
         part->list[i] = q;
     }
+    part->scan.compared = 0;
     if (part->visits)
         n_in_order = visit(job, part, n);
     ak_scan_alike(&part->scan, part->list, n_in_order, part->from, part->to,
@@ -327,9 +328,13 @@ static void run_chunk(const struct ak_search_job *job, struct part *part,
         part->scan.block = ak_scan_first_block(&part->scan, job->k);
         ak_scan_rows(&part->scan, part->list + n_in_order, n - n_in_order,
                      covered, part->to, &searched);
-        /* The partition does not count what it need not compare. */
+        /* What the partition need not compare counts as well; but when time was
+           up, only what was, on average. */
         if (part->scan.complete)
             searched = job->filter == NULL ? s->live : part->n_pass + searched;
+        else
+            searched += min((size_t)part->scan.compared / (n - n_in_order),
+                            s->partition->rows);
     }
     part->searched = searched;
     for (size_t i = 0; i < n; i++) {

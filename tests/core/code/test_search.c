@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/base/clock.h"
 #include "core/code/hamming_kernels.h"
@@ -284,6 +285,118 @@ static void a_deadline_that_has_passed_says_so(void **state)
     world_clear(&w);
 }
 
+/* The nearest of the living rows below `end`. */
+static size_t nearest_below(const struct ak_snapshot *s, const uint8_t *query,
+                            uint64_t end, size_t limit, struct ak_hit *hits)
+{
+    size_t n = 0;
+
+    for (uint64_t row = 0; row < end; row++) {
+        struct ak_hit hit = {row, 0};
+        uint64_t a, b;
+        uint8_t code[8];
+        size_t at;
+
+        if (!ak_snapshot_alive(s, row))
+            continue;
+        ak_snapshot_code(s, row, code);
+        memcpy(&a, query, sizeof(a));
+        memcpy(&b, code, sizeof(b));
+        hit.distance = (uint32_t)__builtin_popcountll(a ^ b);
+        for (at = n; at > 0 && hits[at - 1].distance > hit.distance; at--)
+            if (at < limit)
+                hits[at] = hits[at - 1];
+        if (at < limit)
+            hits[at] = hit;
+        n += n < limit;
+    }
+    return n;
+}
+
+/* The first half of the rows in time, the second one not. */
+static void what_was_searched_in_time_is_in_the_answer(void **state)
+{
+    enum { SEGMENTS = 4, LIMIT = 20 };
+    struct ak_hit hits[LIMIT], expected[LIMIT];
+    struct ak_search_job *job = NULL;
+    struct ak_search_result result;
+    struct ak_err err = {0};
+    struct ak_snapshot *s;
+    uint64_t half = SEGMENTS / 2 * AK_SEGMENT_ROWS, live = 0;
+    uint8_t query[8] = {0};
+    struct world w;
+
+    (void)state;
+    world_init(&w, 12, 64, AK_ID_INTEGER, 0);
+    world_append(&w, SEGMENTS * AK_SEGMENT_ROWS);
+    for (int i = 0; i < 50; i++)
+        world_kill(&w);
+    world_commit(&w);
+    s = ak_index_snapshot(w.ix);
+    const struct ak_search search = {.codes = query,
+                                     .n = 1,
+                                     .limit = LIMIT,
+                                     .max_distance = UINT32_MAX,
+                                     .deadline_ns = ak_clock_ns() + 500000000};
+    assert_status(ak_search_job_create(s, &search, 2, &job, &err), AK_OK);
+    ak_search_job_run(job, 0);
+    while (ak_clock_ns() < search.deadline_ns)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    ak_search_job_run(job, 1);
+    ak_search_job_finish(job, hits, &result);
+    ak_search_job_destroy(job);
+    for (uint64_t row = 0; row < half; row++)
+        live += ak_snapshot_alive(s, row);
+    assert_false(result.complete);
+    assert_int_equal(result.searched, live);
+    assert_int_equal(result.n_hits, LIMIT);
+    assert_int_equal(nearest_below(s, query, half, LIMIT, expected), LIMIT);
+    for (size_t i = 0; i < LIMIT; i++) {
+        assert_int_equal(hits[i].ordinal, expected[i].ordinal);
+        assert_int_equal(hits[i].distance, expected[i].distance);
+    }
+    ak_snapshot_drop(s);
+    world_clear(&w);
+}
+
+/* With a partition, at deadlines before, within and after a search: whatever was
+   found was searched, and an answer in time is the whole one. */
+static void an_answer_out_of_time_counts_what_it_found(void **state)
+{
+    enum { ROWS = 30000, LIMIT = 100 };
+    struct ak_hit all[LIMIT], hits[LIMIT];
+    struct ak_search_result whole, result;
+    struct ak_err err = {0};
+    struct ak_snapshot *s;
+    uint8_t query[32];
+    struct world w;
+
+    (void)state;
+    world_init(&w, 13, 256, AK_ID_INTEGER, 5);
+    world_append(&w, ROWS);
+    world_commit(&w);
+    world_partition(&w);
+    s = ak_index_snapshot(w.ix);
+    world_code(&w, query);
+    struct ak_search search = {
+        .codes = query, .n = 1, .limit = LIMIT, .max_distance = UINT32_MAX};
+    assert_status(ak_snapshot_search(s, &search, all, &whole, &err), AK_OK);
+    assert_int_equal(whole.searched, ak_snapshot_live(s));
+    for (uint64_t i = 0; i < 400; i++) {
+        search.deadline_ns = ak_clock_ns() + i * i * 5;
+        assert_status(ak_snapshot_search(s, &search, hits, &result, &err),
+                      AK_OK);
+        assert_in_range(result.searched, result.n_hits, whole.searched);
+        if (!result.complete)
+            continue;
+        assert_int_equal(result.searched, whole.searched);
+        for (size_t h = 0; h < LIMIT; h++)
+            assert_int_equal(hits[h].ordinal, all[h].ordinal);
+    }
+    ak_snapshot_drop(s);
+    world_clear(&w);
+}
+
 /* k results come when k exist, however few pass. */
 static void a_filter_of_few_finds_them_all(void **state)
 {
@@ -354,6 +467,8 @@ int main(void)
         cmocka_unit_test(pages_follow_each_other_without_gap),
         cmocka_unit_test(queries_unlike_the_first_find_all_the_same),
         cmocka_unit_test(a_deadline_that_has_passed_says_so),
+        cmocka_unit_test(what_was_searched_in_time_is_in_the_answer),
+        cmocka_unit_test(an_answer_out_of_time_counts_what_it_found),
         cmocka_unit_test(a_filter_of_few_finds_them_all),
         cmocka_unit_test(an_empty_index_answers),
     };
