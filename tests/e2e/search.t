@@ -2,6 +2,8 @@
 """Search, compared with a slow, obvious one on the codes that the daemon shows:
 all distances, sorted by (distance, order of arrival)."""
 
+import re
+
 from akin_test import *
 
 daemon = Daemon().start()
@@ -235,17 +237,26 @@ def _():
 
 @test("explain shows the bits that differ and what decided them")
 def _():
-    answer = C.search({"vector": QUERIES[0].tolist()}, limit=3,
+    answer = C.search({"vector": QUERIES[0].tolist()}, limit=300,
                       **{"with": ["code", "explain"]})
     query = np.unpackbits(code_of(answer))
+    explained = 0
     for item in answer["items"]:
         code = np.unpackbits(np.frombuffer(bytes.fromhex(item["code"]),
                                            np.uint8))
         bits = [int(i) for i in np.flatnonzero(code != query)]
-        explain = item["explain"]
-        found = explain["bits"] if isinstance(explain, dict) else explain
-        found = [b["bit"] if isinstance(b, dict) else b for b in found]
-        equal(sorted(found), bits, "bits that differ")
+        equal([b["bit"] for b in item["explain"]], bits, "bits that differ")
+        # The sign of a margin is the bit.
+        for b in item["explain"]:
+            equal((b["query"] > 0, b["item"] > 0),
+                  (bool(query[b["bit"]]), bool(code[b["bit"]])),
+                  "margins %s" % b)
+            explained += 1
+    check(explained > 100, "%d bits were explained" % explained)
+    answer = C.search({"code": "ff" * 8}, limit=1, **{"with": ["explain"]})
+    explain = answer["items"][0]["explain"]
+    check(explain and all(b["query"] is None and b["item"] is not None
+                          for b in explain), "a code has no margins")
 
 
 # -------------------------------------------------------------------- rerank
@@ -501,6 +512,122 @@ def _():
     for thread in threads:
         thread.join()
     check(not errors, errors[:1])
+
+
+def stages(reply):
+    """Server-Timing as a dict of texts."""
+    return dict(re.findall(r"(\w+);dur=([\d.]+)",
+                           reply.headers.get("server-timing", "")))
+
+
+@test("a short search is answered where it is, a long one in the pool")
+def _():
+    long = Collection(daemon, "long")
+    for _ in range(20):
+        reply = daemon.post(C.path + "/search", npy(QUERIES[:1]),
+                            type=NPY).expect(200)
+        equal(sorted(stages(reply)), ["decode", "hash", "scan"],
+              "stages of a short one")
+    for n in (40, 100):
+        reply = daemon.post(long.path + "/search/batch",
+                            npy(np.zeros((n, 128), np.uint8)),
+                            type=NPY).expect(200)
+        # One of many queries goes by itself, in slices.
+        equal("queue" in stages(reply), n == 40,
+              "%s of a long one with %d queries" % (stages(reply), n))
+
+
+@test("queries that come while others are scanned are scanned together")
+def _():
+    long = Collection(daemon, "long")
+    body = npy(np.random.default_rng(7).integers(0, 256, (40, 128), np.uint8))
+    alone = daemon.post(long.path + "/search/batch", body,
+                        type=NPY).expect(200).json["results"]
+    for attempt in range(50):
+        barrier, replies = threading.Barrier(8), []
+
+        def ask():
+            barrier.wait()
+            replies.append(daemon.post(long.path + "/search/batch", body,
+                                       type=NPY).expect(200))
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        equal(len(replies), 8, "answers")
+        for reply in replies:
+            equal(reply.json["results"], alone, "results")
+        # Of those that were scanned together each has the time of all.
+        scans = {}
+        for reply in replies:
+            scans.setdefault(stages(reply)["scan"], []).append(
+                float(stages(reply)["queue"]))
+        most = max(scans.values(), key=len)
+        if len(most) >= 3 and max(most) > 0:
+            break
+    check(len(most) >= 3, "no three were scanned together: %s" % scans)
+
+
+@test("answers are of one state each while items come, change and go")
+def _():
+    # Ten at one place, which stay; and others of which a batch brings four,
+    # changes their code as one, and takes them away as one.
+    c = daemon.collection("busy", bits=64, model={"kind": "external"})
+    place, first, second = "00" * 8, "00" * 6 + "ffff", "ffff" + "00" * 6
+    c.batch({"items": [{"id": i, "code": place, "labels": ["stays"]}
+                       for i in range(10)]}, ack="visible")
+    over, errors, answers = threading.Event(), [], []
+
+    def read():
+        filters = (None, {"must": [{"label": "comes"}]},
+                   {"must_not": [{"label": "stays"}]})
+        try:
+            for k in range(10 ** 9):
+                if over.is_set():
+                    break
+                answer = c.search({"code": place}, limit=1000,
+                                  filter=filters[k % 3],
+                                  **{"with": ["code"]})
+                equal((answer["complete"], answer["searched"]),
+                      (True, len(answer["items"])), "complete, searched")
+                found = answer["items"]
+                if k % 3 == 0:
+                    equal(hits(answer)[:10], [(i, 0) for i in range(10)],
+                          "who stays")
+                    found = found[10:]
+                batches = {}
+                for item in found:
+                    batches.setdefault(item["id"] // 4, []).append(
+                        (item["id"] % 4, item["code"]))
+                for b, members in batches.items():
+                    equal(sorted(members), [(i, members[0][1])
+                                            for i in range(4)],
+                          "batch %d, which comes and goes as one" % b)
+                    check(members[0][1] in (first, second), "a code")
+                answers.append(len(batches))
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for k in range(60):
+        ids = list(range(100 + 4 * k, 104 + 4 * k))
+        for code in (first, second):
+            c.batch({"items": [{"id": i, "code": code, "labels": ["comes"]}
+                               for i in ids]}, ack="visible")
+        if k % 3 < 2:
+            daemon.post(c.path + "/items/delete", {"ids": ids},
+                        ack="visible").expect(200)
+    over.set()
+    for thread in threads:
+        thread.join()
+    check(not errors, errors[:1])
+    check(len(answers) > 60 and max(answers) > 10,
+          "%d answers beside 160 changes" % len(answers))
+    equal(len(c.search({"code": place}, limit=1000)["items"]), 10 + 80,
+          "items at the end")
 
 
 @test("a search whose time is up says how much was searched")
