@@ -3,47 +3,15 @@
  *
  * Items of the same code are one *object*, so that a million of them cost no
  * more than one (with features each item is an object, since they differ).
- *
- * Objects are then grouped by the pigeonhole principle.  The bits of a code are
- * cut into m = D + k bands; two codes that differ in at most D bits differ in at
- * most D bands, hence agree in k or more.  For each choice of k bands there is a
- * *grouping*: the objects that agree in all of them are a group, and the pairs
- * within the groups of all groupings have all that are near.  A pair counts in
- * the one grouping whose choice is the first k bands in which it agrees.
- *
- *     k = 1   Hamming distance to be found by equal parts is from Manber and
- *             Wu, "An Algorithm for Approximate Membership Checking with
- *             Application to Password Security", IPL 50(4), 1994;
- *     k > 1   longer keys, so smaller groups, but more groupings: Manku, Jain
- *             and Das Sarma, "Detecting Near-Duplicates for Web Crawling", WWW
- *             2007, section 3.
- *
- * Within a group the tree of duplicates_tree.c excludes what is far.  Random
- * codes need the groupings, as balls exclude nothing there; clustered codes
- * often agree in bands without being near, and are left to the tree alone, as
- * one group of all.  Which of k = 1, 2, 3 and the tree alone is cheapest is
- * estimated from a sample of the codes.
+ * Objects are put into groups as the plan says (duplicates_plan.c), once for each
+ * of its groupings, and in each group all pairs are looked for that are near
+ * (duplicates_join.c).
  */
 #include "core/code/duplicates_internal.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/mem.h"
-
-#define SLICE UINT64_C(4000000) /* distances, or what takes as long, a step */
-
-/* Of a plan: objects that it is tried with, groupings that are, and groupings
-   that it may have. */
-#define SAMPLE        2048
-#define TRIED         8
-#define MAX_GROUPINGS 1000
-
-/* What it costs, in distances, to sort an object; to put it into a tree, times
-   the logarithm of their number. */
-#define SORT_COST 20
-#define TREE_COST 8
 
 /* A pass of the sort takes so many bits of the upper half of a key. */
 #define PASS_BITS 11
@@ -112,24 +80,6 @@ void ak_duplicates_destroy(struct ak_duplicates *d)
 
 /* -------------------------------------------------------------------- sorting */
 
-/* Of the bits of a code in `mask`; what differs may have the same one. */
-static uint32_t hash(const uint64_t *code, const uint64_t *mask, size_t words)
-{
-    uint64_t h = 0;
-
-    for (size_t w = 0; w < words; w++) {
-        h = (h ^ (code[w] & mask[w])) * UINT64_C(0x9e3779b97f4a7c15);
-        h ^= h >> 32;
-    }
-    h *= UINT64_C(0xd6e8feb86659fd93);
-    return (uint32_t)(h >> 32);
-}
-
-static uint32_t key_hash(uint64_t key)
-{
-    return (uint32_t)(key >> 32);
-}
-
 /* One of N_PASSES over the keys, which keeps their order where they agree. */
 static void sort_pass(struct ak_duplicates *d, size_t n)
 {
@@ -153,16 +103,6 @@ static void sort_pass(struct ak_duplicates *d, size_t n)
     d->work += n;
 }
 
-/* Where the run of equal hashes that begins at `from` ends. */
-static size_t run_end(const uint64_t *keys, size_t n, size_t from)
-{
-    size_t to = from + 1;
-
-    while (to < n && key_hash(keys[to]) == key_hash(keys[from]))
-        to++;
-    return to;
-}
-
 /* ------------------------------------------------------------- the same codes */
 
 static const uint64_t *item_code(const struct ak_duplicates *d, uint32_t item)
@@ -176,8 +116,10 @@ static void same_keys(struct ak_duplicates *d)
 
     memset(mask, 0xff, sizeof(mask));
     for (size_t i = 0; i < d->params.n; i++)
-        d->keys[i] =
-            (uint64_t)hash(item_code(d, (uint32_t)i), mask, d->words) << 32 | i;
+        d->keys[i] = (uint64_t)ak_duplicates_hash(item_code(d, (uint32_t)i),
+                                                  mask, d->words)
+                         << 32 |
+                     i;
     d->work += d->params.n;
     d->pass = 0;
 }
@@ -231,188 +173,12 @@ static enum ak_status make_objects(struct ak_duplicates *d, struct ak_err *err)
         return ak_fail(err, AK_ENOMEM, "no memory for %zu items", n);
     d->n = 0;
     for (size_t from = 0, to; from < n; from = to) {
-        to = run_end(d->keys, n, from);
+        to = ak_duplicates_run_end(d->keys, n, from);
         take_run(d, d->keys + from, to - from, &n_members);
     }
     d->compared += n;
     d->work += n;
     return AK_OK;
-}
-
-/* -------------------------------------------------------------------- a plan */
-
-static size_t band_begin(const struct ak_duplicates *d, unsigned n_bands,
-                         unsigned band)
-{
-    return (size_t)d->params.bits * band / n_bands;
-}
-
-/* Bits from..to, as one word's share of them. */
-static uint64_t range_mask(size_t word, size_t from, size_t to)
-{
-    size_t begin = 64 * word, end = begin + 64;
-    uint64_t mask = UINT64_MAX;
-
-    if (from >= end || to <= begin)
-        return 0;
-    if (from > begin)
-        mask &= UINT64_MAX << (from - begin);
-    if (to < end)
-        mask &= UINT64_MAX >> (end - to);
-    return mask;
-}
-
-static bool band_agrees(const struct ak_duplicates *d, const uint64_t *a,
-                        const uint64_t *b, unsigned band)
-{
-    size_t from = band_begin(d, d->plan.n_bands, band);
-    size_t to = band_begin(d, d->plan.n_bands, band + 1);
-
-    for (size_t w = from / 64; w * 64 < to; w++)
-        if (((a[w] ^ b[w]) & range_mask(w, from, to)) != 0)
-            return false;
-    return true;
-}
-
-/* The bits that agree in a grouping; all are masked out when there is none. */
-static void plan_mask(const struct ak_duplicates *d,
-                      const struct ak_duplicates_plan *plan, uint64_t *mask)
-{
-    memset(mask, 0, d->words * sizeof(*mask));
-    for (unsigned i = 0; i < plan->n_agree; i++) {
-        size_t from = band_begin(d, plan->n_bands, plan->agree[i]);
-        size_t to = band_begin(d, plan->n_bands, plan->agree[i] + 1);
-
-        for (size_t w = from / 64; w * 64 < to; w++)
-            mask[w] |= range_mask(w, from, to);
-    }
-}
-
-/* The next choice of bands; false after the last. */
-static bool next_choice(struct ak_duplicates_plan *plan)
-{
-    unsigned i = plan->n_agree;
-
-    while (i > 0 &&
-           plan->agree[i - 1] + (plan->n_agree - i) + 1 == plan->n_bands)
-        i--;
-    if (i == 0)
-        return false;
-    plan->agree[i - 1]++;
-    for (; i < plan->n_agree; i++)
-        plan->agree[i] = plan->agree[i - 1] + 1;
-    return true;
-}
-
-static bool make_plan(const struct ak_duplicates *d, unsigned n_agree,
-                      struct ak_duplicates_plan *plan)
-{
-    unsigned n_bands = d->params.max_distance + n_agree;
-    double n = 1;
-
-    if (n_bands > d->params.bits)
-        return false;
-    for (unsigned i = 0; i < n_agree; i++)
-        n = n * (n_bands - i) / (i + 1);
-    if (n > MAX_GROUPINGS)
-        return false;
-    *plan = (struct ak_duplicates_plan){.n_bands = n_bands,
-                                        .n_agree = n_agree,
-                                        .n_groupings = (size_t)lround(n)};
-    for (unsigned i = 0; i < n_agree; i++)
-        plan->agree[i] = i;
-    return true;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Pairs of the sample (n objects at d->group) that a grouping has together. */
-static double count_pairs(struct ak_duplicates *d,
-                          const struct ak_duplicates_plan *plan, size_t n)
-{
-    uint64_t mask[AK_CODE_MAX_WORDS];
-    double pairs = 0;
-
-    plan_mask(d, plan, mask);
-    for (size_t i = 0; i < n; i++)
-        d->keys[i] =
-            (uint64_t)hash(ak_duplicates_code(d, d->group[i]), mask, d->words)
-            << 32;
-    qsort(d->keys, n, sizeof(*d->keys), by_value);
-    for (size_t from = 0, to; from < n; from = to) {
-        to = run_end(d->keys, n, from);
-        pairs += (double)(to - from) * (double)(to - from - 1) / 2;
-    }
-    return pairs;
-}
-
-/* In distances. */
-static double plan_cost(struct ak_duplicates *d, struct ak_duplicates_plan plan,
-                        size_t n_sample)
-{
-    size_t every = plan.n_groupings / TRIED + 1, tried = 0;
-    double all = (double)d->n * (double)(d->n - 1) / 2, pairs = 0;
-    double of_sample = (double)n_sample * (double)(n_sample - 1) / 2;
-
-    for (size_t i = 0; i < plan.n_groupings; i++, next_choice(&plan))
-        if (i % every == 0) {
-            pairs += count_pairs(d, &plan, n_sample);
-            tried++;
-        }
-    return (double)plan.n_groupings *
-           (SORT_COST * (double)d->n +
-            all * pairs / ((double)tried * of_sample));
-}
-
-/* The same of the tree alone. */
-static enum ak_status tree_cost(struct ak_duplicates *d, size_t n_sample,
-                                double *cost, struct ak_err *err)
-{
-    double n = (double)d->n, of_sample;
-    enum ak_status status =
-        ak_duplicates_tree_begin(d, d->group, n_sample, true, err);
-    bool done = false;
-
-    while (status == AK_OK && !done) {
-        d->work = 0;
-        status = ak_duplicates_tree_step(d, &done, err);
-    }
-    if (status != AK_OK)
-        return status;
-    of_sample = (double)n_sample * (double)(n_sample - 1) / 2;
-    *cost = TREE_COST * n * log2(n) +
-            n * (n - 1) / 2 * d->tree.surviving / of_sample;
-    return AK_OK;
-}
-
-static enum ak_status choose_plan(struct ak_duplicates *d, struct ak_err *err)
-{
-    size_t n_sample = d->n < SAMPLE ? d->n : SAMPLE;
-    enum ak_status status;
-    double best;
-
-    d->plan = (struct ak_duplicates_plan){.n_groupings = 1};
-    for (size_t i = 0; i < n_sample; i++)
-        d->group[i] = (uint32_t)((uint64_t)d->n * i / n_sample);
-    status = tree_cost(d, n_sample, &best, err);
-    for (unsigned k = 1; status == AK_OK && k <= AK_DUPLICATES_AGREE; k++) {
-        struct ak_duplicates_plan plan;
-        double cost;
-
-        if (!make_plan(d, k, &plan) || d->forced == 0)
-            continue;
-        cost = plan_cost(d, plan, n_sample);
-        if (d->forced > 0 ? d->forced == (int)k : cost < best) {
-            best = cost;
-            d->plan = plan;
-        }
-    }
-    return status;
 }
 
 /* -------------------------------------------------------------------- groups */
@@ -421,12 +187,12 @@ static void group_keys(struct ak_duplicates *d)
 {
     uint64_t mask[AK_CODE_MAX_WORDS];
 
-    plan_mask(d, &d->plan, mask);
+    ak_duplicates_mask(d, &d->plan, mask);
     for (size_t i = 0; i < d->n; i++)
-        d->keys[i] =
-            (uint64_t)hash(ak_duplicates_code(d, (uint32_t)i), mask, d->words)
-                << 32 |
-            i;
+        d->keys[i] = (uint64_t)ak_duplicates_hash(
+                         ak_duplicates_code(d, (uint32_t)i), mask, d->words)
+                         << 32 |
+                     i;
     d->work += d->n;
     d->pass = 0;
     d->at = 0;
@@ -436,7 +202,7 @@ static void group_keys(struct ak_duplicates *d)
 static bool next_group(struct ak_duplicates *d)
 {
     while (d->at < d->n) {
-        d->group_end = run_end(d->keys, d->n, d->at);
+        d->group_end = ak_duplicates_run_end(d->keys, d->n, d->at);
         if (d->group_end - d->at > 1) {
             for (size_t i = d->at; i < d->group_end; i++)
                 d->group[i] = (uint32_t)d->keys[i];
@@ -446,24 +212,6 @@ static bool next_group(struct ak_duplicates *d)
         d->work++;
     }
     return false;
-}
-
-/* Whether a pair counts in this grouping: it agrees in the chosen bands, and in
-   no other one before the last of them. */
-static bool counts_here(const struct ak_duplicates *d, const uint64_t *a,
-                        const uint64_t *b)
-{
-    const struct ak_duplicates_plan *plan = &d->plan;
-    unsigned next = 0;
-
-    for (unsigned band = 0; next < plan->n_agree; band++) {
-        bool chosen = band == plan->agree[next];
-
-        if (band_agrees(d, a, b, band) != chosen)
-            return false;
-        next += chosen;
-    }
-    return true;
 }
 
 /* ------------------------------------------------------------ what was found */
@@ -511,7 +259,7 @@ static enum ak_status verify(struct ak_duplicates *d, uint32_t a, uint32_t b,
     for (size_t i = 0; i < f->n_sketch; i++)
         if (x[i] - y[i] > f->reach || y[i] - x[i] > f->reach)
             return AK_OK;
-    if (!counts_here(d, item_code(d, a), item_code(d, b)))
+    if (!ak_duplicates_counts_here(d, item_code(d, a), item_code(d, b)))
         return AK_OK;
     d->verified++;
     d->work += 64;
@@ -534,7 +282,7 @@ enum ak_status ak_duplicates_found(struct ak_duplicates *d, uint32_t u,
         return verify(d, a, b, distance, err);
     ak_clusters_unite(&d->clusters, a, b);
     if (ak_pairs_takes(&d->pairs, a, b, distance) &&
-        counts_here(d, item_code(d, a), item_code(d, b)))
+        ak_duplicates_counts_here(d, item_code(d, a), item_code(d, b)))
         list_pairs(d, u, v, distance);
     return AK_OK;
 }
@@ -545,7 +293,7 @@ static void end_grouping(struct ak_duplicates *d)
 {
     d->grouping++;
     d->phase = d->grouping < d->plan.n_groupings ? KEYS : OVER;
-    next_choice(&d->plan);
+    ak_duplicates_next_choice(&d->plan);
 }
 
 static enum ak_status advance(struct ak_duplicates *d, struct ak_err *err)
@@ -568,7 +316,7 @@ static enum ak_status advance(struct ak_duplicates *d, struct ak_err *err)
         d->phase = d->n < 2 ? OVER : PLAN;
         break;
     case PLAN:
-        status = choose_plan(d, err);
+        status = ak_duplicates_choose_plan(d, err);
         d->phase = KEYS;
         break;
     case KEYS:
@@ -585,8 +333,9 @@ static enum ak_status advance(struct ak_duplicates *d, struct ak_err *err)
             end_grouping(d);
             break;
         }
-        status = ak_duplicates_tree_begin(d, d->group + d->at,
-                                          d->group_end - d->at, false, err);
+        status =
+            ak_duplicates_tree_begin(d, d->group + d->at, d->group_end - d->at,
+                                     d->plan.n_modes, false, err);
         d->phase = TREE;
         break;
     case TREE:
@@ -608,7 +357,7 @@ enum ak_status ak_duplicates_step(struct ak_duplicates *d, bool *done,
     enum ak_status status = AK_OK;
 
     d->work = 0;
-    while (status == AK_OK && d->phase != OVER && d->work < SLICE)
+    while (status == AK_OK && d->phase != OVER && d->work < AK_DUPLICATES_SLICE)
         status = advance(d, err);
     *done = d->phase == OVER;
     return status;

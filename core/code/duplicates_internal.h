@@ -2,8 +2,9 @@
  * duplicates_internal.h -- a search for duplicates from the inside; core/code/
  * and its tests only.
  *
- * duplicates.c makes *objects* of the items and puts them into groups in which
- * all pairs are looked for; duplicates_tree.c looks for them in one group.
+ * duplicates.c makes *objects* of the items and puts them into groups, as
+ * duplicates_plan.c found best; duplicates_tree.c makes a tree of a group, and
+ * duplicates_join.c goes through its pairs.
  */
 #ifndef AK_CORE_CODE_DUPLICATES_INTERNAL_H
 #define AK_CORE_CODE_DUPLICATES_INTERNAL_H
@@ -11,18 +12,20 @@
 #include "core/base/rng.h"
 #include "core/code/duplicates.h"
 #include "core/code/hamming.h"
+#include "core/code/kmodes.h"
 
 /* Objects that are compared with one another without more ado. */
 #define AK_DUPLICATES_LEAF 32
 
 /*
  * A node has the objects from..to of its group, all within `radius` of its
- * centre.  Its children share them; a leaf has none, and its codes lie together.
+ * centre.  Its children, which follow one another, share them; a leaf has none,
+ * and its codes lie together.
  */
 struct ak_duplicates_node {
     uint32_t from, to;
-    uint32_t left, right; /* 0, 0: a leaf */
-    uint32_t at;          /* of a leaf: its first group of eight codes */
+    uint32_t children, n_children; /* 0: a leaf */
+    uint32_t at; /* of a leaf: its first group of eight codes */
     uint16_t radius;
     bool united; /* known to be in one cluster */
 };
@@ -40,7 +43,10 @@ struct ak_duplicates_tree {
     uint64_t *centres; /* (nodes, words) */
     float *low, *high; /* (nodes, n_sketch) */
     size_t n_nodes, cap_nodes;
-    size_t split; /* nodes before it have children, or are leaves */
+    size_t split;           /* nodes before it have children, or are leaves */
+    struct ak_kmodes modes; /* of the root, while it is split */
+    size_t n_modes;         /* children of the root; 0: two */
+    size_t assigned;        /* of its objects, to one of them */
     uint16_t *to_left, *to_right; /* (n) distances to the centres of a split */
     uint32_t *moved;              /* (n) */
     size_t cap;
@@ -60,9 +66,12 @@ struct ak_duplicates_tree {
 #define AK_DUPLICATES_AGREE 3 /* at most */
 struct ak_duplicates_plan {
     unsigned n_bands, n_agree; /* 0, 0: all objects are one group */
+    size_t n_modes;            /* of the tree of all objects; 0: two halves */
     size_t n_groupings;
     unsigned agree[AK_DUPLICATES_AGREE]; /* bands of one of them, rising */
 };
+
+#define AK_DUPLICATES_MODES (AK_DUPLICATES_AGREE + 1) /* tests, see `forced` */
 
 struct ak_duplicates {
     struct ak_duplicates_params params;
@@ -82,7 +91,7 @@ struct ak_duplicates {
     uint64_t work; /* of this step, in distances */
 
     int phase;
-    int forced; /* tests: n_agree of the plan, if there is one; -1: cheapest */
+    int forced; /* tests: n_agree of the plan, or many modes; -1: the cheapest */
     uint64_t *keys, *sorted; /* (items) hash << 32 | item or object */
     unsigned pass;           /* of the sort */
     struct ak_duplicates_plan plan;
@@ -110,12 +119,59 @@ enum ak_status ak_duplicates_found(struct ak_duplicates *d, uint32_t u,
                                    uint32_t v, uint32_t distance,
                                    struct ak_err *err) AK_MUST_CHECK;
 
-/* duplicates_tree.c: begin a group; then go on until *done. */
+static inline size_t ak_duplicates_size(const struct ak_duplicates_node *node)
+{
+    return node->to - node->from;
+}
+
+/* The distance of two codes, which counts. */
+static inline uint32_t ak_duplicates_between(struct ak_duplicates *d,
+                                             const uint64_t *a,
+                                             const uint64_t *b)
+{
+    uint32_t n = 0;
+
+    d->compared++;
+    d->work++;
+    for (size_t w = 0; w < d->words; w++)
+        n += (uint32_t)__builtin_popcountll(a[w] ^ b[w]);
+    return n;
+}
+
+/* What makes up a slice, in distances. */
+#define AK_DUPLICATES_SLICE UINT64_C(4000000)
+
+/* duplicates_plan.c: the hash of the bits of a code that are in `mask`; what
+   differs may have the same one. */
+uint32_t ak_duplicates_hash(const uint64_t *code, const uint64_t *mask,
+                            size_t words);
+/* Where the run of equal hashes (the upper halves) that begins at `from` ends. */
+size_t ak_duplicates_run_end(const uint64_t *keys, size_t n, size_t from);
+/* Sets d->plan, with the first of its choices. */
+enum ak_status ak_duplicates_choose_plan(struct ak_duplicates *d,
+                                         struct ak_err *err) AK_MUST_CHECK;
+/* False after the last. */
+bool ak_duplicates_next_choice(struct ak_duplicates_plan *plan);
+/* The bits that agree within a group; none if there is but one. */
+void ak_duplicates_mask(const struct ak_duplicates *d,
+                        const struct ak_duplicates_plan *plan, uint64_t *mask);
+/* Whether a pair counts in the present grouping. */
+bool ak_duplicates_counts_here(const struct ak_duplicates *d, const uint64_t *a,
+                               const uint64_t *b);
+
+/* duplicates_tree.c: begin a group. */
+/* The root has `n_modes` children, found by k-modes; 0: two, as all others. */
 enum ak_status ak_duplicates_tree_begin(struct ak_duplicates *d,
-                                        uint32_t *objects, size_t n, bool dry,
+                                        uint32_t *objects, size_t n,
+                                        size_t n_modes, bool dry,
                                         struct ak_err *err) AK_MUST_CHECK;
+/* Build the tree of the group until *done, or until the slice is over. */
+enum ak_status ak_duplicates_tree_build(struct ak_duplicates *d, bool *done,
+                                        struct ak_err *err) AK_MUST_CHECK;
+void ak_duplicates_tree_clear(struct ak_duplicates_tree *t);
+
+/* duplicates_join.c: go on with the group, from the tree to its pairs. */
 enum ak_status ak_duplicates_tree_step(struct ak_duplicates *d, bool *done,
                                        struct ak_err *err) AK_MUST_CHECK;
-void ak_duplicates_tree_clear(struct ak_duplicates_tree *t);
 
 #endif

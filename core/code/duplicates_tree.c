@@ -1,27 +1,17 @@
 /*
- * All pairs of a group of codes that are within a distance, by a tree of balls.
+ * A group of codes as a tree of balls.
  *
  * A node is split by two far codes of a sample: each becomes the majority of the
  * sampled codes that are nearer to it, as a round of k-modes would make it, and
- * every code goes to the nearer one.  Two nodes with centres c apart and radii r
- * and s are then looked at together, and fall into smaller ones only if they
- * must:
+ * every code goes to the nearer one.
  *
- *     c - r - s > max_distance    no pair of them is near: nothing to do
- *     c + r + s <= max_distance   all are: they are united as a whole
+ * Halves cut clusters in two that lie between their centres, again and again, so
+ * that leaves hold pieces of several, which are far apart.  Therefore the root may
+ * have many children at once, around centres that k-modes finds, of which each
+ * cluster gets one of its own.  That costs each code a distance to all of them.
  *
- * and where two nodes are in one cluster already, their pairs matter only while
- * they can be among the nearest that are listed.  So codes that are all near, or
- * all the same, cost about as much as their number.
- *
- * With features a pair must be verified, and no whole is united.  Nodes whose
- * codes cannot be told apart any more are then split by the sketches, whose
- * bounds exclude pairs in the same way.
- *
- * The join of two trees is that of Gray and Moore, "N-Body Problems in
- * Statistical Learning", NIPS 2000; to go on only while two trees are not yet
- * connected is that of March, Ram and Gray, "Fast Euclidean Minimum Spanning
- * Tree", KDD 2010.
+ * With features, nodes whose codes cannot be told apart any more are split by the
+ * number of the sketches that is spread most.
  */
 #include "core/code/duplicates_internal.h"
 
@@ -30,8 +20,7 @@
 #include "core/base/mem.h"
 
 #define SAMPLE 128 /* codes of a node that its split is found from */
-#define SLICE  UINT64_C(4000000) /* distances in a step */
-#define CHUNK  512               /* codes that are measured in one call */
+#define CHUNK  512 /* codes that are measured in one call */
 
 /* No side of a split has less than one in so many. */
 #define MIN_SHARE 8
@@ -65,8 +54,9 @@ static bool grow_objects(struct ak_duplicates_tree *t, size_t n)
     ak_array_free(t->to_left);
     ak_array_free(t->to_right);
     ak_array_free(t->moved);
-    t->to_left = ak_array_new(n, sizeof(*t->to_left));
-    t->to_right = ak_array_new(n, sizeof(*t->to_right));
+    /* Whole groups are written. */
+    t->to_left = ak_array_new(n + AK_HAMMING_GROUP, sizeof(*t->to_left));
+    t->to_right = ak_array_new(n + AK_HAMMING_GROUP, sizeof(*t->to_right));
     t->moved = ak_array_new(n, sizeof(*t->moved));
     t->cap = n;
     return t->to_left != NULL && t->to_right != NULL && t->moved != NULL;
@@ -83,21 +73,22 @@ void ak_duplicates_tree_clear(struct ak_duplicates_tree *t)
     ak_array_free(t->moved);
     ak_array_free(t->codes);
     ak_array_free(t->visits);
+    ak_kmodes_clear(&t->modes);
     *t = (struct ak_duplicates_tree){0};
 }
 
 /* ----------------------------------------------------------------- distances */
 
-static uint32_t between(struct ak_duplicates *d, const uint64_t *a,
-                        const uint64_t *b)
+/* The codes of objects (n) in groups. */
+static void put_codes(const struct ak_duplicates *d, const uint32_t *objects,
+                      size_t n, uint64_t *codes)
 {
-    uint32_t n = 0;
+    size_t last = (ak_hamming_groups(n) - 1) * AK_HAMMING_GROUP * d->words;
 
-    d->compared++;
-    d->work++;
-    for (size_t w = 0; w < d->words; w++)
-        n += (uint32_t)__builtin_popcountll(a[w] ^ b[w]);
-    return n;
+    /* The padding is read, though what comes of it is not. */
+    memset(codes + last, 0, AK_HAMMING_GROUP * d->words * sizeof(*codes));
+    for (size_t i = 0; i < n; i++)
+        ak_hamming_put(codes, i, d->words, ak_duplicates_code(d, objects[i]));
 }
 
 /* Of the objects (n) from each of two centres. */
@@ -114,12 +105,7 @@ static void measure(struct ak_duplicates *d, const uint32_t *objects, size_t n,
         size_t m = n - at < CHUNK ? n - at : CHUNK;
         size_t groups = ak_hamming_groups(m);
 
-        /* The padding is read, though what comes of it is not. */
-        memset(codes + (groups - 1) * AK_HAMMING_GROUP * d->words, 0,
-               AK_HAMMING_GROUP * d->words * sizeof(*codes));
-        for (size_t i = 0; i < m; i++)
-            ak_hamming_put(codes, i, d->words,
-                           ak_duplicates_code(d, objects[at + i]));
+        put_codes(d, objects + at, m, codes);
         d->kernel->distances(left, codes, groups, d->words, out);
         memcpy(to_left + at, out, m * sizeof(*out));
         d->kernel->distances(right, codes, groups, d->words, out);
@@ -129,19 +115,14 @@ static void measure(struct ak_duplicates *d, const uint32_t *objects, size_t n,
 
 /* --------------------------------------------------------------------- nodes */
 
-static size_t size_of(const struct ak_duplicates_node *node)
-{
-    return node->to - node->from;
-}
-
 static const float *sketch_of(const struct ak_duplicates *d, uint32_t object)
 {
     return d->features->sketch +
            ak_duplicates_item(d, object) * d->features->n_sketch;
 }
 
-static uint32_t add_node(struct ak_duplicates *d, size_t from, size_t to,
-                         const uint64_t *centre, uint16_t radius)
+static void add_node(struct ak_duplicates *d, size_t from, size_t to,
+                     const uint64_t *centre, uint16_t radius)
 {
     struct ak_duplicates_tree *t = &d->tree;
     size_t at = t->n_nodes++, k = d->features ? d->features->n_sketch : 0;
@@ -160,7 +141,6 @@ static uint32_t add_node(struct ak_duplicates *d, size_t from, size_t to,
         }
     }
     d->work += k > 0 ? to - from : 0;
-    return (uint32_t)at;
 }
 
 /* The farthest of the sample from `from`. */
@@ -172,7 +152,7 @@ static const uint64_t *farthest(struct ak_duplicates *d, const uint32_t *sample,
 
     for (size_t i = 0; i < n; i++) {
         const uint64_t *code = ak_duplicates_code(d, sample[i]);
-        uint32_t distance = between(d, from, code);
+        uint32_t distance = ak_duplicates_between(d, from, code);
 
         if (distance > most) {
             most = distance;
@@ -201,19 +181,21 @@ static void find_centres(struct ak_duplicates *d,
     const uint32_t *objects = d->tree.objects + node->from;
     uint16_t ones[2][AK_CODE_MAX_BITS];
     uint32_t sample[SAMPLE];
-    size_t n = size_of(node) < SAMPLE ? size_of(node) : SAMPLE,
+    size_t n = ak_duplicates_size(node) < SAMPLE ? ak_duplicates_size(node)
+                                                 : SAMPLE,
            members[2] = {0};
     const uint64_t *a, *b;
 
     memset(ones, 0, sizeof(ones));
     for (size_t i = 0; i < n; i++)
-        sample[i] = objects[(uint64_t)size_of(node) * i / n];
+        sample[i] = objects[(uint64_t)ak_duplicates_size(node) * i / n];
     a = ak_duplicates_code(d, sample[ak_rng_below(&d->rng, n)]);
     b = farthest(d, sample, n, a);
     a = farthest(d, sample, n, b);
     for (size_t i = 0; i < n; i++) {
         const uint64_t *code = ak_duplicates_code(d, sample[i]);
-        size_t side = between(d, code, b) < between(d, code, a);
+        size_t side = ak_duplicates_between(d, code, b) <
+                      ak_duplicates_between(d, code, a);
 
         members[side]++;
         for (size_t w = 0; w < d->words; w++)
@@ -260,7 +242,8 @@ static size_t split_by_codes(struct ak_duplicates *d,
 {
     struct ak_duplicates_tree *t = &d->tree;
     uint32_t *objects = t->objects + node->from;
-    size_t n = size_of(node), share, i = 0, n_left = 0, n_right = 0, ties;
+    size_t n = ak_duplicates_size(node), share, i = 0, n_left = 0, n_right = 0,
+           ties;
     int key;
 
     find_centres(d, node, left, right);
@@ -292,7 +275,7 @@ static size_t split_by_sketch(struct ak_duplicates *d, size_t index)
     struct ak_duplicates_tree *t = &d->tree;
     const struct ak_duplicates_node *node = &t->nodes[index];
     uint32_t *objects = t->objects + node->from;
-    size_t k = d->features->n_sketch, best = 0, n = size_of(node);
+    size_t k = d->features->n_sketch, best = 0, n = ak_duplicates_size(node);
     const float *low = t->low + index * k, *high = t->high + index * k;
     size_t n_left = 0, n_right = 0;
     float middle;
@@ -322,7 +305,7 @@ static void split(struct ak_duplicates *d, size_t index)
     uint16_t radius[2] = {node.radius, node.radius};
     size_t middle;
 
-    if (size_of(&node) <= AK_DUPLICATES_LEAF)
+    if (ak_duplicates_size(&node) <= AK_DUPLICATES_LEAF)
         return;
     if (d->features != NULL && 2u * node.radius <= d->params.max_distance) {
         middle = split_by_sketch(d, index);
@@ -331,8 +314,111 @@ static void split(struct ak_duplicates *d, size_t index)
     } else {
         middle = split_by_codes(d, &node, left, right, radius);
     }
-    t->nodes[index].left = add_node(d, node.from, middle, left, radius[0]);
-    t->nodes[index].right = add_node(d, middle, node.to, right, radius[1]);
+    t->nodes[index].children = (uint32_t)t->n_nodes;
+    t->nodes[index].n_children = 2;
+    add_node(d, node.from, middle, left, radius[0]);
+    add_node(d, middle, node.to, right, radius[1]);
+}
+
+/* ----------------------------------------------------- many children at once */
+
+/* Codes of the sample for each centre, and rounds. */
+#define PER_MODE 16
+#define ROUNDS   3
+
+static bool begin_modes(struct ak_duplicates *d)
+{
+    struct ak_duplicates_tree *t = &d->tree;
+    size_t n = t->n < PER_MODE * t->n_modes ? t->n : PER_MODE * t->n_modes;
+
+    if (!ak_kmodes_init(&t->modes, d->params.bits, n, t->n_modes,
+                        ak_rng_u64(&d->rng)))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        ak_hamming_put(
+            t->modes.codes, i, d->words,
+            ak_duplicates_code(d, t->objects[(uint64_t)t->n * i / n]));
+    return true;
+}
+
+static void count_distances(struct ak_duplicates *d, uint64_t n)
+{
+    d->compared += n;
+    d->work += n;
+}
+
+/* The nearest centre of the next objects: which to `to_left`, how far to
+   `to_right`. */
+static void assign_some(struct ak_duplicates *d)
+{
+    _Alignas(64) uint64_t codes[CHUNK * AK_CODE_MAX_WORDS];
+    struct ak_duplicates_tree *t = &d->tree;
+    size_t n = t->n - t->assigned < CHUNK ? t->n - t->assigned : CHUNK;
+
+    put_codes(d, t->objects + t->assigned, n, codes);
+    ak_nearest_centres(t->modes.centres, t->n_modes, codes,
+                       ak_hamming_groups(n), d->words, t->to_left + t->assigned,
+                       t->to_right + t->assigned);
+    count_distances(d, n * t->n_modes);
+    t->assigned += n;
+}
+
+/* The objects in the order of their centres, which become nodes. */
+static bool add_modes(struct ak_duplicates *d)
+{
+    struct ak_duplicates_tree *t = &d->tree;
+    uint32_t *next = ak_array_new(t->n_modes + 1, sizeof(*next));
+    uint16_t *radius = ak_array_new(t->n_modes, sizeof(*radius));
+    uint64_t centre[AK_CODE_MAX_WORDS];
+
+    for (size_t i = 0; i < t->n && next != NULL && radius != NULL; i++) {
+        uint16_t mode = t->to_left[i];
+
+        next[mode + 1]++;
+        radius[mode] = larger(radius[mode], t->to_right[i]);
+    }
+    for (size_t i = 0; i < t->n_modes && next != NULL; i++)
+        next[i + 1] += next[i];
+    for (size_t i = 0; i < t->n && next != NULL; i++)
+        t->moved[next[t->to_left[i]]++] = t->objects[i];
+    memcpy(t->objects, t->moved, t->n * sizeof(*t->objects));
+    t->nodes[0].children = (uint32_t)t->n_nodes;
+    for (size_t i = 0; i < t->n_modes && next != NULL && radius != NULL; i++) {
+        /* Where the next one begins has become where this one does. */
+        size_t from = i > 0 ? next[i - 1] : 0;
+
+        if (from == next[i])
+            continue;
+        ak_hamming_get(t->modes.centres, i, d->words, centre);
+        add_node(d, from, next[i], centre, radius[i]);
+        t->nodes[0].n_children++;
+    }
+    d->work += t->n;
+    ak_array_free(next);
+    ak_array_free(radius);
+    return next != NULL && radius != NULL;
+}
+
+/* A piece of it; *done when the root has its children. */
+static bool split_by_modes(struct ak_duplicates *d, bool *done)
+{
+    struct ak_duplicates_tree *t = &d->tree;
+    bool right = true;
+
+    *done = false;
+    if (t->modes.codes == NULL)
+        return begin_modes(d);
+    if (t->modes.round < ROUNDS) {
+        ak_kmodes_step(&t->modes);
+        count_distances(d, t->modes.n * t->n_modes);
+    } else if (t->assigned < t->n) {
+        assign_some(d);
+    } else {
+        right = add_modes(d);
+        ak_kmodes_clear(&t->modes);
+        *done = true;
+    }
+    return right;
 }
 
 /* The codes of each leaf together. */
@@ -343,8 +429,8 @@ static bool pack(struct ak_duplicates *d)
 
     for (size_t i = 0; i < t->n_nodes; i++) {
         t->nodes[i].at = (uint32_t)groups;
-        if (t->nodes[i].left == 0)
-            groups += ak_hamming_groups(size_of(&t->nodes[i]));
+        if (t->nodes[i].n_children == 0)
+            groups += ak_hamming_groups(ak_duplicates_size(&t->nodes[i]));
     }
     if (groups > t->cap_groups) {
         ak_array_free(t->codes);
@@ -356,7 +442,8 @@ static bool pack(struct ak_duplicates *d)
     for (size_t i = 0; i < t->n_nodes; i++) {
         const struct ak_duplicates_node *node = &t->nodes[i];
 
-        for (size_t j = 0; node->left == 0 && j < size_of(node); j++)
+        for (size_t j = 0;
+             node->n_children == 0 && j < ak_duplicates_size(node); j++)
             ak_hamming_put(t->codes + node->at * group_words, j, d->words,
                            ak_duplicates_code(d, t->objects[node->from + j]));
     }
@@ -364,248 +451,50 @@ static bool pack(struct ak_duplicates *d)
     return true;
 }
 
-/* ------------------------------------------------------------------ clusters */
-
-static uint32_t cluster_of(struct ak_duplicates *d, size_t place)
-{
-    return ak_clusters_find(&d->clusters,
-                            ak_duplicates_item(d, d->tree.objects[place]));
-}
-
-/* Whether all of a node are known to be in one cluster. */
-static bool is_united(struct ak_duplicates *d, struct ak_duplicates_node *node)
-{
-    const struct ak_duplicates_node *nodes = d->tree.nodes;
-
-    if (node->united)
-        return true;
-    if (node->left != 0) {
-        node->united = nodes[node->left].united && nodes[node->right].united &&
-                       cluster_of(d, node->from) == cluster_of(d, node->to - 1);
-        return node->united;
-    }
-    for (size_t i = node->from + 1; i < node->to; i++)
-        if (cluster_of(d, i) != cluster_of(d, node->from))
-            return false;
-    node->united = true;
-    return true;
-}
-
-static bool in_one_cluster(struct ak_duplicates *d,
-                           struct ak_duplicates_node *a,
-                           struct ak_duplicates_node *b)
-{
-    return is_united(d, a) && is_united(d, b) &&
-           cluster_of(d, a->from) == cluster_of(d, b->from);
-}
-
-static void unite_all(struct ak_duplicates *d, struct ak_duplicates_node *node,
-                      uint32_t with)
-{
-    size_t to = node->united ? node->from + 1 : node->to;
-
-    for (size_t i = node->from; i < to; i++)
-        ak_clusters_unite(&d->clusters,
-                          ak_duplicates_item(d, d->tree.objects[i]), with);
-    d->work += to - node->from;
-    node->united = true;
-}
-
-/* ---------------------------------------------------------------- the visits */
-
-static enum ak_status push(struct ak_duplicates_tree *t, uint32_t a, uint32_t b,
-                           struct ak_err *err)
-{
-    if (t->n_visits == t->cap_visits) {
-        size_t cap = t->cap_visits > 0 ? 2 * t->cap_visits : 64;
-        struct ak_duplicates_visit *visits = ak_array_new(cap, sizeof(*visits));
-
-        if (visits == NULL)
-            return ak_fail(err, AK_ENOMEM, "no memory for %zu visits", cap);
-        if (t->n_visits > 0)
-            memcpy(visits, t->visits, t->n_visits * sizeof(*visits));
-        ak_array_free(t->visits);
-        t->visits = visits;
-        t->cap_visits = cap;
-    }
-    t->visits[t->n_visits++] = (struct ak_duplicates_visit){a, b};
-    return AK_OK;
-}
-
-/* The children are where their parent is known to be. */
-static void open_node(struct ak_duplicates *d,
-                      const struct ak_duplicates_node *node)
-{
-    struct ak_duplicates_node *nodes = d->tree.nodes;
-
-    if (node->united)
-        nodes[node->left].united = nodes[node->right].united = true;
-}
-
-/* Whether some number of the sketches keeps two nodes apart. */
-static bool sketches_apart(const struct ak_duplicates *d, uint32_t a,
-                           uint32_t b)
-{
-    const struct ak_duplicates_tree *t = &d->tree;
-    size_t k = d->features->n_sketch;
-
-    for (size_t j = 0; j < k; j++)
-        if (t->low[a * k + j] - t->high[b * k + j] > d->features->reach ||
-            t->low[b * k + j] - t->high[a * k + j] > d->features->reach)
-            return true;
-    return false;
-}
-
-/* Each object of leaf `a` with each of leaf `b`, or with the later ones of its
-   own; up to a distance of `most`. */
-static enum ak_status compare_leaves(struct ak_duplicates *d, uint32_t a,
-                                     uint32_t b, uint32_t most,
-                                     struct ak_err *err)
-{
-    const struct ak_duplicates_tree *t = &d->tree;
-    const struct ak_duplicates_node *x = &t->nodes[a], *y = &t->nodes[b];
-    struct ak_near near[AK_DUPLICATES_LEAF + AK_HAMMING_GROUP];
-    size_t stride = AK_HAMMING_GROUP * d->words;
-
-    for (size_t i = 0; i < size_of(x); i++) {
-        uint32_t object = t->objects[x->from + i];
-        size_t skip = a == b ? (i + 1) / AK_HAMMING_GROUP : 0;
-        size_t from = skip * AK_HAMMING_GROUP, n;
-
-        if (from >= size_of(y))
-            break;
-        n = d->kernel->near(
-            ak_duplicates_code(d, object), t->codes + (y->at + skip) * stride,
-            ak_hamming_groups(size_of(y) - from), d->words, most + 1, near);
-        d->compared += size_of(y) - from;
-        d->work += size_of(y) - from;
-        for (size_t j = 0; j < n; j++) {
-            size_t place = from + near[j].position;
-            enum ak_status status;
-
-            if (place >= size_of(y) || (a == b && place <= i))
-                continue;
-            status = ak_duplicates_found(d, object, t->objects[y->from + place],
-                                         near[j].distance, err);
-            if (status != AK_OK)
-                return status;
-        }
-    }
-    return AK_OK;
-}
-
-/* How near and how far two objects of a visit can be. */
-static void find_bounds(struct ak_duplicates *d, uint32_t a, uint32_t b,
-                        uint32_t *least, uint32_t *most)
-{
-    const struct ak_duplicates_tree *t = &d->tree;
-    uint32_t reach = (uint32_t)t->nodes[a].radius + t->nodes[b].radius;
-    uint32_t apart = 0;
-
-    if (a != b)
-        apart =
-            between(d, t->centres + a * d->words, t->centres + b * d->words);
-    /* Objects without features are of different codes. */
-    *least = apart > reach ? apart - reach : d->features == NULL;
-    *most = apart + reach;
-}
-
-static enum ak_status visit(struct ak_duplicates *d, uint32_t a, uint32_t b,
-                            struct ak_err *err)
-{
-    struct ak_duplicates_tree *t = &d->tree;
-    struct ak_duplicates_node *x = &t->nodes[a], *y = &t->nodes[b];
-    uint32_t wanted = d->params.max_distance, reach, least, most;
-    double area = a == b ? (double)size_of(x) * (double)(size_of(x) - 1) / 2
-                         : (double)size_of(x) * (double)size_of(y);
-    enum ak_status status = AK_OK;
-
-    find_bounds(d, a, b, &least, &most);
-    t->area += area;
-    if (least > wanted ||
-        (d->features != NULL && a != b && sketches_apart(d, a, b)))
-        return AK_OK;
-    if (d->features == NULL && most <= wanted) {
-        if (t->dry)
-            return AK_OK;
-        unite_all(d, x, cluster_of(d, y->from));
-        unite_all(d, y, cluster_of(d, x->from));
-    }
-    reach = ak_pairs_reach(&d->pairs);
-    if (!t->dry && reach < wanted && in_one_cluster(d, x, y)) {
-        if (least > reach)
-            return AK_OK;
-        wanted = reach;
-    }
-    if (x->left == 0 && y->left == 0) {
-        t->surviving += area;
-        return t->dry ? AK_OK : compare_leaves(d, a, b, wanted, err);
-    }
-    t->area -= area;
-    if (a == b) {
-        /* The halves first, which then are in as few clusters as can be. */
-        open_node(d, x);
-        status = push(t, x->left, x->right, err);
-        if (status == AK_OK)
-            status = push(t, x->right, x->right, err);
-        return status == AK_OK ? push(t, x->left, x->left, err) : status;
-    }
-    if (x->left == 0 || (y->left != 0 && size_of(y) > size_of(x))) {
-        open_node(d, y);
-        status = push(t, a, y->right, err);
-        return status == AK_OK ? push(t, a, y->left, err) : status;
-    }
-    open_node(d, x);
-    status = push(t, x->right, b, err);
-    return status == AK_OK ? push(t, x->left, b, err) : status;
-}
-
 /* ----------------------------------------------------------------- the group */
 
 enum ak_status ak_duplicates_tree_begin(struct ak_duplicates *d,
-                                        uint32_t *objects, size_t n, bool dry,
+                                        uint32_t *objects, size_t n,
+                                        size_t n_modes, bool dry,
                                         struct ak_err *err)
 {
     struct ak_duplicates_tree *t = &d->tree;
 
-    /* A leaf has at least 4 objects, unless it is the only node. */
-    if (!grow_nodes(d, n / 2 + 2) || !grow_objects(t, n))
+    /* A leaf has at least 4 objects, but for children of the root. */
+    if (!grow_nodes(d, n / 2 + 2 + n_modes) || !grow_objects(t, n))
         return ak_fail(err, AK_ENOMEM, "no memory to compare %zu codes", n);
     t->objects = objects;
     t->n = n;
     t->n_nodes = t->split = t->n_visits = 0;
     t->area = t->surviving = 0;
     t->dry = dry;
+    t->n_modes = n_modes;
+    t->assigned = 0;
     /* Its bounds are never asked for but to split it: what is not known yet is
        as wide as can be. */
     add_node(d, 0, n, NULL, (uint16_t)d->params.bits);
     return AK_OK;
 }
 
-enum ak_status ak_duplicates_tree_step(struct ak_duplicates *d, bool *done,
-                                       struct ak_err *err)
+enum ak_status ak_duplicates_tree_build(struct ak_duplicates *d, bool *done,
+                                        struct ak_err *err)
 {
     struct ak_duplicates_tree *t = &d->tree;
-    enum ak_status status = AK_OK;
 
-    *done = false;
-    while (t->split < t->n_nodes) {
-        split(d, t->split++);
-        if (d->work >= SLICE)
-            return AK_OK;
-        if (t->split < t->n_nodes)
-            continue;
-        if (!pack(d))
+    while (t->split < t->n_nodes && d->work < AK_DUPLICATES_SLICE) {
+        bool is_split = true;
+
+        if (t->split == 0 && t->n_modes > 0) {
+            if (!split_by_modes(d, &is_split))
+                return ak_fail(err, AK_ENOMEM, "no memory for %zu centres",
+                               t->n_modes);
+        } else {
+            split(d, t->split);
+        }
+        t->split += is_split;
+        if (t->split == t->n_nodes && !pack(d))
             return ak_fail(err, AK_ENOMEM, "no memory for %zu codes", t->n);
-        status = push(t, 0, 0, err);
-        if (status != AK_OK)
-            return status;
     }
-    while (status == AK_OK && t->n_visits > 0 && d->work < SLICE) {
-        struct ak_duplicates_visit next = t->visits[--t->n_visits];
-
-        status = visit(d, next.a, next.b, err);
-    }
-    *done = t->n_visits == 0;
-    return status;
+    *done = t->split == t->n_nodes;
+    return AK_OK;
 }
