@@ -119,6 +119,8 @@ static enum ak_status find_landmarks(struct ak_job_features *f,
         return ak_fail(err, AK_ENOMEM, "no memory for %zu vectors", n);
     for (size_t i = 0; i < n && status == AK_OK; i++) {
         status = read_rows(f, f->params.n * i / n, 1, err);
+        if (status != AK_OK)
+            break;
         if (f->params.similar)
             normalise(f->rows, dim);
         memcpy(candidates + i * dim, f->rows, dim * sizeof(*candidates));

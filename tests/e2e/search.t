@@ -397,10 +397,35 @@ def _():
 
 @test("a rerank whose time is up is in Hamming order and not complete")
 def _():
-    late = C.search({"vector": QUERIES[0].tolist()}, limit=1000,
-                    rerank={"by": "feature", "oversample": 10},
-                    timeout_seconds=0)
-    equal(late["complete"], False, "complete")
+    def ask(seconds):
+        return C.search({"vector": QUERIES[0].tolist()}, limit=1000,
+                        rerank={"by": "feature", "oversample": 10},
+                        timeout_seconds=seconds)
+    equal((ask(0)["complete"], ask(0)["items"]), (False, []), "at once")
+    whole = ask(600)
+    code = C.encode(QUERIES[:1])[0]
+
+    def plain(searched):
+        """Of the first rows in order of arrival."""
+        among = set(B.ids[:searched])
+        return [(id, d, float(np.float32(1 - d / 64)))
+                for id, d in B.find(code, 1000, None, lambda i, l: i in among)]
+    check(scored(whole) != plain(len(B.ids)), "the orders are the same")
+    # The time to read 9,000 rows is many times that of a scan, so that some of
+    # these times lie between.
+    cut = 0
+    for attempt in range(20):
+        for k in range(12):
+            late = ask(0.1 / 2 ** k)
+            if late["complete"]:
+                equal(late, whole, "an answer in time")
+            else:
+                equal(scored(late), plain(late["searched"]),
+                      "an answer out of time")
+                cut += late["searched"] == len(B.ids)
+        if cut > 0:
+            break
+    check(cut > 0, "the time was never up between scan and rerank")
 
 
 @test("encode is the same for a row alone and in any company")
