@@ -261,6 +261,23 @@ def _():
     equal((j["state"], j["result"]), ("canceled", None), "cancelled")
 
 
+@test("after a restart it begins again, with what serves then")
+def _():
+    c = Collection(daemon, "served")
+    before = c.info()["items"]
+    id = start("served", max_distance=70)
+    running(id)
+    daemon.delete(c.path + "/items/23008").expect(204)
+    daemon.restart()
+    equal(job(id)["state"], "paused", "state")
+    daemon.post("/v1/jobs/%d/resume" % id).expect(202)
+    j = ended(id)
+    equal((j["state"], j["result"]["items"]), ("succeeded", before - 1),
+          "of now")
+    check([8, 23008] not in [p["ids"] for p in j["result"]["pairs"]],
+          "an item that is gone has a pair")
+
+
 @test("what cannot be asked is told")
 def _():
     external("few", np.zeros((3, 2), np.uint8))
