@@ -9,10 +9,10 @@
 #include "server/engine_internal.h"
 
 #define SLICE_NS    UINT64_C(10000000)
-#define LANDMARKS   6
-#define CANDIDATES  64 /* items that the landmarks are chosen from */
+#define LANDMARKS   12
+#define CANDIDATES  256 /* items that the landmarks are chosen from */
 #define BLOCK_ROWS  64
-#define CACHE_BYTES ((size_t)64 << 20)
+#define CACHE_BYTES ((size_t)256 << 20)
 
 /* Of what the sketch says: its numbers are floats. */
 #define ROUNDING 1e-5
@@ -25,9 +25,10 @@ struct ak_job_features {
     struct ak_duplicates_features how;
     float *landmarks; /* (n_landmarks, dim) */
     size_t n_landmarks;
-    float *sketch; /* (n, n_landmarks) */
-    size_t at;     /* items whose sketch there is */
-    float largest; /* number of it */
+    float *sketch;   /* (n, n_landmarks) */
+    double *squares; /* (n) of their lengths; of similarity only */
+    size_t at;       /* items whose sketch there is */
+    float largest;   /* number of it */
 
     void *block; /* (BLOCK_ROWS) as stored */
     float *rows; /* (BLOCK_ROWS, dim) */
@@ -40,32 +41,59 @@ struct ak_job_features {
 
 /* ------------------------------------------------------------------- numbers */
 
+#define LANES 8
+
+typedef float wide_floats __attribute__((vector_size(LANES * sizeof(float))));
+typedef double wide_sums __attribute__((vector_size(LANES * sizeof(double))));
+
+static double add_lanes(const double s[LANES])
+{
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+
 static double square_distance(const float *a, const float *b, size_t dim)
 {
-    double sum = 0;
+    wide_sums sums = {0};
+    double s[LANES];
+    size_t i = 0;
 
-    for (size_t i = 0; i < dim; i++) {
+    for (; i + LANES <= dim; i += LANES) {
+        wide_floats x, y;
+        wide_sums d;
+
+        memcpy(&x, a + i, sizeof(x));
+        memcpy(&y, b + i, sizeof(y));
+        d = __builtin_convertvector(x, wide_sums) -
+            __builtin_convertvector(y, wide_sums);
+        sums += d * d;
+    }
+    memcpy(s, &sums, sizeof(s));
+    for (; i < dim; i++) {
         double d = (double)a[i] - (double)b[i];
 
-        sum += d * d;
+        s[i % LANES] += d * d;
     }
-    return sum;
+    return add_lanes(s);
 }
 
 static double product(const float *a, const float *b, size_t dim)
 {
-    double sum = 0;
+    wide_sums sums = {0};
+    double s[LANES];
+    size_t i = 0;
 
-    for (size_t i = 0; i < dim; i++)
-        sum += (double)a[i] * (double)b[i];
-    return sum;
-}
+    for (; i + LANES <= dim; i += LANES) {
+        wide_floats x, y;
 
-static double similarity(const float *a, const float *b, size_t dim)
-{
-    double length = sqrt(product(a, a, dim) * product(b, b, dim));
-
-    return length > 0 ? product(a, b, dim) / length : 0;
+        memcpy(&x, a + i, sizeof(x));
+        memcpy(&y, b + i, sizeof(y));
+        sums += __builtin_convertvector(x, wide_sums) *
+                __builtin_convertvector(y, wide_sums);
+    }
+    memcpy(s, &sums, sizeof(s));
+    for (; i < dim; i++)
+        s[i % LANES] += (double)a[i] * (double)b[i];
+    return add_lanes(s);
 }
 
 /* To length 1, but for a vector of zeroes. */
@@ -146,6 +174,15 @@ static enum ak_status find_landmarks(struct ak_job_features *f,
     return status;
 }
 
+/* In memory from here on, until another one needs its place. */
+static void keep(struct ak_job_features *f, uint32_t item, const float *row)
+{
+    size_t slot = item % f->n_slots;
+
+    memcpy(f->cache + slot * f->dim, row, f->dim * sizeof(*row));
+    f->who[slot] = item + 1;
+}
+
 enum ak_status ak_job_features_read(struct ak_job_features *f, size_t *at,
                                     struct ak_err *err)
 {
@@ -161,8 +198,11 @@ enum ak_status ak_job_features_read(struct ak_job_features *f, size_t *at,
             float *x = f->rows + i * f->dim;
             float *out = f->sketch + (f->at + i) * f->n_landmarks;
 
-            if (f->params.similar)
+            keep(f, (uint32_t)(f->at + i), x);
+            if (f->params.similar) {
+                f->squares[f->at + i] = product(x, x, f->dim);
                 normalise(x, f->dim);
+            }
             for (size_t k = 0; k < f->n_landmarks; k++) {
                 out[k] = (float)sqrt(
                     square_distance(x, f->landmarks + k * f->dim, f->dim));
@@ -182,19 +222,16 @@ static enum ak_status read_one(struct ak_job_features *f, uint32_t item,
                                const float **out, struct ak_err *err)
 {
     size_t slot = item % f->n_slots;
-    float *row = f->cache + slot * f->dim;
-    enum ak_status status = AK_OK;
 
     if (f->who[slot] != item + 1) {
-        f->who[slot] = 0;
-        status = read_rows(f, item, 1, err);
-        if (status == AK_OK) {
-            memcpy(row, f->rows, f->dim * sizeof(*row));
-            f->who[slot] = item + 1;
-        }
+        enum ak_status status = read_rows(f, item, 1, err);
+
+        if (status != AK_OK)
+            return status;
+        keep(f, item, f->rows);
     }
-    *out = row;
-    return status;
+    *out = f->cache + slot * f->dim;
+    return AK_OK;
 }
 
 /* Calls with the same first item follow one another. */
@@ -204,6 +241,7 @@ static enum ak_status near(void *arg, uint32_t a, uint32_t b, bool *is_near,
     struct ak_job_features *f = arg;
     enum ak_status status = AK_OK;
     const float *x, *y;
+    double length;
 
     if (f->left_item != a) {
         status = read_one(f, a, &x, err);
@@ -216,7 +254,8 @@ static enum ak_status near(void *arg, uint32_t a, uint32_t b, bool *is_near,
     if (status != AK_OK)
         return status;
     if (f->params.similar) {
-        *number = similarity(f->left, y, f->dim);
+        length = sqrt(f->squares[a] * f->squares[b]);
+        *number = length > 0 ? product(f->left, y, f->dim) / length : 0;
         *is_near = *number >= f->params.threshold;
     } else {
         *number = sqrt(square_distance(f->left, y, f->dim));
@@ -257,21 +296,23 @@ enum ak_status ak_job_features_create(const struct ak_job_features_params *p,
     f->row_bytes = ak_settings_row_bytes(&f->settings);
     f->n_landmarks = LANDMARKS;
     f->left_item = SIZE_MAX;
-    f->n_slots = CACHE_BYTES / (f->dim * sizeof(float));
+    f->n_slots = (p->cache_bytes > 0 ? p->cache_bytes : CACHE_BYTES) /
+                 (f->dim * sizeof(float));
     if (f->n_slots > p->n)
         f->n_slots = p->n;
     if (f->n_slots == 0)
         f->n_slots = 1;
     f->landmarks = ak_array_new(LANDMARKS, f->dim * sizeof(float));
     f->sketch = ak_array_new(p->n, LANDMARKS * sizeof(float));
+    f->squares = ak_array_new(p->similar ? p->n : 0, sizeof(*f->squares));
     f->block = ak_array_new(BLOCK_ROWS, f->row_bytes);
     f->rows = ak_array_new(BLOCK_ROWS, f->dim * sizeof(float));
     f->left = ak_array_new(f->dim, sizeof(float));
     f->cache = ak_array_new(f->n_slots, f->dim * sizeof(float));
     f->who = ak_array_new(f->n_slots, sizeof(*f->who));
-    if (f->landmarks == NULL || f->sketch == NULL || f->block == NULL ||
-        f->rows == NULL || f->left == NULL || f->cache == NULL ||
-        f->who == NULL)
+    if (f->landmarks == NULL || f->sketch == NULL || f->squares == NULL ||
+        f->block == NULL || f->rows == NULL || f->left == NULL ||
+        f->cache == NULL || f->who == NULL)
         status = ak_fail(err, AK_ENOMEM, "no memory for features of %zu items",
                          p->n);
     else
@@ -294,6 +335,7 @@ void ak_job_features_destroy(struct ak_job_features *f)
         ak_collection_return(f->params.c, f->view);
     ak_array_free(f->landmarks);
     ak_array_free(f->sketch);
+    ak_array_free(f->squares);
     ak_array_free(f->block);
     ak_array_free(f->rows);
     ak_array_free(f->left);

@@ -12,7 +12,8 @@
  *                  is the Euclidean distance of vectors of length 1, which is
  *                  sqrt(2 - 2 similarity)
  *
- * Both in double, in order of the numbers of a vector.
+ * Both in double, in eight sums as in rerank.h.  Vectors of up to 256 MiB stay in
+ * memory.
  */
 #ifndef AK_SERVER_JOB_FEATURES_H
 #define AK_SERVER_JOB_FEATURES_H
@@ -29,6 +30,7 @@ struct ak_job_features_params {
     bool similar;     /* by similarity, else by distance */
     double threshold; /* at most so far, or at least so similar */
     uint64_t seed;
+    size_t cache_bytes; /* 0: 256 MiB */
 };
 
 enum ak_status ak_job_features_create(const struct ak_job_features_params *p,

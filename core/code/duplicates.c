@@ -249,16 +249,18 @@ static enum ak_status verify(struct ak_duplicates *d, uint32_t a, uint32_t b,
     const struct ak_duplicates_features *f = d->features;
     const float *x = f->sketch + a * f->n_sketch;
     const float *y = f->sketch + b * f->n_sketch;
-    bool wanted = ak_pairs_takes(&d->pairs, a, b, distance), near;
     enum ak_status status;
+    bool wanted, near;
     double number;
 
-    if (!wanted &&
-        ak_clusters_find(&d->clusters, a) == ak_clusters_find(&d->clusters, b))
-        return AK_OK;
+    /* What tells most of them apart comes first. */
     for (size_t i = 0; i < f->n_sketch; i++)
         if (x[i] - y[i] > f->reach || y[i] - x[i] > f->reach)
             return AK_OK;
+    wanted = ak_pairs_takes(&d->pairs, a, b, distance);
+    if (!wanted &&
+        ak_clusters_find(&d->clusters, a) == ak_clusters_find(&d->clusters, b))
+        return AK_OK;
     if (!ak_duplicates_counts_here(d, item_code(d, a), item_code(d, b)))
         return AK_OK;
     d->verified++;

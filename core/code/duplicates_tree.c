@@ -10,8 +10,8 @@
  * have many children at once, around centres that k-modes finds, of which each
  * cluster gets one of its own.  That costs each code a distance to all of them.
  *
- * With features, nodes whose codes cannot be told apart any more are split by the
- * number of the sketches that is spread most.
+ * With features, a node that reaches further in its sketches than in its codes is
+ * split by the number of the sketches that is spread most.
  */
 #include "core/code/duplicates_internal.h"
 
@@ -269,23 +269,49 @@ static size_t split_by_codes(struct ak_duplicates *d,
     return node->from + n_left;
 }
 
-/* By the number of the sketches that is spread most. */
+/* The number of the sketches that is spread most in a node. */
+static size_t widest(const struct ak_duplicates *d, size_t index,
+                     double *spread)
+{
+    const struct ak_duplicates_tree *t = &d->tree;
+    size_t k = d->features->n_sketch, best = 0;
+    const float *low = t->low + index * k, *high = t->high + index * k;
+
+    for (size_t j = 1; j < k; j++)
+        if (high[j] - low[j] > high[best] - low[best])
+            best = j;
+    *spread = (double)high[best] - (double)low[best];
+    return best;
+}
+
+/* Whether a node reaches further in its sketches than in its codes, each beside
+   what is near. */
+static bool wider_by_sketch(const struct ak_duplicates *d, size_t index)
+{
+    double in_codes = 2.0 * d->tree.nodes[index].radius;
+    double spread;
+
+    if (d->features == NULL)
+        return false;
+    widest(d, index, &spread);
+    return spread * (d->params.max_distance + .5) >=
+           in_codes * (double)d->features->reach;
+}
+
+/* By that number, in the middle. */
 static size_t split_by_sketch(struct ak_duplicates *d, size_t index)
 {
     struct ak_duplicates_tree *t = &d->tree;
     const struct ak_duplicates_node *node = &t->nodes[index];
     uint32_t *objects = t->objects + node->from;
-    size_t k = d->features->n_sketch, best = 0, n = ak_duplicates_size(node);
-    const float *low = t->low + index * k, *high = t->high + index * k;
-    size_t n_left = 0, n_right = 0;
-    float middle;
+    size_t n = ak_duplicates_size(node), n_left = 0, n_right = 0;
+    double spread;
+    size_t best = widest(d, index, &spread);
+    double middle =
+        (double)t->low[index * d->features->n_sketch + best] + spread / 2;
 
-    for (size_t j = 1; j < k; j++)
-        if (high[j] - low[j] > high[best] - low[best])
-            best = j;
-    middle = low[best] + (high[best] - low[best]) / 2;
     for (size_t i = 0; i < n; i++)
-        if (sketch_of(d, objects[i])[best] <= middle)
+        if ((double)sketch_of(d, objects[i])[best] <= middle)
             objects[n_left++] = objects[i];
         else
             t->moved[n_right++] = objects[i];
@@ -307,7 +333,7 @@ static void split(struct ak_duplicates *d, size_t index)
 
     if (ak_duplicates_size(&node) <= AK_DUPLICATES_LEAF)
         return;
-    if (d->features != NULL && 2u * node.radius <= d->params.max_distance) {
+    if (wider_by_sketch(d, index)) {
         middle = split_by_sketch(d, index);
         memcpy(left, t->centres + index * d->words, d->words * sizeof(*left));
         memcpy(right, left, d->words * sizeof(*right));
