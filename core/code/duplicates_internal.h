@@ -25,7 +25,8 @@
 struct ak_duplicates_node {
     uint32_t from, to;
     uint32_t children, n_children; /* 0: a leaf */
-    uint32_t at; /* of a leaf: its first group of eight codes */
+    uint32_t at;     /* of a leaf: its first group of eight codes */
+    uint32_t lowest; /* item */
     uint16_t radius;
     bool united; /* known to be in one cluster */
 };

@@ -232,10 +232,13 @@ static enum ak_status visit(struct ak_duplicates *d, uint32_t a, uint32_t b,
         unite_all(d, y, cluster_of(d, x->from));
     }
     reach = ak_pairs_reach(&d->pairs);
-    if (!t->dry && reach < wanted && in_one_cluster(d, x, y)) {
-        if (least > reach)
+    if (!t->dry && reach != UINT32_MAX && in_one_cluster(d, x, y)) {
+        /* The first pair that there can be. */
+        if (!ak_pairs_takes(&d->pairs, x->lowest,
+                            a == b ? x->lowest + 1 : y->lowest, least))
             return AK_OK;
-        wanted = reach;
+        if (reach < wanted)
+            wanted = reach;
     }
     if (x->n_children == 0 && y->n_children == 0) {
         t->surviving += area;

@@ -128,8 +128,16 @@ static void add_node(struct ak_duplicates *d, size_t from, size_t to,
     size_t at = t->n_nodes++, k = d->features ? d->features->n_sketch : 0;
     float *low = t->low + at * k, *high = t->high + at * k;
 
-    t->nodes[at] = (struct ak_duplicates_node){
-        .from = (uint32_t)from, .to = (uint32_t)to, .radius = radius};
+    t->nodes[at] = (struct ak_duplicates_node){.from = (uint32_t)from,
+                                               .to = (uint32_t)to,
+                                               .lowest = UINT32_MAX,
+                                               .radius = radius};
+    for (size_t i = from; i < to; i++) {
+        uint32_t item = ak_duplicates_item(d, t->objects[i]);
+
+        if (item < t->nodes[at].lowest)
+            t->nodes[at].lowest = item;
+    }
     if (centre != NULL)
         memcpy(t->centres + at * d->words, centre, d->words * sizeof(*centre));
     for (size_t i = from; k > 0 && i < to; i++) {
