@@ -239,7 +239,8 @@ enum ak_status ak_store_put_version(struct ak_store *store,
                                     struct ak_bytes model, uint64_t *number,
                                     struct ak_err *err) AK_MUST_CHECK;
 /* Codes of a full segment: AK_STORE_SEGMENT_ROWS * code_bytes bytes, else
-   AK_EINVAL.  Put again they replace.  AK_ENOTFOUND: no such version. */
+   AK_EINVAL.  Put again they replace.  Those of erased rows become zeroes.
+   AK_ENOTFOUND: no such version. */
 enum ak_status ak_store_put_codes(struct ak_store *store, uint64_t version,
                                   uint64_t segment, struct ak_bytes codes,
                                   struct ak_err *err) AK_MUST_CHECK;

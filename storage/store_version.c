@@ -5,6 +5,8 @@
  * and of those being encoded are kept, of the rest only the model.
  */
 #include <assert.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "core/base/digest.h"
 #include "storage/store_internal.h"
@@ -125,6 +127,45 @@ enum ak_status ak_store_put_version(struct ak_store *store,
                           put_version(store, version, model, number, err), err);
 }
 
+/*
+ * Who encoded the rows may have read them before they were erased: their codes
+ * become zeroes.  *copy, to be freed, takes the place of the codes if there are
+ * such rows; else it is NULL.
+ */
+static enum ak_status blank_erased(struct ak_store *store, uint64_t segment,
+                                   struct ak_bytes *codes, uint8_t **copy,
+                                   struct ak_err *err)
+{
+    static const char select[] = "SELECT ordinal FROM erasures"
+                                 " WHERE ordinal >= ? AND ordinal < ?"
+                                 " AND done = 1";
+    uint64_t first = segment * AK_STORE_SEGMENT_ROWS;
+    size_t code_bytes = store->shape.code_bytes;
+    enum ak_status status;
+    struct ak_sql q;
+    bool row;
+
+    *copy = NULL;
+    ak_sql_start(&q, &store->db, select);
+    ak_sql_u64(&q, first);
+    ak_sql_u64(&q, first + AK_STORE_SEGMENT_ROWS);
+    while ((status = ak_sql_next(&q, &row, err)) == AK_OK && row) {
+        uint64_t at = ak_sql_col_u64(&q, 0) - first;
+
+        if (*copy == NULL) {
+            *copy = malloc(codes->len);
+            if (*copy == NULL) {
+                ak_sql_end(&q);
+                return ak_fail(err, AK_ENOMEM, "no memory for codes");
+            }
+            memcpy(*copy, codes->data, codes->len);
+            codes->data = *copy;
+        }
+        memset(*copy + at * code_bytes, 0, code_bytes);
+    }
+    return status;
+}
+
 static enum ak_status put_codes(struct ak_store *store, uint64_t version,
                                 uint64_t segment, struct ak_bytes codes,
                                 struct ak_err *err)
@@ -134,22 +175,30 @@ static enum ak_status put_codes(struct ak_store *store, uint64_t version,
         " ON CONFLICT (version, segment)"
         " DO UPDATE SET crc = excluded.crc, data = excluded.data";
     size_t len = (size_t)AK_STORE_SEGMENT_ROWS * store->shape.code_bytes;
+    uint8_t *copy = NULL;
     enum ak_status status;
     struct ak_sql q;
 
+    if (segment > INT64_MAX / AK_STORE_SEGMENT_ROWS - 1)
+        return ak_fail(err, AK_EINVAL, "there is no segment %llu",
+                       (unsigned long long)segment);
     if (codes.len != len)
         return ak_fail(err, AK_EINVAL,
                        "codes of a segment have %zu bytes, must be %zu",
                        codes.len, len);
     status = ak_store_version_state(store, version, NULL, err);
-    if (status != AK_OK)
-        return status;
-    ak_sql_start(&q, &store->db, put);
-    ak_sql_u64(&q, version);
-    ak_sql_u64(&q, segment);
-    ak_sql_i64(&q, ak_crc32(codes.data, codes.len));
-    ak_sql_blob(&q, codes.data, codes.len);
-    return ak_sql_run(&q, err);
+    if (status == AK_OK)
+        status = blank_erased(store, segment, &codes, &copy, err);
+    if (status == AK_OK) {
+        ak_sql_start(&q, &store->db, put);
+        ak_sql_u64(&q, version);
+        ak_sql_u64(&q, segment);
+        ak_sql_i64(&q, ak_crc32(codes.data, codes.len));
+        ak_sql_blob(&q, codes.data, codes.len);
+        status = ak_sql_run(&q, err);
+    }
+    free(copy);
+    return status;
 }
 
 enum ak_status ak_store_put_codes(struct ak_store *store, uint64_t version,

@@ -273,6 +273,39 @@ static void codes_are_whole_segments(void **state)
                   AK_ENOTFOUND);
 }
 
+/* They may have been made before, and be stored after. */
+static void codes_of_erased_rows_are_zeroes(void **state)
+{
+    struct fixture *f = *state;
+    const struct ak_row_id five = {.number = 5}, six = {.number = 6};
+    struct ak_change change = {
+        .kind = AK_RECORD_DELETE, .ids = &five, .n_ids = 1, .erase = true};
+    struct ak_receipt receipt;
+    uint8_t out[SEGMENT_BYTES], expected[SEGMENT_BYTES];
+    uint64_t n;
+
+    put_rows(f, 10, NULL, 0);
+    assert_status(apply_alone(f, &change, &receipt), AK_OK);
+    begin(f);
+    assert_status(ak_store_erase(f->store, INT64_MAX, &n, &f->err), AK_OK);
+    commit(f);
+    assert_int_equal(n, 1);
+    change.ids = &six; /* noted, and not erased yet */
+    assert_status(apply_alone(f, &change, &receipt), AK_OK);
+    put_version(f, 0, "a model");
+    assert_status(put_codes(f, 0, 0, 7), AK_OK);
+    memset(expected, 7, sizeof(expected));
+    memset(expected + 5 * CODE_BYTES, 0, CODE_BYTES);
+    assert_status(ak_view_codes(f->view, 0, 0, out, &f->err), AK_OK);
+    assert_memory_equal(out, expected, sizeof(out));
+    begin(f);
+    assert_status(ak_store_erase(f->store, INT64_MAX, &n, &f->err), AK_OK);
+    commit(f);
+    memset(expected + 6 * CODE_BYTES, 0, CODE_BYTES);
+    assert_status(ak_view_codes(f->view, 0, 0, out, &f->err), AK_OK);
+    assert_memory_equal(out, expected, sizeof(out));
+}
+
 static void broken_codes_and_models_are_told_apart(void **state)
 {
     static uint8_t codes[SEGMENT_BYTES];
@@ -446,6 +479,7 @@ int main(void)
         TEST(a_flip_back_keeps_both),
         TEST(a_version_that_will_not_be_is_dropped),
         TEST(codes_are_whole_segments),
+        TEST(codes_of_erased_rows_are_zeroes),
         TEST(broken_codes_and_models_are_told_apart),
         TEST(a_checkpoint_replaces_the_one_before),
         TEST(a_broken_checkpoint_is_told_apart),
