@@ -145,6 +145,18 @@ static struct need count_need(const struct ak_index *ix,
     return need;
 }
 
+static enum ak_status too_many_labels(struct ak_err *err)
+{
+    return ak_fail(err, AK_ELIMIT, "more than %u labels in %d rows",
+                   AK_LABEL_LIST / 4, AK_SEGMENT_ROWS);
+}
+
+static enum ak_status no_memory(struct ak_err *err)
+{
+    return ak_fail(err, AK_ENOMEM, "no memory for a segment of %d rows",
+                   AK_SEGMENT_ROWS);
+}
+
 /* All that segment `i` needs before rows can be written that cannot fail. */
 static enum ak_status prepare(struct ak_index *ix, size_t i,
                               const struct need *need, struct ak_err *err)
@@ -168,8 +180,7 @@ static enum ak_status prepare(struct ak_index *ix, size_t i,
     /* A quarter of the places: a copy may double what there is. */
     if (need->lists >= AK_LABEL_LIST / 4 ||
         (segment->labels != NULL && segment->labels->cap >= AK_LABEL_LIST / 4))
-        return ak_fail(err, AK_ELIMIT, "more than %u labels in %d rows",
-                       AK_LABEL_LIST / 4, AK_SEGMENT_ROWS);
+        return too_many_labels(err);
     if (need->text > segment->ids->cap - segment->ids->used &&
         grow_text(ix, i, need->text) != AK_OK)
         goto no_memory;
@@ -184,8 +195,7 @@ static enum ak_status prepare(struct ak_index *ix, size_t i,
     return AK_OK;
 
 no_memory:
-    return ak_fail(err, AK_ENOMEM, "no memory for a segment of %d rows",
-                   AK_SEGMENT_ROWS);
+    return no_memory(err);
 }
 
 static enum ak_status reserve(struct ak_index *ix, size_t n_segments,
@@ -292,6 +302,37 @@ enum ak_status ak_index_append(struct ak_index *ix,
     return AK_OK;
 }
 
+enum ak_status ak_index_append_segment(struct ak_index *ix,
+                                       const struct ak_index_segment *segment,
+                                       struct ak_err *err)
+{
+    size_t i = (size_t)(ix->next.rows / AK_SEGMENT_ROWS);
+    size_t lists = ak_segment_lists(segment);
+    struct ak_segment *added;
+
+    if (ix->next.rows % AK_SEGMENT_ROWS != 0)
+        return ak_fail(err, AK_EINVAL, "a segment behind %llu rows",
+                       (unsigned long long)ix->next.rows);
+    if (lists >= AK_LABEL_LIST / 4)
+        return too_many_labels(err);
+    if (reserve(ix, i + 1, err) != AK_OK)
+        return AK_ENOMEM;
+    added =
+        ak_segment_fill(ix->next.bits, ix->next.ids, segment, lists, &ix->slab);
+    if (added == NULL)
+        return no_memory(err);
+    if (i < ix->n_segments)
+        replace(&ix->segments[i], added);
+    else
+        ix->segments[ix->n_segments++] = added;
+    ix->next.rows += AK_SEGMENT_ROWS;
+    ix->next.live += AK_SEGMENT_ROWS;
+    for (size_t w = 0; w < AK_SEGMENT_WORDS && segment->dead != NULL; w++)
+        ix->next.live -= (uint64_t)__builtin_popcountll(segment->dead[w]);
+    ix->changed = true;
+    return AK_OK;
+}
+
 /* ---------------------------------------------------------- kill and relabel */
 
 static enum ak_status check_row(const struct ak_index *ix, uint64_t ordinal,
@@ -339,8 +380,7 @@ enum ak_status ak_index_relabel(struct ak_index *ix, uint64_t ordinal,
     own = ix->segments[i]->labels;
     if (room >= AK_LABEL_LIST / 4 ||
         (own != NULL && own->cap >= AK_LABEL_LIST / 4))
-        return ak_fail(err, AK_ELIMIT, "more than %u labels in %d rows",
-                       AK_LABEL_LIST / 4, AK_SEGMENT_ROWS);
+        return too_many_labels(err);
     if (own == NULL && n_labels == 0)
         return AK_OK;
     /* The labels may be owned by a segment that is not. */

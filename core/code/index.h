@@ -68,6 +68,30 @@ enum ak_status ak_index_append(struct ak_index *ix,
                                const struct ak_index_batch *batch,
                                struct ak_err *err) AK_MUST_CHECK;
 
+/*
+ * The same of AK_SEGMENT_ROWS rows in columns, as a start has them packed, with
+ * ak_index_rows() at the beginning of a segment (else AK_EINVAL).
+ */
+#define AK_NO_LABEL UINT32_MAX
+struct ak_index_segment {
+    /* Integer ids: `numbers`, or else base + offsets[i], or else base + i. */
+    uint64_t base;
+    const uint32_t *offsets;
+    const uint64_t *numbers;
+    /* String ids: text[text_first[i]..text_first[i + 1]). */
+    const char *text;
+    const uint32_t *text_first;
+    /* NULL: none.  With `label_first` as in a batch; without it one each, or
+       AK_NO_LABEL. */
+    const uint32_t *labels;
+    const uint32_t *label_first;
+    const uint64_t *dead; /* bits of the rows; NULL: all live */
+    const uint8_t *codes;
+};
+enum ak_status ak_index_append_segment(struct ak_index *ix,
+                                       const struct ak_index_segment *segment,
+                                       struct ak_err *err) AK_MUST_CHECK;
+
 /* Mark a row dead; AK_ENOTFOUND if there is none or it is dead already. */
 enum ak_status ak_index_kill(struct ak_index *ix, uint64_t ordinal,
                              struct ak_err *err) AK_MUST_CHECK;

@@ -67,7 +67,7 @@ struct ak_ids {
  * labels; or AK_LABEL_NONE.
  */
 #define AK_LABEL_LIST 0x80000000u
-#define AK_LABEL_NONE 0xffffffffu
+#define AK_LABEL_NONE AK_NO_LABEL
 struct ak_labels {
     struct ak_ref ref;
     size_t len;
@@ -105,6 +105,8 @@ static inline bool ak_part_owned(struct ak_ref *ref)
 struct ak_codes *ak_codes_new(size_t words, struct ak_slab **slab);
 struct ak_ids *ak_ids_new(enum ak_id_kind kind, size_t text_cap);
 struct ak_ids *ak_ids_copy(const struct ak_ids *ids, size_t text_cap);
+/* A zeroed object of `len` bytes, which is ids from here on. */
+void ak_ids_init(struct ak_ids *ids, size_t len);
 /* The integers of a full segment in less memory; NULL as well if that is not
    possible. */
 struct ak_ids *ak_ids_pack(const struct ak_ids *ids);
@@ -112,6 +114,7 @@ struct ak_labels *ak_labels_new(size_t list_cap);
 /* A copy with the lists in use and room for `more`. */
 struct ak_labels *ak_labels_copy(const struct ak_labels *labels, size_t more);
 struct ak_dead *ak_dead_copy(const struct ak_dead *dead); /* NULL: none dead */
+struct ak_segment *ak_segment_empty(void);                /* without parts */
 struct ak_segment *ak_segment_new(size_t words, enum ak_id_kind kind,
                                   struct ak_slab **slab);
 /* A segment with the same parts, but for `codes` if that is not NULL. */
@@ -138,6 +141,15 @@ size_t ak_labels_get(const struct ak_labels *from, size_t row,
                      const uint32_t **labels);
 
 size_t ak_segment_bytes(const struct ak_segment *segment);
+
+/* ---------------------------------------------------------- segment_fill.c */
+
+/* Room in the lists for the labels of all rows. */
+size_t ak_segment_lists(const struct ak_index_segment *from);
+/* A full segment of columns, `lists` as above; NULL without memory. */
+struct ak_segment *ak_segment_fill(uint32_t bits, enum ak_id_kind kind,
+                                   const struct ak_index_segment *from,
+                                   size_t lists, struct ak_slab **slab);
 
 /* ----------------------------------------------------------- label_index.c */
 

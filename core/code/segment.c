@@ -79,6 +79,12 @@ struct ak_codes *ak_codes_new(size_t words, struct ak_slab **slab)
     return codes;
 }
 
+void ak_ids_init(struct ak_ids *ids, size_t len)
+{
+    ak_ref_init(&ids->ref, part_free);
+    ids->len = len;
+}
+
 struct ak_ids *ak_ids_new(enum ak_id_kind kind, size_t text_cap)
 {
     size_t numbers = kind == AK_ID_INTEGER ? AK_SEGMENT_ROWS : 0;
@@ -90,8 +96,7 @@ struct ak_ids *ak_ids_new(enum ak_id_kind kind, size_t text_cap)
     assert(text_cap <= UINT32_MAX);
     if (ids == NULL)
         return NULL;
-    ak_ref_init(&ids->ref, part_free);
-    ids->len = len;
+    ak_ids_init(ids, len);
     ids->numbers = (uint64_t *)(ids + 1);
     ids->first = (uint32_t *)(ids->numbers + numbers);
     ids->text = (char *)(ids->first + first);
@@ -133,8 +138,7 @@ struct ak_ids *ak_ids_pack(const struct ak_ids *ids)
     packed = ak_array_new(1, len);
     if (packed == NULL)
         return NULL;
-    ak_ref_init(&packed->ref, part_free);
-    packed->len = len;
+    ak_ids_init(packed, len);
     packed->base = least;
     if (in_order)
         return packed;
@@ -248,14 +252,22 @@ static void segment_free(struct ak_ref *ref)
     ak_array_free(segment);
 }
 
-struct ak_segment *ak_segment_new(size_t words, enum ak_id_kind kind,
-                                  struct ak_slab **slab)
+struct ak_segment *ak_segment_empty(void)
 {
     struct ak_segment *segment = ak_array_new(1, sizeof(*segment));
 
+    if (segment != NULL)
+        ak_ref_init(&segment->ref, segment_free);
+    return segment;
+}
+
+struct ak_segment *ak_segment_new(size_t words, enum ak_id_kind kind,
+                                  struct ak_slab **slab)
+{
+    struct ak_segment *segment = ak_segment_empty();
+
     if (segment == NULL)
         return NULL;
-    ak_ref_init(&segment->ref, segment_free);
     segment->codes = ak_codes_new(words, slab);
     segment->ids = ak_ids_new(kind, 0);
     if (segment->codes == NULL || segment->ids == NULL) {
@@ -268,11 +280,10 @@ struct ak_segment *ak_segment_new(size_t words, enum ak_id_kind kind,
 struct ak_segment *ak_segment_copy(const struct ak_segment *segment,
                                    struct ak_codes *codes)
 {
-    struct ak_segment *copy = ak_array_new(1, sizeof(*copy));
+    struct ak_segment *copy = ak_segment_empty();
 
     if (copy == NULL)
         return NULL;
-    ak_ref_init(&copy->ref, segment_free);
     copy->codes = codes != NULL ? codes : segment->codes;
     copy->ids = segment->ids;
     copy->labels = segment->labels;

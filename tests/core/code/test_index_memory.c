@@ -120,6 +120,31 @@ static enum ak_status append(struct ak_index *ix, struct ak_err *err)
     return ak_index_append(ix, &b.batch, err);
 }
 
+/* A segment with all there is. */
+static enum ak_status append_segment(struct ak_index *ix, struct ak_err *err)
+{
+    static const char text[AK_SEGMENT_ROWS];
+    static const uint32_t text_first[AK_SEGMENT_ROWS + 1] = {0, 1, 3};
+    static const uint32_t labels[] = {7, 8, 9};
+    static const uint32_t label_first[AK_SEGMENT_ROWS + 1] = {0, 2, 3};
+    static const uint64_t dead[AK_SEGMENT_ROWS / 64] = {4};
+    static uint8_t codes[AK_SEGMENT_ROWS * LEN];
+    uint32_t ends[2][AK_SEGMENT_ROWS + 1];
+    const struct ak_index_segment segment = {.text = text,
+                                             .text_first = ends[0],
+                                             .labels = labels,
+                                             .label_first = ends[1],
+                                             .dead = dead,
+                                             .codes = codes};
+
+    for (size_t i = 0; i <= AK_SEGMENT_ROWS; i++) {
+        ends[0][i] = i < 3 ? text_first[i] : 3;
+        ends[1][i] = i < 3 ? label_first[i] : 3;
+    }
+    codes[5] = 0xa5;
+    return ak_index_append_segment(ix, &segment, err);
+}
+
 static enum ak_status kill_one(struct ak_index *ix, struct ak_err *err)
 {
     return ak_index_kill(ix, 7, err);
@@ -195,6 +220,14 @@ static void an_append_without_memory_changes_nothing(void **state)
     check(append, 1, 1 + 3);
     /* A copy and a new one, over the edge of a segment. */
     check(append, AK_SEGMENT_ROWS / N, 1 + 1 + 3 + 3);
+}
+
+static void a_segment_without_memory_changes_nothing(void **state)
+{
+    (void)state;
+    /* The array; the segment with codes (from a slab), ids, labels and
+       tombstones. */
+    check(append_segment, 0, 1 + 6);
 }
 
 static void a_kill_without_memory_changes_nothing(void **state)
@@ -305,6 +338,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_append_without_memory_changes_nothing),
+        cmocka_unit_test(a_segment_without_memory_changes_nothing),
         cmocka_unit_test(a_kill_without_memory_changes_nothing),
         cmocka_unit_test(a_relabel_without_memory_changes_nothing),
         cmocka_unit_test(a_column_without_memory_is_as_it_was),
