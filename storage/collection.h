@@ -245,6 +245,16 @@ enum ak_status ak_store_put_codes(struct ak_store *store, uint64_t version,
                                   uint64_t segment, struct ak_bytes codes,
                                   struct ak_err *err) AK_MUST_CHECK;
 /*
+ * What ak_view_pack() made of the rows of a segment as of record `seq`.  If they
+ * have changed since, *stored is false and nothing is written.  From then on the
+ * change that ends or relabels one of them deletes it in its own transaction, so
+ * what is there is right.  AK_EINVAL: the segment is not full.
+ */
+enum ak_status ak_store_put_packed(struct ak_store *store, uint64_t segment,
+                                   uint64_t seq, struct ak_bytes packed,
+                                   bool *stored,
+                                   struct ak_err *err) AK_MUST_CHECK;
+/*
  * Flip: `version` becomes PUBLISHED, the published one PREVIOUS, and the
  * previous one RETIRED (its codes go).  `served_quality` is the last of the one
  * that stops serving.  Flipping to the published version is a no-op.
@@ -399,6 +409,44 @@ typedef enum ak_status ak_view_each_row(void *arg, const struct ak_row *row,
 enum ak_status ak_view_rows(struct ak_view *view, uint64_t ordinal,
                             ak_view_each_row *each, void *arg,
                             struct ak_err *err) AK_MUST_CHECK;
+
+/*
+ * The rows of a full segment in columns, as an index takes them: what a start
+ * reads instead of the rows.  Dead rows have no labels here.
+ */
+#define AK_PACKED_NO_LABEL UINT32_MAX
+struct ak_packed {
+    /* Ids that are numbers: `numbers`, or else base + offsets[i], or else
+       base + i. */
+    uint64_t base;
+    const uint32_t *offsets;
+    const uint64_t *numbers;
+    /* Ids that are texts: text[text_first[i]..text_first[i + 1]). */
+    const char *text;
+    const uint32_t *text_first;
+    const uint64_t *dead; /* bits; NULL: all live */
+    /* NULL: none.  With `label_first` those of row i are
+       labels[label_first[i]..label_first[i + 1]); without it there is one each,
+       or AK_PACKED_NO_LABEL. */
+    const uint32_t *labels;
+    const uint32_t *label_first;
+};
+/* Lent until the view's next call.  AK_ENOTFOUND: not stored (walk the rows);
+   AK_ECORRUPT: its checksum or its shape is wrong (walk them, and say so). */
+enum ak_status ak_view_packed(struct ak_view *view, uint64_t segment,
+                              struct ak_packed *out,
+                              struct ak_err *err) AK_MUST_CHECK;
+/* Pack the rows of a segment, for ak_store_put_packed(): the bytes, lent until
+   the next call, and the record as of which they are.  AK_ENOTFOUND: it is not
+   full. */
+enum ak_status ak_view_pack(struct ak_view *view, uint64_t segment,
+                            struct ak_bytes *packed, uint64_t *seq,
+                            struct ak_err *err) AK_MUST_CHECK;
+/* How many blocks hold the vectors of a segment. */
+enum ak_status ak_view_count_blocks(struct ak_view *view, uint64_t segment,
+                                    uint64_t *n,
+                                    struct ak_err *err) AK_MUST_CHECK;
+
 /* The image of a row as it came; AK_ENOTFOUND.  Lent until the next call. */
 enum ak_status ak_view_image(struct ak_view *view, uint64_t ordinal,
                              struct ak_bytes *out,

@@ -185,6 +185,12 @@ static const char *const collection_steps[] = {
     "  ordinal INTEGER PRIMARY KEY,"
     "  seq INTEGER NOT NULL,"
     "  done INTEGER NOT NULL) STRICT;",
+    /* What an index needs of the rows of a full segment (packed.c).  A cache: a
+       change of the rows deletes it. */
+    "CREATE TABLE packed("
+    "  segment INTEGER PRIMARY KEY,"
+    "  crc INTEGER NOT NULL,"
+    "  data BLOB NOT NULL) STRICT;",
 };
 
 #define N_STEPS(steps) (sizeof(steps) / sizeof((steps)[0]))

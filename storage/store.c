@@ -83,6 +83,7 @@ static enum ak_status read_shape(struct ak_store *store, struct ak_err *err)
     store->now.published = ak_sql_col_u64(&q, 8);
     store->now.last_rollback_seq = ak_sql_col_u64(&q, 9);
     store->committed = store->now;
+    store->opened_seq = store->now.last_seq;
     for (int i = 1; i < 10 && !negative; i++)
         negative = ak_sql_col_i64(&q, i) < (i == 7 ? -1 : 0);
     ak_sql_end(&q);
@@ -234,6 +235,7 @@ void ak_store_close(struct ak_store *store)
     ak_writer_clear(&store->label_first);
     ak_writer_clear(&store->labels);
     ak_writer_clear(&store->row_labels);
+    free(store->changed_seq);
     free(store);
 }
 
@@ -359,6 +361,7 @@ enum ak_status ak_store_enter(struct ak_store *store, struct ak_err *err)
     if (store->broken)
         return refuse_broken(store, err);
     store->before = store->now;
+    store->unpacked = 0;
     ak_sql_start(&q, &store->db, savepoint);
     status = ak_sql_run(&q, err);
     if (status != AK_OK)

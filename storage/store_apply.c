@@ -222,8 +222,9 @@ static enum ak_status kill_row(struct ak_store *store, uint64_t ordinal,
     if (*killed) {
         store->now.live_rows--;
         ak_write_u64(&store->ordinals, ordinal);
+        status = ak_store_unpack(store, ordinal, err);
     }
-    return AK_OK;
+    return status;
 }
 
 /* Make room for the given id of row `i` of the change that began at `first`. */
@@ -501,6 +502,8 @@ static enum ak_status set_labels(struct ak_store *store,
         ak_sql_null(&q);
     ak_sql_u64(&q, ordinal);
     status = ak_sql_run(&q, err);
+    if (status == AK_OK)
+        status = ak_store_unpack(store, ordinal, err);
     if (status != AK_OK)
         return status;
     return append_record(store, change, ordinal, 1, err);

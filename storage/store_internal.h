@@ -1,7 +1,8 @@
 /*
  * store_internal.h -- the writer's side of a collection's file, as its parts
  * share it: store.c (life, groups, the log), store_apply.c (changes),
- * store_key.c (exactly once), store_version.c (versions and codes).
+ * store_key.c (exactly once), store_version.c (versions and codes),
+ * store_packed.c (packed rows).
  */
 #ifndef AK_STORAGE_STORE_INTERNAL_H
 #define AK_STORAGE_STORE_INTERNAL_H
@@ -34,6 +35,14 @@ struct ak_store {
     uint32_t page_bytes;
     uint64_t wal_pages;     /* in the log after the last commit */
     uint64_t checkpoint_at; /* copy the log when it has so many */
+    /*
+     * The record that last ended or relabelled a row of each full segment, since
+     * the file was opened at `opened_seq`; 0: none.
+     */
+    uint64_t *changed_seq;
+    size_t n_changed;
+    uint64_t opened_seq;
+    uint64_t unpacked; /* 1 + the segment that this change unpacked last */
     /* Scratch of one change: the parts of its record. */
     struct ak_writer ordinals, label_first, labels, row_labels;
 };
@@ -74,6 +83,10 @@ enum ak_status ak_store_note_erasure(struct ak_store *store,
                                      const struct ak_row_id *id, uint64_t *n,
                                      uint64_t *first,
                                      struct ak_err *err) AK_MUST_CHECK;
+/* store_packed.c: a row of this ordinal ends, or gets other labels, by the next
+   record. */
+enum ak_status ak_store_unpack(struct ak_store *store, uint64_t ordinal,
+                               struct ak_err *err) AK_MUST_CHECK;
 /* store_generation.c: what a checkpoint at `seq` leaves unneeded. */
 enum ak_status ak_store_trim_generations(struct ak_store *store, uint64_t seq,
                                          struct ak_err *err) AK_MUST_CHECK;

@@ -140,6 +140,82 @@ struct ak_receipt put_rows(struct fixture *f, size_t n,
     return receipt;
 }
 
+struct packed_walk {
+    struct ak_packed packed;
+    size_t i;
+};
+
+static struct ak_row_id packed_id(const struct ak_packed *p, size_t i)
+{
+    if (p->text_first != NULL)
+        return (struct ak_row_id){.text = p->text + p->text_first[i],
+                                  .len =
+                                      p->text_first[i + 1] - p->text_first[i]};
+    if (p->numbers != NULL)
+        return (struct ak_row_id){.number = p->numbers[i]};
+    return (struct ak_row_id){
+        .number = p->base + (p->offsets != NULL ? p->offsets[i] : i)};
+}
+
+static size_t packed_labels(const struct ak_packed *p, size_t i,
+                            const uint32_t **labels)
+{
+    if (p->labels == NULL)
+        return 0;
+    *labels = p->labels + (p->label_first != NULL ? p->label_first[i] : i);
+    if (p->label_first != NULL)
+        return p->label_first[i + 1] - p->label_first[i];
+    return **labels != AK_PACKED_NO_LABEL;
+}
+
+static enum ak_status same_as_packed(void *arg, const struct ak_row *row,
+                                     struct ak_err *err)
+{
+    struct packed_walk *w = arg;
+    struct ak_row_id id;
+    const uint32_t *labels = NULL;
+    size_t i = w->i;
+    bool dead;
+
+    (void)err;
+    if (i == AK_STORE_SEGMENT_ROWS)
+        return AK_ECANCELED;
+    id = packed_id(&w->packed, i);
+    dead =
+        w->packed.dead != NULL && (w->packed.dead[i / 64] >> i % 64 & 1) != 0;
+    assert_int_equal(id.number, row->id.number);
+    assert_int_equal(id.len, row->id.len);
+    if (id.len > 0)
+        assert_memory_equal(id.text, row->id.text, id.len);
+    assert_int_equal(dead, row->dead != 0);
+    assert_int_equal(packed_labels(&w->packed, i, &labels),
+                     dead ? 0 : row->n_labels);
+    if (!dead && row->n_labels > 0)
+        assert_memory_equal(labels, row->labels,
+                            row->n_labels * sizeof(*labels));
+    w->i++;
+    return AK_OK;
+}
+
+bool packed_and_right(struct fixture *f, uint64_t segment)
+{
+    struct packed_walk w = {.i = 0};
+    struct ak_view *packer;
+    enum ak_status status;
+
+    assert_status(ak_view_open(f->path, &packer, &f->err), AK_OK);
+    status = ak_view_packed(packer, segment, &w.packed, &f->err);
+    if (status != AK_ENOTFOUND) {
+        assert_status(status, AK_OK);
+        assert_status(ak_view_rows(f->view, segment * AK_STORE_SEGMENT_ROWS,
+                                   same_as_packed, &w, &f->err),
+                      AK_OK);
+        assert_int_equal(w.i, AK_STORE_SEGMENT_ROWS);
+    }
+    ak_view_close(packer);
+    return status == AK_OK;
+}
+
 void close_all(struct fixture *f)
 {
     ak_view_close(f->view);

@@ -42,6 +42,9 @@ enum ak_status apply_alone(struct fixture *f, const struct ak_change *change,
 struct ak_receipt put_rows(struct fixture *f, size_t n,
                            const struct ak_row_id *ids, uint64_t tag);
 
+/* Whether a segment is packed; it must then be what a walk of its rows shows. */
+bool packed_and_right(struct fixture *f, uint64_t segment);
+
 /* Close all, run SQL past the library, as a broken disk would. */
 void damage(struct fixture *f, const char *sql);
 void close_all(struct fixture *f);
