@@ -28,7 +28,7 @@
 #include "storage/collection.h"
 
 /* More than any handle uses; a handle that reaches it is a bug. */
-#define AK_DB_STATEMENTS 64
+#define AK_DB_STATEMENTS 96
 
 enum ak_db_mode {
     AK_DB_CREATE, /* the file must not be there */
