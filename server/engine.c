@@ -78,6 +78,7 @@ enum ak_status ak_collection_new(struct ak_engine *e,
                                          .slice = ak_indexer_slice,
                                          .hold = hold_indexer,
                                          .drop = drop_indexer};
+    ak_packer_init(&c->indexer.packer);
     atomic_init(&c->partitioner.ready, false);
     c->partitioner.actor = (struct ak_actor){.pool = e->work,
                                              .slice = ak_partitioner_slice,

@@ -62,12 +62,24 @@ struct ak_next_version {
     double quality;             /* mAP@R at its record */
 };
 
+/* packer.c: which full segments are to be packed. */
+struct ak_packer {
+    uint64_t *due_ns; /* (n): when; 0: it is packed, or about to be */
+    size_t n, cap;
+    size_t at;          /* where the next look begins */
+    uint64_t packed_ns; /* when one was packed again last */
+    uint64_t n_again;   /* how often that was */
+    uint64_t quiet_ns;  /* without changes, before one is; tests shorten it */
+    atomic_ullong wake_ns;
+};
+
 /* indexer.c: records to rows, versions to codes. */
 struct ak_indexer {
     struct ak_actor actor;
     struct ak_view *view;
-    uint64_t seq;                /* applied */
-    uint64_t stored_segments;    /* of the published version, in the file */
+    uint64_t seq;             /* applied */
+    uint64_t stored_segments; /* of the published version, in the file */
+    struct ak_packer packer;
     struct ak_next_version next; /* being encoded, or none: encoder == NULL */
     struct ak_column *column;    /* its codes */
     uint64_t column_segments;    /* stored, or on their way */
@@ -232,6 +244,19 @@ enum ak_status ak_indexer_encode(struct ak_collection *c, struct ak_view *view,
                                  const struct ak_encoder *encoder,
                                  uint64_t first, size_t n, uint8_t *codes,
                                  struct ak_err *err) AK_MUST_CHECK;
+
+/* A full segment to the file. */
+void ak_indexer_store_codes(struct ak_collection *c, uint64_t version,
+                            uint64_t segment, const uint8_t *codes);
+
+/* The loader's: each full segment in turn, and whether it was packed. */
+void ak_packer_found(struct ak_collection *c, uint64_t segment, bool packed);
+/* The indexer's: a row has ended or has other labels; and when it has nothing
+   else to do, pack a segment.  True: there may be more to pack. */
+void ak_packer_changed(struct ak_collection *c, uint64_t ordinal);
+bool ak_packer_slice(struct ak_collection *c);
+void ak_packer_init(struct ak_packer *p);
+void ak_packer_clear(struct ak_packer *p);
 
 bool ak_partitioner_slice(struct ak_actor *actor);
 void ak_partitioner_clear(struct ak_partitioner *p);

@@ -31,6 +31,7 @@ _Static_assert(AK_SEGMENT_ROWS % ENCODE_ROWS == 0, "a slice ends a segment");
 void ak_indexer_clear(struct ak_indexer *ix)
 {
     ak_view_close(ix->view);
+    ak_packer_clear(&ix->packer);
     ak_column_destroy(ix->column);
     ak_ref_drop((struct ak_ref *)ix->next.encoder);
     free(ix->block);
@@ -123,9 +124,8 @@ static void codes_done(struct ak_job *job, enum ak_status status,
     free(j);
 }
 
-/* A full segment to the file. */
-static void store_codes(struct ak_collection *c, uint64_t version,
-                        uint64_t segment, const uint8_t *codes)
+void ak_indexer_store_codes(struct ak_collection *c, uint64_t version,
+                            uint64_t segment, const uint8_t *codes)
 {
     size_t len = (size_t)AK_SEGMENT_ROWS * c->shape.code_bytes;
     struct codes_job *j = malloc(sizeof(*j) + len);
@@ -339,7 +339,7 @@ static enum ak_status encode_some(struct ak_collection *c, struct ak_err *err)
     if (status != AK_OK)
         return status;
     if (at + n == AK_SEGMENT_ROWS) {
-        store_codes(c, ix->next.version, segment, ix->codes);
+        ak_indexer_store_codes(c, ix->next.version, segment, ix->codes);
         ix->column_segments = segment + 1;
     }
     pthread_mutex_lock(&c->lock);
@@ -464,6 +464,19 @@ static enum ak_status learn_names(struct ak_collection *c,
     return status;
 }
 
+/* The rows that a record ended. */
+static enum ak_status kill_rows(struct ak_collection *c,
+                                const struct ak_record *rec, struct ak_err *err)
+{
+    enum ak_status status = AK_OK;
+
+    for (uint64_t i = 0; i < rec->n_ordinals && status == AK_OK; i++) {
+        status = ak_index_kill(c->index, rec->ordinals[i], err);
+        ak_packer_changed(c, rec->ordinals[i]);
+    }
+    return status;
+}
+
 static enum ak_status apply_rows(struct ak_collection *c,
                                  const struct ak_record *rec,
                                  struct ak_err *err)
@@ -494,8 +507,8 @@ static enum ak_status apply_rows(struct ak_collection *c,
 
         status = ak_index_append(c->index, &batch, err);
     }
-    for (uint64_t i = 0; i < rec->n_ordinals && status == AK_OK; i++)
-        status = ak_index_kill(c->index, rec->ordinals[i], err);
+    if (status == AK_OK)
+        status = kill_rows(c, rec, err);
     free(codes);
     free(rows.ids);
     free(rows.text);
@@ -548,14 +561,13 @@ static enum ak_status apply(struct ak_collection *c,
     case AK_RECORD_UPSERT:
         return apply_rows(c, rec, err);
     case AK_RECORD_DELETE:
-        for (uint64_t i = 0; i < rec->n_ordinals && status == AK_OK; i++)
-            status = ak_index_kill(c->index, rec->ordinals[i], err);
-        return status;
+        return kill_rows(c, rec, err);
     case AK_RECORD_RELABEL:
         status = learn_names(c, rec->labels, rec->label_first[1], err);
         if (status == AK_OK)
             status = ak_index_relabel(c->index, rec->first_ordinal, rec->labels,
                                       rec->label_first[1], err);
+        ak_packer_changed(c, rec->first_ordinal);
         return status;
     case AK_RECORD_ROLLBACK:
         return apply_rollback(c, rec, err);
@@ -586,7 +598,8 @@ static void store_full_segments(struct ak_collection *c)
 
         for (size_t i = 0; i < AK_SEGMENT_ROWS; i++)
             ak_snapshot_code(s, first + i, codes + i * bytes);
-        store_codes(c, ak_snapshot_version(s), ix->stored_segments++, codes);
+        ak_indexer_store_codes(c, ak_snapshot_version(s), ix->stored_segments++,
+                               codes);
     }
     free(codes);
     ak_snapshot_drop(s);
@@ -677,5 +690,5 @@ bool ak_indexer_slice(struct ak_actor *actor)
         return false;
     }
     ak_partitioner_look(c);
-    return more;
+    return more || ak_packer_slice(c);
 }

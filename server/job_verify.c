@@ -2,8 +2,8 @@
  * job_verify.c -- the job `verify`: read all that a collection's file holds and
  * compare it with its checksums.
  *
- * Records, vectors, the published version's codes and the models, in this
- * order, up to what there was when it began.  What is damaged goes into the log
+ * Records, vectors, packed rows, the published version's codes and the models, in
+ * this order, up to what there was when it began.  What is damaged goes into the log
  * of the job, and the job fails at its end.  `budget.bytes_per_second` bounds
  * how fast it reads, so that it can go on for days beside the traffic.
  */
@@ -19,14 +19,15 @@
 #define SLICE_NS     UINT64_C(10000000)
 #define BLOCK_ROWS   256
 #define MAX_TOLD     100 /* of what is damaged */
-#define FORMAT       1
+#define FORMAT       2
 #define MAX_RATE     1e12
 #define RECORD_BYTES 64 /* what a record counts for at least */
+#define PACKED_BYTES (AK_STORE_SEGMENT_ROWS * 8) /* packed rows of a segment */
 
-enum phase { RECORDS, ROWS, CODES, MODELS, OVER };
+enum phase { RECORDS, ROWS, PACKED, CODES, MODELS, OVER };
 
-static const char *const phase_names[] = {"records", "vectors", "codes",
-                                          "models"};
+static const char *const phase_names[] = {"records", "vectors", "packed rows",
+                                          "codes", "models"};
 
 struct verify {
     struct ak_view *view;
@@ -160,6 +161,7 @@ static enum ak_status verify_begin(struct ak_run *run, struct ak_err *err)
         v->phase = v->at = v->bytes = v->damaged = 0;
         v->ends[RECORDS] = info.last_seq;
         v->ends[ROWS] = info.next_ordinal;
+        v->ends[PACKED] = info.next_ordinal / AK_STORE_SEGMENT_ROWS;
         v->ends[CODES] = info.next_ordinal / AK_STORE_SEGMENT_ROWS;
         v->version = info.published;
         status =
@@ -177,6 +179,7 @@ static enum ak_status look(struct ak_run *run, struct verify *v,
     struct ak_collection *c = ak_run_collection(run);
     enum ak_status status = AK_OK;
     struct ak_record record;
+    struct ak_packed packed;
     struct ak_bytes model;
     uint64_t left = v->ends[v->phase] - v->at, bytes = RECORD_BYTES;
     uint64_t step = 1;
@@ -193,10 +196,16 @@ static enum ak_status look(struct ak_run *run, struct verify *v,
         bytes = step * c->shape.row_bytes;
         status = ak_view_block(v->view, v->at, (size_t)step, v->buffer, err);
         break;
+    case PACKED:
+        bytes = PACKED_BYTES;
+        status = ak_view_packed(v->view, v->at, &packed, err);
+        if (status == AK_ENOTFOUND) /* they are a cache */
+            status = AK_OK;
+        break;
     case CODES:
         bytes = (uint64_t)AK_STORE_SEGMENT_ROWS * c->shape.code_bytes;
         status = ak_view_codes(v->view, v->version, v->at, v->buffer, err);
-        if (status == AK_ENOTFOUND) /* they are a cache */
+        if (status == AK_ENOTFOUND) /* a cache too */
             status = AK_OK;
         break;
     case MODELS:

@@ -1,9 +1,10 @@
 /*
  * loader.c -- a collection's file into memory.
  *
- * Full segments come with their stored codes; a segment without them, or with a
- * wrong checksum, and the rows after the last full one are encoded again.  The
- * rows are loaded as of now, so the indexer goes on behind the last record.
+ * Full segments come with their stored codes and their packed rows; where one of
+ * the two is missing or has a wrong checksum, and for the rows after the last
+ * full segment, codes are made again and the table of rows is walked.  The rows
+ * are loaded as of now, so the indexer goes on behind the last record.
  * What was under way at the last stop is taken up: a version that was being
  * encoded, and a rollback that was not carried out.
  */
@@ -39,13 +40,14 @@ struct segment {
     uint32_t first[AK_SEGMENT_ROWS + 1];
     struct ak_writer labels, text;
     uint64_t from;
-    size_t n;
+    size_t want, n; /* rows of it, and those that are read */
     uint8_t *codes;
     uint64_t version;
     const struct ak_encoder *encoder; /* NULL: external */
     uint64_t encoded;                 /* rows whose codes were not stored */
     uint64_t stored; /* segments up to the first such full one */
     bool gap;        /* there was one */
+    bool damaged;    /* the codes of this segment */
 };
 
 static enum ak_status segment_codes(struct segment *s, struct ak_err *err)
@@ -53,7 +55,8 @@ static enum ak_status segment_codes(struct segment *s, struct ak_err *err)
     struct ak_collection *c = s->c;
     struct ak_view *view = c->indexer.view;
 
-    if (s->encoder != NULL && s->n == AK_SEGMENT_ROWS) {
+    s->damaged = false;
+    if (s->want == AK_SEGMENT_ROWS) {
         struct ak_err why = {0};
         uint64_t segment = s->from / AK_SEGMENT_ROWS;
         enum ak_status status =
@@ -64,55 +67,64 @@ static enum ak_status segment_codes(struct segment *s, struct ak_err *err)
             return AK_OK;
         }
         s->gap = true;
-        if (status != AK_ENOTFOUND)
+        s->damaged = status != AK_ENOTFOUND;
+        if (s->damaged)
             ak_log_warn("engine", "stored codes cannot be used; encoding again",
                         AK_TEXT("collection", c->settings.name),
                         AK_NUMBER("segment", segment),
                         AK_TEXT("reason", why.text));
     }
-    s->encoded += s->n;
-    return ak_indexer_encode(c, view, s->encoder, s->from, s->n, s->codes, err);
+    if (s->encoder != NULL)
+        s->encoded += s->want;
+    return ak_indexer_encode(c, view, s->encoder, s->from, s->want, s->codes,
+                             err);
 }
 
-static enum ak_status end_segment(struct segment *s, struct ak_err *err)
+/* ---------------------------------------------------------------- the rows */
+
+/* The rows of a full segment without looking at each; *done false: they must
+   be walked. */
+static enum ak_status append_packed(struct segment *s, bool *done,
+                                    struct ak_err *err)
 {
     struct ak_collection *c = s->c;
-    struct ak_index_batch batch = {.n = s->n,
-                                   .ids = s->ids,
-                                   .labels = (const uint32_t *)s->labels.data,
-                                   .first = s->first,
-                                   .codes = s->codes,
-                                   .dead = s->dead};
-    enum ak_status status;
+    uint64_t segment = s->from / AK_SEGMENT_ROWS;
+    struct ak_packed packed;
+    struct ak_err why = {0};
+    enum ak_status status =
+        ak_view_packed(c->indexer.view, segment, &packed, &why);
+    struct ak_index_segment rows;
 
-    if (s->n == 0)
+    *done = status == AK_OK;
+    ak_packer_found(c, segment, *done && !s->damaged);
+    if (status == AK_ENOTFOUND)
         return AK_OK;
-    if (s->labels.status != AK_OK || s->text.status != AK_OK)
-        return ak_fail(err, AK_ENOMEM, "no memory to load rows");
-    for (size_t i = 0; i < s->n && c->shape.string_ids; i++)
-        s->ids[i].text = (const char *)s->text.data + s->text_at[i];
-    status = segment_codes(s, err);
-    if (status == AK_OK)
-        status = ak_index_append(c->index, &batch, err);
-    pthread_mutex_lock(&c->engine->lock);
-    c->engine->progress.rows_loaded += s->n;
-    pthread_mutex_unlock(&c->engine->lock);
-    s->from += s->n;
-    s->n = 0;
-    s->labels.len = s->text.len = 0;
-    if (status == AK_OK && atomic_load(&c->engine->stopping))
-        status = ak_fail(err, AK_ECANCELED, "the daemon is stopping");
-    return status;
+    if (status != AK_OK) {
+        ak_log_warn("engine", "packed rows cannot be used; walking the rows",
+                    AK_TEXT("collection", c->settings.name),
+                    AK_NUMBER("segment", segment), AK_TEXT("reason", why.text));
+        return AK_OK;
+    }
+    rows = (struct ak_index_segment){.base = packed.base,
+                                     .offsets = packed.offsets,
+                                     .numbers = packed.numbers,
+                                     .text = packed.text,
+                                     .text_first = packed.text_first,
+                                     .labels = packed.labels,
+                                     .label_first = packed.label_first,
+                                     .dead = packed.dead,
+                                     .codes = s->codes};
+    return ak_index_append_segment(c->index, &rows, err);
 }
 
-/* The file is walked a segment at a time: encoding reads blocks through the
-   same view, which a walk would be in the way of. */
+/* What an erased row had is nowhere, so a dead one shows no labels. */
 static enum ak_status add_row(void *arg, const struct ak_row *row,
                               struct ak_err *err)
 {
     struct segment *s = arg;
+    size_t n_labels = row->dead != 0 ? 0 : row->n_labels;
 
-    if (s->n == AK_SEGMENT_ROWS)
+    if (s->n == s->want)
         return AK_ECANCELED;
     if (row->ordinal != s->from + s->n)
         return ak_fail(err, AK_ECORRUPT, "row %llu stands where %llu should",
@@ -123,10 +135,56 @@ static enum ak_status add_row(void *arg, const struct ak_row *row,
     if (s->c->shape.string_ids)
         ak_write_bytes(&s->text, row->id.text, row->id.len);
     s->dead[s->n] = row->dead != 0;
-    ak_write_u32s(&s->labels, row->labels, row->n_labels);
-    s->first[s->n + 1] = s->first[s->n] + (uint32_t)row->n_labels;
+    ak_write_u32s(&s->labels, row->labels, n_labels);
+    s->first[s->n + 1] = s->first[s->n] + (uint32_t)n_labels;
     s->n++;
     return AK_OK;
+}
+
+static enum ak_status append_walked(struct segment *s, struct ak_err *err)
+{
+    struct ak_collection *c = s->c;
+    struct ak_index_batch batch = {.n = s->want,
+                                   .ids = s->ids,
+                                   .first = s->first,
+                                   .codes = s->codes,
+                                   .dead = s->dead};
+    enum ak_status status;
+
+    s->n = s->labels.len = s->text.len = 0;
+    status = ak_view_rows(c->indexer.view, s->from, add_row, s, err);
+    if (status != AK_OK)
+        return status;
+    if (s->n < s->want)
+        return ak_fail(err, AK_ECORRUPT, "row %llu is missing",
+                       (unsigned long long)(s->from + s->n));
+    if (s->labels.status != AK_OK || s->text.status != AK_OK)
+        return ak_fail(err, AK_ENOMEM, "no memory to load rows");
+    batch.labels = (const uint32_t *)s->labels.data;
+    for (size_t i = 0; i < s->n && c->shape.string_ids; i++)
+        s->ids[i].text = (const char *)s->text.data + s->text_at[i];
+    return ak_index_append(c->index, &batch, err);
+}
+
+static enum ak_status load_segment(struct segment *s, struct ak_err *err)
+{
+    struct ak_engine *e = s->c->engine;
+    enum ak_status status = segment_codes(s, err);
+    bool done = false;
+
+    if (status == AK_OK && s->want == AK_SEGMENT_ROWS)
+        status = append_packed(s, &done, err);
+    if (status == AK_OK && !done)
+        status = append_walked(s, err);
+    if (status != AK_OK)
+        return status;
+    s->from += s->want;
+    pthread_mutex_lock(&e->lock);
+    e->progress.rows_loaded += s->want;
+    pthread_mutex_unlock(&e->lock);
+    return atomic_load(&e->stopping)
+               ? ak_fail(err, AK_ECANCELED, "the daemon is stopping")
+               : AK_OK;
 }
 
 static enum ak_status load_rows(struct ak_collection *c, uint64_t version,
@@ -144,14 +202,16 @@ static enum ak_status load_rows(struct ak_collection *c, uint64_t version,
     s->codes = ak_array_new(AK_SEGMENT_ROWS, c->shape.code_bytes);
     if (s->codes == NULL)
         status = ak_fail(err, AK_ENOMEM, "no memory to load rows");
+    /* Nobody writes yet, but each call would ask for a lock of its own. */
+    if (status == AK_OK)
+        status = ak_view_hold(c->indexer.view, err);
     while (status == AK_OK && s->from < n_rows) {
-        status = ak_view_rows(c->indexer.view, s->from, add_row, s, err);
-        if (status == AK_OK && s->n == 0)
-            status = ak_fail(err, AK_ECORRUPT, "row %llu is missing",
-                             (unsigned long long)s->from);
-        if (status == AK_OK)
-            status = end_segment(s, err);
+        s->want = n_rows - s->from < AK_SEGMENT_ROWS
+                      ? (size_t)(n_rows - s->from)
+                      : AK_SEGMENT_ROWS;
+        status = load_segment(s, err);
     }
+    ak_view_release(c->indexer.view);
     if (status == AK_OK && s->encoded > AK_SEGMENT_ROWS)
         ak_log_info("engine", "encoded rows whose codes were not stored",
                     AK_TEXT("collection", c->settings.name),

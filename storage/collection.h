@@ -5,8 +5,10 @@
  * Rows have *ordinals* in order of arrival, never reused; an upsert is a new
  * ordinal and a tombstone.  The vectors of a record are one immutable *block*,
  * or several if it is long.  Rows are what the client gave beside the vector,
- * and are shared by all versions; codes are a cache by (version, segment) with a checksum, but for
- * kind `external`, whose blocks hold the codes themselves.
+ * and are shared by all versions.  Two caches, each with checksums, make a start
+ * quick: *codes* by (version, segment) of AK_STORE_SEGMENT_ROWS rows, and
+ * *packed* rows by segment.  The blocks of kind `external` hold the codes
+ * themselves.
  *
  * Two handles.  A *store* writes: there is one per file, used by the writer
  * thread only, and it also does all checkpoints of the write-ahead log (SQLite
