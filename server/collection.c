@@ -58,6 +58,15 @@ void ak_collection_settings(const struct ak_collection *c,
     pthread_mutex_unlock(&unlocked->lock);
 }
 
+_Static_assert(offsetof(struct ak_settings, name) == 0, "the rest follows");
+
+void ak_collection_set(struct ak_collection *c, const struct ak_settings *s)
+{
+    size_t at = sizeof(s->name);
+
+    memcpy((char *)&c->settings + at, (const char *)s + at, sizeof(*s) - at);
+}
+
 struct ak_engine *ak_collection_engine(const struct ak_collection *c)
 {
     return c->engine;
@@ -151,7 +160,7 @@ static void submit_done(struct ak_job *job, enum ak_status status,
         if (s->settings_changed) {
             /* Only a rebuild changes the model, perhaps since this was read. */
             ak_settings_take_model(&s->settings, &c->settings);
-            c->settings = s->settings;
+            ak_collection_set(c, &s->settings);
         }
         c->status.erasures_pending += j->receipt.erasing;
         if (j->receipt.seq > c->reached.seq[AK_ACK_DURABLE]) {

@@ -209,6 +209,8 @@ enum ak_status ak_collection_new(struct ak_engine *e,
 
 /* ---------------------------------------------------------- collection.c */
 
+/* Other settings, under the lock; not the name, which is read without it. */
+void ak_collection_set(struct ak_collection *c, const struct ak_settings *s);
 /* `seq` has got as far as `ack`: tell those who wait. */
 void ak_collection_advance(struct ak_collection *c, enum ak_ack ack,
                            uint64_t seq);

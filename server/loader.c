@@ -348,7 +348,7 @@ static enum ak_status load_settings(struct ak_collection *c, struct ak_err *err)
     if (status != AK_OK)
         return status;
     pthread_mutex_lock(&c->lock);
-    c->settings = settings;
+    ak_collection_set(c, &settings);
     pthread_mutex_unlock(&c->lock);
     return AK_OK;
 }
