@@ -380,6 +380,8 @@ static enum ak_status read_line(struct ak_config *c, char *line, int number,
         return ak_fail(err, AK_EINVAL, "\"%.60s\" is no `key = value`", key);
     *value = '\0';
     value = trim(value + 1);
+    if (value[0] == '#')
+        value[0] = '\0';
     key = trim(key);
     i = find(key, strlen(key), err);
     if (i == N_KEYS)

@@ -145,6 +145,7 @@ static void errors_say_where_and_what(void **state)
         {"max_limit = 12x\n", ":1: max_limit is \"12x\", must be a number"},
         {"max_limit = -1\n", ":1: max_limit is \"-1\", must be a number"},
         {"max_limit =\n", ":1: max_limit is \"\", must be a number"},
+        {"max_limit =# 5\n", ":1: max_limit is \"\", must be a number"},
         {"max_body_bytes = 5MiBs\n",
          ":1: max_body_bytes has the unit \"MiBs\", must be B, KiB"},
         {"max_body_bytes = 99GiB\n",
