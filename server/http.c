@@ -383,7 +383,13 @@ static enum MHD_Result on_body(struct ak_request *rq, const char *data,
     return result;
 }
 
-/* The body is there: now, or again after a resume. */
+/*
+ * The body is there: now, or again before or after a wait.  The connection is
+ * suspended by the second call, which comes at once: after the first it still
+ * counts as one that is read, and libmicrohttpd would read it when it is
+ * resumed, find the end of what a client sends that shuts its side behind its
+ * request, and close before the answer.
+ */
 static enum MHD_Result on_whole(struct ak_request *rq)
 {
     bool first = !rq->whole, answered;
@@ -409,8 +415,10 @@ static enum MHD_Result on_whole(struct ak_request *rq)
     pthread_mutex_lock(&rq->lock);
     answered = rq->answered;
     if (!answered && !atomic_load(&rq->http->stopping)) {
-        rq->suspended = true;
-        MHD_suspend_connection(rq->connection);
+        if (!first) {
+            rq->suspended = true;
+            MHD_suspend_connection(rq->connection);
+        }
         pthread_mutex_unlock(&rq->lock);
         return MHD_YES;
     }

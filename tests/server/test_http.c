@@ -333,14 +333,38 @@ static void a_request_in_pieces_is_one(void **state)
     assert_string_equal(a.body, "hello");
     answer_clear(&a);
     close(fd);
-    /* A client that sends no more may still read. */
-    fd = dial(&f);
-    puts_to(fd, GET("/later"));
-    shutdown(fd, SHUT_WR);
-    get_answer(fd, false, &a);
-    assert_int_equal(a.status, 200);
-    answer_clear(&a);
-    close(fd);
+    fixture_stop(&f);
+}
+
+static void a_client_that_sends_no_more_may_still_read(void **state)
+{
+    static const char *const requests[] = {
+        GET("/inline"),
+        GET("/later"),
+        GET("/held"),
+        ("POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
+         "\r\nhello"),
+    };
+    struct fixture f;
+
+    (void)state;
+    fixture_start(&f, NULL);
+    for (size_t i = 0; i < 20 * 4; i++) {
+        struct answer a;
+        int fd = dial(&f);
+
+        puts_to(fd, requests[i % 4]);
+        shutdown(fd, SHUT_WR);
+        /* Its end is known before the answer is given. */
+        if (i % 4 == 2) {
+            held_wait(1);
+            held_release();
+        }
+        get_answer(fd, false, &a);
+        assert_int_equal(a.status, 200);
+        answer_clear(&a);
+        close(fd);
+    }
     fixture_stop(&f);
 }
 
@@ -471,6 +495,7 @@ int main(void)
         cmocka_unit_test(a_stream_is_answered_before_its_end),
         cmocka_unit_test(a_stream_is_told_that_its_client_left),
         cmocka_unit_test(a_request_in_pieces_is_one),
+        cmocka_unit_test(a_client_that_sends_no_more_may_still_read),
         cmocka_unit_test(draining_refuses_writes_and_finishes_the_rest),
         cmocka_unit_test(a_stop_answers_who_still_waits),
         cmocka_unit_test(slow_clients_are_ended),
