@@ -350,7 +350,10 @@ struct MHD_Response *ak_reply_response(struct ak_request *rq, bool close)
     struct ak_reply *r = &rq->reply;
     struct MHD_Response *response;
 
-    if (rq->feeds)
+    /* To HEAD of a feed libmicrohttpd 0.9.75 sends the chunk that would end it,
+       which a client takes for the beginning of its next answer: so that one
+       is empty instead. */
+    if (rq->feeds && !rq->head)
         response = ak_feed_response(rq);
     else
         response = MHD_create_response_from_buffer(
