@@ -521,14 +521,14 @@ static void on_message(void *arg, const char *fmt, va_list ap)
 
 /* ------------------------------------------------------------------- life */
 
-static enum ak_status start_daemon(struct ak_http *http, struct ak_err *err)
+static enum ak_status start_daemon(struct ak_http *http, unsigned connections,
+                                   struct ak_err *err)
 {
     const struct ak_config *config = atomic_load(&http->config);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned threads = config->http_threads > 0 ? (unsigned)config->http_threads
                        : cores > 0              ? (unsigned)cores
                                                 : 1;
-    unsigned connections = (unsigned)config->max_connections;
     struct MHD_OptionItem options[16];
     unsigned n = 0;
 
@@ -587,7 +587,7 @@ enum ak_status ak_http_start(const struct ak_http_params *params,
         status = ak_address_listen(&http->address, &http->fd, err);
     if (status == AK_OK) {
         ak_address_format(&http->address, http->address_text);
-        status = start_daemon(http, err);
+        status = start_daemon(http, params->max_connections, err);
     }
     if (status != AK_OK) {
         if (http->fd >= 0)

@@ -179,6 +179,7 @@ struct ak_http_params {
     struct ak_engine *engine;
     const struct ak_route *const *tables; /* each ends with a row of NULLs */
     size_t n_tables;
+    unsigned max_connections; /* at a time */
 };
 
 /*

@@ -294,6 +294,27 @@ static void free_events(struct daemon *d)
     d->base = NULL;
 }
 
+/*
+ * How many connections there may be.  Where few files may be open, the
+ * collections keep their share of them: else clients that only hold connections
+ * would keep a search from opening its file.
+ */
+static unsigned n_connections(const struct ak_config *c)
+{
+    uint64_t wanted = c->max_connections + SPARE_FDS, n = c->max_connections;
+    uint64_t files = ak_process_raise_files(wanted);
+
+    if (files >= wanted)
+        return (unsigned)n;
+    if (files > 0)
+        n = files > 2 * SPARE_FDS ? files - SPARE_FDS : files / 2;
+    if (n > c->max_connections)
+        n = c->max_connections;
+    ak_log_warn("main", "few files may be open", AK_NUMBER("allowed", files),
+                AK_NUMBER("wanted", wanted), AK_NUMBER("max_connections", n));
+    return (unsigned)n;
+}
+
 static int run(struct daemon *d)
 {
     const struct ak_config *c = d->config;
@@ -307,7 +328,6 @@ static int run(struct daemon *d)
     };
     struct ak_err err = {0};
     enum ak_status status;
-    uint64_t files;
     int code;
 
     status = ak_engine_open(&params, &d->engine, &err);
@@ -316,17 +336,13 @@ static int run(struct daemon *d)
                      AK_TEXT("path", c->data_dir), AK_TEXT("error", err.text));
         return exit_code(status);
     }
-    files = ak_process_raise_files(c->max_connections + SPARE_FDS);
-    if (files < c->max_connections + SPARE_FDS)
-        ak_log_warn("main", "few files may be open",
-                    AK_NUMBER("allowed", files),
-                    AK_NUMBER("wanted", c->max_connections + SPARE_FDS));
-    status =
-        ak_http_start(&(struct ak_http_params){.config = c,
-                                               .engine = d->engine,
-                                               .tables = ak_route_tables,
-                                               .n_tables = ak_n_route_tables},
-                      &d->http, &err);
+    status = ak_http_start(
+        &(struct ak_http_params){.config = c,
+                                 .engine = d->engine,
+                                 .max_connections = n_connections(c),
+                                 .tables = ak_route_tables,
+                                 .n_tables = ak_n_route_tables},
+        &d->http, &err);
     if (status != AK_OK) {
         ak_log_error("main", "cannot listen", AK_TEXT("error", err.text));
         ak_engine_close(d->engine);

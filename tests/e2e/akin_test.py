@@ -32,6 +32,7 @@ import io
 import json
 import os
 import random
+import resource
 import select
 import shutil
 import signal
@@ -309,7 +310,9 @@ class Daemon:
 
     all = []
 
-    def __init__(self, directory=None, args=(), config=None, env=None):
+    def __init__(self, directory=None, args=(), config=None, env=None,
+                 files=None):
+        self.files = files  # that it may have open; None: as many as here
         self.temporary = tempfile.mkdtemp(prefix="akin-e2e-")
         atexit.register(shutil.rmtree, self.temporary, ignore_errors=True)
         self.directory = str(directory or os.path.join(self.temporary, "data"))
@@ -330,6 +333,12 @@ class Daemon:
 
     # -- its life
 
+    def _before_exec(self):
+        _die_with_parent()
+        if self.files:
+            resource.setrlimit(resource.RLIMIT_NOFILE,
+                               (self.files, self.files))
+
     def launch(self):
         """Start the process; it may not answer yet."""
         port_file = os.path.join(self.directory, "akind.port")
@@ -340,7 +349,7 @@ class Daemon:
                 [str(AKIND), "--data-dir", self.directory,
                  "--listen", "127.0.0.1:0"] + self.args,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=self.env, preexec_fn=_die_with_parent)
+                env=self.env, preexec_fn=self._before_exec)
         if self not in Daemon.all:
             Daemon.all.append(self)
         self.expected = True
@@ -427,6 +436,13 @@ class Daemon:
         if self.expected and self.process and self.process.poll() is not None:
             self.expected = False
             fail("akind ended by itself with %d" % self.process.returncode)
+
+    def metric(self, *words):
+        """Sum of the samples whose name and labels have all these words."""
+        lines = self.get("/metrics").expect(200).body.decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines
+                   if not line.startswith("#") and
+                   all(w in line for w in words))
 
     # -- requests
 

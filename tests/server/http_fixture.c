@@ -342,12 +342,16 @@ void fixture_start(struct fixture *f, const char *const *options)
     atomic_store(&ended, 0);
     atomic_store(&gone, 0);
     atomic_store(&f->engine.collections, 3);
-    assert_status(ak_http_start(&(struct ak_http_params){.config = f->config,
-                                                         .engine = &f->engine,
-                                                         .tables = tables,
-                                                         .n_tables = 2},
-                                &f->http, &err),
-                  AK_OK);
+    assert_status(
+        ak_http_start(
+            &(struct ak_http_params){.max_connections =
+                                         (unsigned)f->config->max_connections,
+                                     .config = f->config,
+                                     .engine = &f->engine,
+                                     .tables = tables,
+                                     .n_tables = 2},
+            &f->http, &err),
+        AK_OK);
     quit = false;
     assert_int_equal(pthread_create(&f->ticker, NULL, tick, f), 0);
     for (int i = 0; i < 2; i++)
