@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -238,6 +239,22 @@ static bool has_room(struct ak_request *rq)
     return !full;
 }
 
+/* Whether the body is what it says: no compression, so no bomb of it either;
+   false: it was answered. */
+static bool is_plain(struct ak_request *rq)
+{
+    const char *coding = ak_request_header(rq, "Content-Encoding");
+
+    if (!rq->has_body || coding == NULL || strcasecmp(coding, "identity") == 0)
+        return true;
+    ak_reply_header(rq, "Accept-Encoding", "identity");
+    ak_reply_problem(rq, "unsupported-media-type",
+                     "the Content-Encoding is \"%.40s\", must be identity: "
+                     "bodies are not compressed",
+                     coding);
+    return false;
+}
+
 static bool fits(struct ak_request *rq)
 {
     uint64_t limit = rq->config->max_body_bytes;
@@ -272,7 +289,7 @@ static void examine(struct ak_request *rq, const char *method,
     if (!ak_request_parse_target(rq) || !route(rq) || !admit(rq))
         return;
     stream = rq->entry->route->flags & AK_ROUTE_STREAMS;
-    if ((!stream && !fits(rq)) || !has_room(rq))
+    if (!is_plain(rq) || (!stream && !fits(rq)) || !has_room(rq))
         return;
     if (stream && rq->has_body) {
         rq->entry->route->handler(rq);
