@@ -95,7 +95,8 @@ static void read_items(struct ak_rows *rows, uint8_t *bytes, size_t len,
     static const char *const hot[] = {"items[].vector"};
     struct ak_json json = {0};
 
-    if (ak_read_json(&json, bytes, len, hot, 1, &rows->faults))
+    if (ak_read_json(&json, bytes, len, hot, 1, AK_JSON_VALUES_POOL,
+                     &rows->faults))
         add_items(rows, &json, parts != NULL ? "/meta" : "", parts);
     ak_json_clear(&json);
 }

@@ -329,7 +329,8 @@ static void read_line(struct stream *st, size_t number, uint8_t *line,
     struct ak_faults faults = {0};
     char pointer[128] = "";
 
-    if (ak_read_json(&st->json, line, len, hot, 1, &faults)) {
+    if (ak_read_json(&st->json, line, len, hot, 1, AK_JSON_VALUES_HERE,
+                     &faults)) {
         ak_rows_add_item(&st->rows, number, st->json.root, &st->json, NULL);
         return;
     }

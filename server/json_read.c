@@ -5,16 +5,14 @@
 
 #include "server/limits.h"
 
-/* Of a batch at its limits: 4,096 items with 64 labels and large payloads. */
-#define MAX_VALUES 4000000
-
 bool ak_read_json(struct ak_json *json, uint8_t *bytes, size_t len,
-                  const char *const *paths, size_t n, struct ak_faults *faults)
+                  const char *const *paths, size_t n, size_t max_values,
+                  struct ak_faults *faults)
 {
     const struct ak_json_rules rules = {
         .paths = paths,
         .n_paths = n,
-        .max_values = MAX_VALUES,
+        .max_values = max_values,
         .max_floats = ak_limits()->max_body_bytes / 2,
     };
     struct ak_fault fault = {.pointer = ""};

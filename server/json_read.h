@@ -10,11 +10,20 @@
 #include "server/json_body.h"
 
 /*
+ * Values that are read, at most: of a batch at its limits (4,096 items with 64
+ * labels and large payloads), read on the pool; and of what is read on a thread
+ * of HTTP, which serves all: some 20 ms (4,096 ids, or an item).
+ */
+#define AK_JSON_VALUES_POOL 4000000
+#define AK_JSON_VALUES_HERE 65536
+
+/*
  * Read `bytes` (len), which are changed, into `json`; `paths` (n) as in
  * json_body.h.  False with a fault added; a wrong element of a vector is told
  * at the vector.  A shortage of memory is the fault "internal".
  */
 bool ak_read_json(struct ak_json *json, uint8_t *bytes, size_t len,
-                  const char *const *paths, size_t n, struct ak_faults *faults);
+                  const char *const *paths, size_t n, size_t max_values,
+                  struct ak_faults *faults);
 
 #endif

@@ -258,7 +258,8 @@ bool ak_op_read_json(struct ak_op *op)
                          "accepted here: application/json");
         return false;
     }
-    if (ak_read_json(&op->json, bytes, len, NULL, 0, &faults) &&
+    if (ak_read_json(&op->json, bytes, len, NULL, 0, AK_JSON_VALUES_HERE,
+                     &faults) &&
         !json_is_object(op->json.root))
         ak_faults_add(&faults, "", "validation-failed", "must be an object");
     if (ak_faults_none(&faults))

@@ -99,7 +99,8 @@ static bool read_column(struct ak_rows *rows, const char *name,
         has = out->npy.n;
     } else {
         if (!ak_read_json(&out->json, (uint8_t *)(uintptr_t)bytes.data,
-                          bytes.len, NULL, 0, &rows->faults))
+                          bytes.len, NULL, 0, AK_JSON_VALUES_POOL,
+                          &rows->faults))
             return false;
         out->is_json = true;
         if (!json_is_array(out->json.root)) {

@@ -408,7 +408,8 @@ static void read_json(struct reader *r, struct ak_queries *q, uint8_t *bytes,
     static const char *const hot[] = {"query.vector", "queries[].query.vector"};
     struct ak_op *op = r->op;
 
-    if (!ak_read_json(&op->json, bytes, len, &hot[q->batch], 1, r->faults))
+    if (!ak_read_json(&op->json, bytes, len, &hot[q->batch], 1,
+                      AK_JSON_VALUES_POOL, r->faults))
         return;
     if (!json_is_object(op->json.root))
         fault_at(r, "", NULL, "validation-failed", "must be an object");
@@ -497,6 +498,9 @@ bool ak_search_read(struct ak_op *op, struct ak_queries *q, bool batch)
         return false;
     }
     if (!ak_faults_none(r.faults)) {
+        /* Here rather than when the request ends: a large one takes a thread of
+           HTTP its time. */
+        ak_json_clear(&op->json);
         ak_faults_reply(op->rq, r.faults);
         return false;
     }
