@@ -41,6 +41,7 @@ struct stream {
     struct ak_op_key key;
     uint64_t chunk;         /* lines in one */
     struct ak_writer bytes; /* of the chunk that is gathered */
+    size_t line_at;         /* where its last line begins */
     uint64_t n_lines;       /* in it */
     uint64_t line;          /* the number of its first one, from 1 */
     bool last;
@@ -212,7 +213,7 @@ static void next_chunk(struct stream *st)
 {
     bool gone;
 
-    st->bytes.len = 0;
+    st->bytes.len = st->line_at = 0;
     st->line += st->n_lines;
     st->n_lines = 0;
     ak_rows_clear(&st->rows);
@@ -367,8 +368,9 @@ static void read_lines(struct stream *st)
 
         if (len > max)
             ak_rows_fault(&st->rows, st->line + i, "", "validation-failed",
-                          "the line has %zu bytes, at most %zu are taken", len,
-                          max);
+                          "the line has %zu bytes or more, at most %zu are "
+                          "taken",
+                          len, max);
         else if (!is_blank(p, len))
             read_line(st, st->line + i, p, len);
         p += len + 1;
@@ -440,8 +442,9 @@ static size_t stream_data(struct ak_request *rq, void *arg,
 {
     struct stream *st = arg;
     size_t taken = 0, max = ak_limits()->max_body_bytes;
+    bool endless = false;
 
-    while (taken < len && st->n_lines < st->chunk) {
+    while (taken < len && st->n_lines < st->chunk && !endless) {
         const uint8_t *stop = memchr(bytes + taken, '\n', len - taken);
         size_t n =
             stop != NULL ? (size_t)(stop - bytes) + 1 - taken : len - taken;
@@ -460,8 +463,14 @@ static size_t stream_data(struct ak_request *rq, void *arg,
         }
         taken += n;
         st->n_lines += stop != NULL;
+        if (stop != NULL)
+            st->line_at = st->bytes.len;
+        /* Not gathered to its end: that it is too long is told when it is
+           read. */
+        endless = st->bytes.len - st->line_at > ak_limits()->max_line_bytes;
     }
-    if (st->n_lines == st->chunk) {
+    if (st->n_lines == st->chunk || endless) {
+        st->n_lines += endless;
         ak_request_pause(rq);
         dispatch(st);
     }
