@@ -47,7 +47,9 @@ bool ak_id_parse(const char *text, bool string_ids, struct ak_row_id *out,
         *out = (struct ak_row_id){.text = text, .len = len};
         return true;
     }
-    if (len < 1 || len > 19 || strspn(text, "0123456789") != len)
+    /* One number has one path. */
+    if (len < 1 || len > 19 || strspn(text, "0123456789") != len ||
+        (len > 1 && text[0] == '0'))
         return refuse(why, false);
     number = strtoull(text, NULL, 10);
     if (number > AK_STORE_MAX_ID)
