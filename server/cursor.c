@@ -25,6 +25,20 @@ static bool checksum(const uint8_t *bytes, size_t len, uint8_t out[SUM])
     return true;
 }
 
+/* FNV-1a (Fowler, Noll, Vo); a byte that no text has ends each. */
+uint64_t ak_cursor_scope(const char *const *texts, size_t n)
+{
+    const uint64_t prime = 0x100000001b3u;
+    uint64_t hash = 0xcbf29ce484222325u;
+
+    for (size_t i = 0; i < n; i++) {
+        for (const char *p = texts[i]; p != NULL && *p != '\0'; p++)
+            hash = (hash ^ (uint8_t)*p) * prime;
+        hash = (hash ^ (texts[i] == NULL ? 0xfeu : 0xffu)) * prime;
+    }
+    return hash;
+}
+
 const char *ak_cursor_write(const struct ak_cursor *cursor,
                             char text[AK_CURSOR_TEXT])
 {

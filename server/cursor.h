@@ -9,6 +9,7 @@
 #define AK_SERVER_CURSOR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define AK_CURSOR_NAME 64
@@ -31,10 +32,15 @@ struct ak_cursor {
     char name[AK_CURSOR_NAME];
 };
 
+/* The scope of a list: of whose it is and what it leaves out, each a text or
+   NULL.  (That of a search is its own: ak_search_scope().) */
+uint64_t ak_cursor_scope(const char *const *texts, size_t n);
+
 /* Into `text`, which it returns; NULL when memory is short. */
 const char *ak_cursor_write(const struct ak_cursor *cursor,
                             char text[AK_CURSOR_TEXT]);
-/* False unless it is a whole cursor of that kind. */
+/* False unless it is a whole cursor of that kind.  The reader compares the
+   scope. */
 bool ak_cursor_read(const char *text, enum ak_cursor_kind kind,
                     struct ak_cursor *out);
 

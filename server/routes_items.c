@@ -47,6 +47,7 @@ static void reply_looked_up(struct ak_op *op, struct ak_lookup *l,
 struct listing {
     uint64_t limit;
     unsigned with;
+    uint64_t scope;      /* of its cursors */
     uint64_t from;       /* ordinal */
     const char *label;   /* NULL: all */
     uint32_t number;     /* of the label */
@@ -107,7 +108,8 @@ static enum ak_status walk_rows(struct ak_lookup *l, struct listing *list,
 static json_t *items_json(struct ak_lookup *l, struct listing *list,
                           struct ak_err *err)
 {
-    struct ak_cursor cursor = {.kind = AK_CURSOR_ITEMS, .ordinal = list->next};
+    struct ak_cursor cursor = {
+        .kind = AK_CURSOR_ITEMS, .scope = list->scope, .ordinal = list->next};
     char text[AK_CURSOR_TEXT];
     json_t *items = json_array(), *item;
 
@@ -158,6 +160,8 @@ static void get_items(struct ak_request *rq)
     op->arg = list;
     list->arena = &op->arena;
     list->label = ak_request_query(rq, "label");
+    list->scope = ak_cursor_scope(
+        (const char *const[]){op->settings.name, list->label}, 2);
     if (!ak_op_query_number(op, "limit", 1, ak_limits()->max_limit,
                             DEFAULT_LIMIT, &list->limit))
         return;
@@ -166,9 +170,10 @@ static void get_items(struct ak_request *rq)
                     "must be of: vector, code, payload, labels");
         return;
     }
-    if (text != NULL && !ak_cursor_read(text, AK_CURSOR_ITEMS, &cursor)) {
+    if (text != NULL && (!ak_cursor_read(text, AK_CURSOR_ITEMS, &cursor) ||
+                         cursor.scope != list->scope)) {
         ak_reply_problem(rq, "invalid-cursor",
-                         "the cursor is not one of a list of items");
+                         "the cursor is not one of this list of items");
         return;
     }
     list->from = cursor.ordinal;

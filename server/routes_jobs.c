@@ -176,6 +176,19 @@ static void get_kinds(struct ak_request *rq)
                       : NULL);
 }
 
+/* What is listed: of one job, or which jobs. */
+static uint64_t scope_of(struct ak_request *rq, enum ak_cursor_kind kind)
+{
+    if (kind == AK_CURSOR_JOB_LOG)
+        return ak_cursor_scope(
+            (const char *const[]){ak_request_param(rq, "id")}, 1);
+    return ak_cursor_scope(
+        (const char *const[]){ak_request_query(rq, "state"),
+                              ak_request_query(rq, "kind"),
+                              ak_request_query(rq, "target")},
+        3);
+}
+
 /* Where a page begins, and how long it is; false: it was answered. */
 static bool read_page(struct ak_op *op, enum ak_cursor_kind kind,
                       struct ak_cursor *cursor, uint64_t *limit)
@@ -183,7 +196,8 @@ static bool read_page(struct ak_op *op, enum ak_cursor_kind kind,
     const char *text = ak_request_query(op->rq, "cursor");
 
     memset(cursor, 0, sizeof(*cursor));
-    if (text != NULL && !ak_cursor_read(text, kind, cursor)) {
+    if (text != NULL && (!ak_cursor_read(text, kind, cursor) ||
+                         cursor->scope != scope_of(op->rq, kind))) {
         ak_reply_problem(op->rq, "invalid-cursor",
                          "the cursor is not one of this list");
         return false;
@@ -196,7 +210,8 @@ static bool read_page(struct ak_op *op, enum ak_cursor_kind kind,
 static void reply_page(struct ak_request *rq, json_t *list, bool more,
                        enum ak_cursor_kind kind, uint64_t at)
 {
-    struct ak_cursor cursor = {.kind = kind, .ordinal = at};
+    struct ak_cursor cursor = {
+        .kind = kind, .scope = scope_of(rq, kind), .ordinal = at};
     char text[AK_CURSOR_TEXT];
     const char *next = more ? ak_cursor_write(&cursor, text) : NULL;
 

@@ -93,8 +93,10 @@ enum ak_status ak_search_rank(struct ak_op *op, struct ak_queries *q,
    returns the op may be gone. */
 void ak_search_run(struct ak_op *op);
 
-/* A hash of what is asked: two pages of one search have the same.  AK_ENOMEM. */
-enum ak_status ak_search_scope(const struct ak_query *query, size_t code_len,
+/* A hash of what is asked of the collection that has these settings: two pages
+   of one search have the same.  AK_ENOMEM. */
+enum ak_status ak_search_scope(const struct ak_query *query,
+                               const struct ak_settings *settings,
                                uint64_t *out, struct ak_err *err) AK_MUST_CHECK;
 
 /* The answer, as text. */

@@ -257,8 +257,7 @@ static enum ak_status add_cursor(struct writer *w, const struct ak_query *q,
     c.version = ak_snapshot_version(w->q->lookup.snapshot);
     c.ordinal = q->hits[n - 1].ordinal;
     c.distance = q->hits[n - 1].distance;
-    status =
-        ak_search_scope(q, ak_code_bytes(w->op->settings.bits), &c.scope, err);
+    status = ak_search_scope(q, &w->op->settings, &c.scope, err);
     if (status != AK_OK)
         return status;
     if (ak_cursor_write(&c, text) == NULL)

@@ -34,7 +34,8 @@
 /* Requests in one round. */
 #define MOST_REQUESTS 128
 
-enum ak_status ak_search_scope(const struct ak_query *query, size_t code_len,
+enum ak_status ak_search_scope(const struct ak_query *query,
+                               const struct ak_settings *settings,
                                uint64_t *out, struct ak_err *err)
 {
     char *filter =
@@ -43,7 +44,8 @@ enum ak_status ak_search_scope(const struct ak_query *query, size_t code_len,
             : json_dumps(query->filter_json,
                          JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
     const struct ak_piece pieces[] = {
-        {query->code, code_len},
+        {settings->name, strlen(settings->name) + 1},
+        {query->code, ak_code_bytes(settings->bits)},
         {&query->max_distance, sizeof(query->max_distance)},
         {filter, filter == NULL ? 0 : strlen(filter)}};
     uint8_t sum[AK_SHA256_LEN];
@@ -191,8 +193,7 @@ static enum ak_status check_cursor(struct ak_op *op, struct ak_queries *q,
         return refuse(q, "state-conflict", err,
                       "/cursor: another model version serves now; begin again",
                       query->pointer);
-    status =
-        ak_search_scope(query, ak_code_bytes(op->settings.bits), &scope, err);
+    status = ak_search_scope(query, &op->settings, &scope, err);
     if (status == AK_OK && scope != query->cursor.scope)
         return refuse(q, "invalid-cursor", err, "/cursor: is of another search",
                       query->pointer);

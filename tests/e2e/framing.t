@@ -322,7 +322,7 @@ def _():
     # The batch was sent whole each time: it is there once, or not at all.
     found = [i["id"] for i in shoes.items() if i["id"] == 9000]
     check(len(found) <= 1, "the item is there %d times" % len(found))
-    wait_until(lambda: patient.metric("akind_http_connections ") <= 2,
+    wait_until(lambda: patient.metric("akind_http_connections{") <= 2,
                "the connections are gone")
 
 
@@ -339,7 +339,7 @@ def _():
     state = patient.get("/v1/jobs/%d" % id).expect(200).json["state"]
     check(state in ("queued", "running"), "the job is %s" % state)
     patient.post("/v1/jobs/%d/cancel" % id).expect(202)
-    wait_until(lambda: patient.metric("akind_http_connections ") <= 2,
+    wait_until(lambda: patient.metric("akind_http_connections{") <= 2,
                "the connections are gone")
     serves(patient, shoes)
 

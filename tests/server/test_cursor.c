@@ -145,6 +145,23 @@ static void a_pointer_escapes_and_never_cuts_a_character(void **state)
     assert_string_equal(text, "/x/abcde/");
 }
 
+static void a_scope_tells_lists_apart(void **state)
+{
+    static const char *const lists[][2] = {
+        {"shoes", NULL}, {"shoes", ""},  {"shoes", "a"}, {"shoesa", NULL},
+        {"shoes", "b"},  {"boots", "a"}, {"", "shoes"},  {NULL, "shoes"},
+    };
+    const size_t n = sizeof(lists) / sizeof(lists[0]);
+
+    (void)state;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < n; k++)
+            assert_int_equal(ak_cursor_scope(lists[i], 2) ==
+                                 ak_cursor_scope(lists[k], 2),
+                             i == k);
+    assert_true(ak_cursor_scope(lists[0], 1) != ak_cursor_scope(lists[0], 2));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +170,7 @@ int main(void)
         cmocka_unit_test(a_cursor_with_any_bit_changed_is_refused),
         cmocka_unit_test(a_cursor_that_was_cut_or_lengthened_is_refused),
         cmocka_unit_test(a_cursor_of_another_list_is_refused),
+        cmocka_unit_test(a_scope_tells_lists_apart),
         cmocka_unit_test(base64_of_every_length_comes_back),
         cmocka_unit_test(base64_is_read_with_both_alphabets_and_padding),
         cmocka_unit_test(a_pointer_escapes_and_never_cuts_a_character),
