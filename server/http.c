@@ -27,6 +27,7 @@
 
 #include "core/base/clock.h"
 #include "server/http_internal.h"
+#include "server/json_memory.h"
 #include "server/log.h"
 
 #define MEMORY_A_CONNECTION 65536 /* bounds its headers */
@@ -455,6 +456,7 @@ static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection,
     (void)arg;
     (void)connection;
     (void)url;
+    (void)ak_json_memory_short(); /* of the request before */
     /* Memory was short when it began. */
     if (rq == NULL)
         return MHD_NO;

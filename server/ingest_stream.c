@@ -22,6 +22,7 @@
 #include "core/base/clock.h"
 #include "core/base/digest.h"
 #include "core/base/hex.h"
+#include "server/json_memory.h"
 #include "server/json_read.h"
 #include "server/limits.h"
 #include "server/op.h"
@@ -107,7 +108,7 @@ static json_t *result_json(const struct stream *st, size_t i)
 
 static bool add_line(struct ak_writer *w, json_t *o)
 {
-    char *text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
+    char *text = ak_json_text(o, JSON_COMPACT);
 
     json_decref(o);
     if (text == NULL)

@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "core/code/code.h"
 #include "server/id_json.h"
+#include "server/json_memory.h"
 
 enum ak_status ak_item_copy(const struct ak_row *row, struct ak_arena *arena,
                             struct ak_row *out, struct ak_err *err)
@@ -110,8 +111,8 @@ enum ak_status ak_item_json(struct ak_lookup *l, const struct ak_row *row,
     json_t *labels = ak_lookup_labels(l, row->labels, row->n_labels);
     json_t *payload = row->payload.data == NULL
                           ? json_null()
-                          : json_loadb(row->payload.data, row->payload.len,
-                                       JSON_ALLOW_NUL, NULL);
+                          : ak_json_value(row->payload.data, row->payload.len,
+                                          JSON_ALLOW_NUL, NULL);
     json_t *o = json_pack("{s:o, s:o, s:o}", "id", id, "labels", labels,
                           "payload", payload);
     enum ak_status status =

@@ -19,6 +19,7 @@
 
 #include "core/base/clock.h"
 #include "server/jobs_internal.h"
+#include "server/json_memory.h"
 #include "server/log.h"
 #include "server/metrics.h"
 
@@ -77,7 +78,7 @@ static struct ak_run *make_run(struct ak_jobs *jobs, uint64_t id,
     strncpy(run->kind_name, kind, sizeof(run->kind_name) - 1);
     strncpy(run->target, target, sizeof(run->target) - 1);
     run->request = request;
-    run->root = json_loads(request, 0, NULL);
+    run->root = ak_json_value(request, strlen(request), 0, NULL);
     run->key = key != NULL ? strdup(key) : NULL;
     run->told = true;
     run->state = AK_RUN_QUEUED;
@@ -400,7 +401,7 @@ static char *request_text(const struct ak_run_check *check)
 {
     json_t *root = json_pack("{s:O, s:O, s:O}", "params", check->params,
                              "budget", check->budget, "gate", check->gate);
-    char *text = root != NULL ? json_dumps(root, JSON_COMPACT) : NULL;
+    char *text = ak_json_text(root, JSON_COMPACT);
 
     json_decref(root);
     return text;

@@ -14,6 +14,7 @@
 
 #include "core/base/clock.h"
 #include "server/jobs_internal.h"
+#include "server/json_memory.h"
 #include "server/text.h"
 
 #define KEEP_ALIVE_NS UINT64_C(15000000000)
@@ -32,7 +33,7 @@ static uint64_t next_id(struct ak_run *run)
 static char *event_text(uint64_t id, const char *name, json_t *data,
                         size_t *len)
 {
-    char *json = data != NULL ? json_dumps(data, JSON_COMPACT) : NULL;
+    char *json = ak_json_text(data, JSON_COMPACT);
     struct ak_text t = {0};
 
     json_decref(data);

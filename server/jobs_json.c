@@ -3,6 +3,7 @@
 
 #include "core/base/clock.h"
 #include "server/jobs_internal.h"
+#include "server/json_memory.h"
 #include "server/log.h"
 
 static const char *const state_names[AK_RUN_STATES] = {
@@ -79,7 +80,8 @@ json_t *ak_run_line_json(uint64_t n, int64_t time_ms, int level,
 /* What the stored text of a progress says. */
 void ak_run_read_progress(struct ak_run *run, const char *text)
 {
-    json_t *root = text != NULL ? json_loads(text, 0, NULL) : NULL;
+    json_t *root =
+        text != NULL ? ak_json_value(text, strlen(text), 0, NULL) : NULL;
     const char *phase = json_string_value(json_object_get(root, "phase"));
     const char *name;
     json_t *value;
@@ -105,9 +107,12 @@ json_t *ak_run_json(const struct ak_run *run)
                           run->target[0] != '\0' ? run->target : NULL, "state",
                           ak_run_state_name(run->state), "progress",
                           ak_run_progress_json(run));
-    json_t *request = json_loads(run->request, 0, NULL);
+    json_t *request =
+        ak_json_value(run->request, strlen(run->request), 0, NULL);
     json_t *result =
-        run->result != NULL ? json_loads(run->result, 0, NULL) : NULL;
+        run->result != NULL
+            ? ak_json_value(run->result, strlen(run->result), 0, NULL)
+            : NULL;
 
     json_object_update(o, request);
     json_decref(request);

@@ -6,6 +6,7 @@
 
 #include "core/base/clock.h"
 #include "server/jobs_internal.h"
+#include "server/json_memory.h"
 #include "server/log.h"
 
 struct ak_engine *ak_run_engine(struct ak_run *run)
@@ -148,7 +149,7 @@ void ak_run_log(struct ak_run *run, int level, const char *fmt, ...)
 
 void ak_run_result(struct ak_run *run, json_t *result)
 {
-    char *text = result != NULL ? json_dumps(result, JSON_COMPACT) : NULL;
+    char *text = ak_json_text(result, JSON_COMPACT);
 
     json_decref(result);
     pthread_mutex_lock(&run->jobs->lock);

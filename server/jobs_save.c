@@ -10,6 +10,7 @@
 
 #include "core/base/clock.h"
 #include "server/jobs_internal.h"
+#include "server/json_memory.h"
 #include "server/log.h"
 
 struct store_job {
@@ -83,7 +84,7 @@ static bool copy_run(struct store_job *j, struct ak_run *run)
 {
     json_t *progress = ak_run_progress_json(run);
 
-    j->progress = progress ? json_dumps(progress, JSON_COMPACT) : NULL;
+    j->progress = ak_json_text(progress, JSON_COMPACT);
     json_decref(progress);
     j->result = run->result != NULL ? strdup(run->result) : NULL;
     memcpy(j->error, run->error, sizeof(j->error));

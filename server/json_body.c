@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/mem.h"
+#include "server/json_memory.h"
 #include "server/json_scan.h"
 #include "server/pointer.h"
 
@@ -168,7 +169,7 @@ enum ak_status ak_json_parse(struct ak_json *json, char *text, size_t len,
     ak_json_paths_init(&paths, rules);
     status = ak_json_scan(json, text, &len, &paths, rules, fault);
     if (status == AK_OK) {
-        json->root = json_loadb(
+        json->root = ak_json_value(
             text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
         if (json->root == NULL)
             status = tell(json, text, &error, fault);

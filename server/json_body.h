@@ -15,7 +15,7 @@
  * A string may hold the character 0, as JSON has it: who reads one looks at its
  * length, and refuses it where it must be a name.  A key may not.
  *
- * main() calls json_object_seed() once, before there are threads.
+ * main() calls ak_json_memory_init() once, before there are threads.
  */
 #ifndef AK_SERVER_JSON_BODY_H
 #define AK_SERVER_JSON_BODY_H

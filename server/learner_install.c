@@ -12,6 +12,7 @@
 
 #include "server/engine_internal.h"
 #include "server/jobs.h"
+#include "server/json_memory.h"
 #include "server/log.h"
 #include "server/shadow.h"
 
@@ -32,7 +33,7 @@ enum ak_status ak_generation_settings(struct ak_view *view, uint64_t number,
         return AK_OK; /* there was no other yet */
     if (status != AK_OK && status != AK_ECORRUPT)
         return status;
-    json = json_loadb(g.settings.data, g.settings.len, 0, &where);
+    json = ak_json_value(g.settings.data, g.settings.len, 0, &where);
     if (json == NULL)
         return ak_fail(err, AK_ECORRUPT, "settings of generation %llu: %s",
                        (unsigned long long)number, where.text);

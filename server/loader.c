@@ -13,6 +13,7 @@
 
 #include "core/base/mem.h"
 #include "server/engine_internal.h"
+#include "server/json_memory.h"
 #include "server/log.h"
 
 enum ak_status ak_collection_load_model(struct ak_view *view, uint64_t version,
@@ -331,7 +332,7 @@ static enum ak_status load_settings(struct ak_collection *c, struct ak_err *err)
 
     if (status != AK_OK)
         return status;
-    json = json_loadb(text.data, text.len, 0, &where);
+    json = ak_json_value(text.data, text.len, 0, &where);
     if (json == NULL)
         return ak_fail(err, AK_ECORRUPT, "settings: %s", where.text);
     memcpy(name, c->settings.name, sizeof(name));

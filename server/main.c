@@ -48,6 +48,7 @@
 #include "server/config.h"
 #include "server/engine.h"
 #include "server/http.h"
+#include "server/json_memory.h"
 #include "server/limits.h"
 #include "server/log.h"
 #include "server/process.h"
@@ -402,8 +403,7 @@ int main(int argc, char **argv)
             code = EX_SOFTWARE;
             break;
         }
-        /* Before there are threads: the seed of the hash of JSON objects. */
-        json_object_seed(0);
+        ak_json_memory_init();
         openblas_set_num_threads(1);
         set_limits(config);
         d.config = config;

@@ -15,6 +15,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "server/json_memory.h"
+
 struct ak_pool {
     pthread_mutex_t lock;
     pthread_cond_t more;
@@ -49,6 +51,7 @@ static void *work(void *arg)
         if (pool->head == NULL)
             pool->tail = NULL;
         pthread_mutex_unlock(&pool->lock);
+        (void)ak_json_memory_short(); /* of the task before */
         task->run(task);
         pthread_mutex_lock(&pool->lock);
     }

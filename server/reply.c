@@ -14,6 +14,7 @@
 
 #include "core/base/clock.h"
 #include "server/http_internal.h"
+#include "server/json_memory.h"
 #include "server/log.h"
 
 #define PROBLEM    "application/problem+json"
@@ -148,7 +149,7 @@ static void finish_without_memory(struct ak_request *rq)
 
 void ak_reply_json(struct ak_request *rq, unsigned status, json_t *body)
 {
-    char *text = body != NULL ? json_dumps(body, JSON_FLAGS) : NULL;
+    char *text = ak_json_text(body, JSON_FLAGS);
     size_t len;
 
     json_decref(body);
@@ -234,7 +235,7 @@ json_t *ak_problem_json(struct ak_request *rq, const char *slug,
 
     write_problem(&t, find(slug), detail, rq->id, faults, n);
     if (!t.failed)
-        problem = json_loadb(t.data, t.len, 0, NULL);
+        problem = ak_json_value(t.data, t.len, 0, NULL);
     ak_text_clear(&t);
     return problem;
 }
@@ -252,7 +253,7 @@ void ak_reply_problem_with(struct ak_request *rq, const char *slug,
     problem = ak_problem_json(rq, slug, NULL, 0, detail);
     if (problem != NULL && extra != NULL)
         json_object_update(problem, extra);
-    text = problem != NULL ? json_dumps(problem, JSON_FLAGS) : NULL;
+    text = ak_json_text(problem, JSON_FLAGS);
     json_decref(extra);
     json_decref(problem);
     if (text == NULL)

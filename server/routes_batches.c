@@ -1,4 +1,5 @@
 /* routes_batches.c -- labelled batches, what came of them, and the stream. */
+#include "server/json_memory.h"
 #include "server/routes.h"
 
 #include <inttypes.h>
@@ -95,8 +96,8 @@ static enum ak_status record_json(struct ak_op *op, uint64_t seq,
         return ak_fail(err, status, "there is no such record, or not any more");
     if (status != AK_OK)
         return status;
-    if (ak_collection_outcome(op->c, seq, &text, NULL) == AK_OK)
-        outcome = json_loads(text, 0, NULL);
+    if (ak_collection_outcome(op->c, seq, &text, NULL) == AK_OK && text != NULL)
+        outcome = ak_json_value(text, strlen(text), 0, NULL);
     free(text);
     if (outcome != NULL)
         json_object_update(o, outcome);

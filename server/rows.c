@@ -13,6 +13,7 @@
 #include "server/engine.h"
 #include "server/id_json.h"
 #include "server/json_body.h"
+#include "server/json_memory.h"
 #include "server/limits.h"
 #include "server/multipart.h"
 #include "server/pointer.h"
@@ -508,7 +509,7 @@ static bool read_payload(struct ak_rows *rows, size_t place,
                          const json_t *value, struct ak_bytes *out)
 {
     size_t max = ak_limits()->max_payload_bytes, len;
-    char *text;
+    char *text, *copy;
 
     if (value == NULL || json_is_null(value))
         return true;
@@ -517,19 +518,21 @@ static bool read_payload(struct ak_rows *rows, size_t place,
                       "must be an object or null");
         return false;
     }
-    len = json_dumpb(value, NULL, 0, JSON_COMPACT);
-    if (len == 0 || len > max) {
+    text = ak_json_text(value, JSON_COMPACT);
+    len = text == NULL ? 0 : strlen(text);
+    if (len > max) {
         ak_rows_fault(rows, place, "payload", "validation-failed",
                       "has %zu bytes, must have at most %zu", len, max);
+        free(text);
         return false;
     }
-    text = ak_arena_array(&rows->arena, len, 1);
-    if (text == NULL) {
+    copy = text == NULL ? NULL : ak_arena_copy(&rows->arena, text, len);
+    free(text);
+    if (copy == NULL) {
         no_memory(rows);
         return false;
     }
-    json_dumpb(value, text, len, JSON_COMPACT);
-    *out = (struct ak_bytes){text, len};
+    *out = (struct ak_bytes){copy, len};
     return true;
 }
 

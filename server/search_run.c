@@ -7,6 +7,7 @@
  * request is scanned those that come wait, and go next together.  That includes
  * what is not so short that it would be over before anyone could have joined.
  */
+#include "server/json_memory.h"
 #include "server/search.h"
 
 #include <assert.h>
@@ -41,8 +42,8 @@ enum ak_status ak_search_scope(const struct ak_query *query,
     char *filter =
         query->filter_json == NULL
             ? NULL
-            : json_dumps(query->filter_json,
-                         JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+            : ak_json_text(query->filter_json,
+                           JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
     const struct ak_piece pieces[] = {
         {settings->name, strlen(settings->name) + 1},
         {query->code, ak_code_bytes(settings->bits)},

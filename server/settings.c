@@ -17,6 +17,7 @@
 #include "core/code/code.h"
 #include "core/hash/hash.h"
 #include "core/image/pixels.h"
+#include "server/json_memory.h"
 #include "server/pointer.h"
 
 #define MAX_DIM        65536
@@ -686,7 +687,7 @@ json_t *ak_settings_json(const struct ak_settings *s)
 char *ak_settings_text(const struct ak_settings *s)
 {
     json_t *o = ak_settings_json(s);
-    char *text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
+    char *text = ak_json_text(o, JSON_COMPACT);
 
     json_decref(o);
     return text;
