@@ -252,6 +252,7 @@ static json_t *page_json(struct ak_collection *const *all, size_t n,
     char text[AK_CURSOR_TEXT];
     struct ak_collection_status now;
     json_t *items = json_array();
+    const char *next;
     uint64_t shown = 0;
     bool more = false;
 
@@ -271,8 +272,13 @@ static json_t *page_json(struct ak_collection *const *all, size_t n,
         memcpy(cursor.name, s.name, sizeof(cursor.name));
         shown++;
     }
-    return json_pack("{s:o, s:s?}", "items", items, "next_cursor",
-                     more ? ak_cursor_write(&cursor, text) : NULL);
+    next = more ? ak_cursor_write(&cursor, text) : NULL;
+    /* Without it the list would seem to end here. */
+    if (more && next == NULL) {
+        json_decref(items);
+        return NULL;
+    }
+    return json_pack("{s:o, s:s?}", "items", items, "next_cursor", next);
 }
 
 static void get_collections(struct ak_request *rq)

@@ -111,7 +111,13 @@ static json_t *items_json(struct ak_lookup *l, struct listing *list,
     struct ak_cursor cursor = {
         .kind = AK_CURSOR_ITEMS, .scope = list->scope, .ordinal = list->next};
     char text[AK_CURSOR_TEXT];
-    json_t *items = json_array(), *item;
+    const char *next = list->more ? ak_cursor_write(&cursor, text) : NULL;
+    json_t *items, *item;
+
+    /* Without it the list would seem to end here. */
+    if (list->more && next == NULL)
+        return NULL;
+    items = json_array();
 
     for (size_t i = 0; i < list->n && items != NULL; i++) {
         if (ak_item_json(l, &list->rows[i], list->with, &item, err) != AK_OK ||
@@ -120,8 +126,7 @@ static json_t *items_json(struct ak_lookup *l, struct listing *list,
             return NULL;
         }
     }
-    return json_pack("{s:o, s:s?}", "items", items, "next_cursor",
-                     list->more ? ak_cursor_write(&cursor, text) : NULL);
+    return json_pack("{s:o, s:s?}", "items", items, "next_cursor", next);
 }
 
 static void list_items(struct ak_op *op)
