@@ -78,6 +78,9 @@ struct ak_indexer {
     struct ak_actor actor;
     struct ak_view *view;
     uint64_t seq;             /* applied */
+    uint64_t shown_seq;       /* committed, so that searches see it */
+    bool appended;            /* of the next record, when memory was short: */
+    uint64_t killed;          /* what of it is done already */
     uint64_t stored_segments; /* of the published version, in the file */
     struct ak_packer packer;
     struct ak_next_version next; /* being encoded, or none: encoder == NULL */
@@ -166,8 +169,9 @@ struct ak_collection {
     struct ak_outcome *outcomes;        /* latest first */
     uint64_t last_commit_ns, first_unlearnt_ns;
     uint64_t last_publish_ns, last_publish_cost_ns;
-    bool wal_dirty; /* committed since the log was copied */
-    bool unsaved;   /* the learner is idle, but has something to do later */
+    bool wal_dirty;   /* committed since the log was copied */
+    bool unsaved;     /* the learner is idle, but has something to do later */
+    bool index_waits; /* for memory, until the clock wakes the indexer */
     uint64_t stored_seq;  /* of the checkpoint in the file */
     uint64_t erased_ns;   /* when it was last tried */
     bool erasing;         /* the writer is at it */

@@ -57,7 +57,7 @@ static void ask_tidy(struct ak_collection *c)
 static void tick(struct ak_collection *c, uint64_t now, bool tidy)
 {
     uint64_t idle, cause;
-    bool flush, copy, unsaved;
+    bool flush, copy, unsaved, waits;
 
     ak_collection_expire(c, now, false);
     pthread_mutex_lock(&c->lock);
@@ -65,6 +65,8 @@ static void tick(struct ak_collection *c, uint64_t now, bool tidy)
     cause = c->reached.seq[AK_ACK_DURABLE];
     flush = c->can_flush && idle > IDLE_FLUSH_NS && c->last_commit_ns > 0;
     unsaved = c->unsaved;
+    waits = c->index_waits;
+    c->index_waits = false;
     copy = c->wal_dirty && idle > IDLE_WAL_NS;
     if (copy)
         c->wal_dirty = false;
@@ -74,7 +76,7 @@ static void tick(struct ak_collection *c, uint64_t now, bool tidy)
     if (copy || tidy)
         ask_tidy(c);
     ak_collection_erase(c, now);
-    if (now >= atomic_load(&c->indexer.packer.wake_ns))
+    if (waits || now >= atomic_load(&c->indexer.packer.wake_ns))
         ak_actor_wake(&c->indexer.actor);
     /* So that an idle learner is saved too, and what is due is published. */
     if (unsaved && idle > IDLE_SAVE_NS)

@@ -8,8 +8,10 @@
  * before another record is applied.  So arrivals have the old version until the
  * swap and there is no second path by which a row gets into the index.
  *
- * What it cannot read (a damaged block, a full memory) stops it: searches go on
- * with what there is, and the log and the status say so.
+ * What it cannot read (a damaged block) stops it: searches go on with what there
+ * is, and the log and the status say so.  When memory is short it waits for the
+ * clock to wake it and goes on where it was; nothing of a record is seen before
+ * all of it was applied.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -269,6 +271,7 @@ static enum ak_status take_offer(struct ak_collection *c, struct ak_err *err)
 {
     struct ak_indexer *ix = &c->indexer;
     struct ak_next_version next = {0};
+    enum ak_status status = AK_OK;
     bool stale;
 
     if (ix->next.encoder != NULL)
@@ -282,12 +285,22 @@ static enum ak_status take_offer(struct ak_collection *c, struct ak_err *err)
     pthread_mutex_unlock(&c->lock);
     if (next.encoder == NULL)
         return AK_OK;
+    if (!stale) {
+        status = begin_version(c, &next, err);
+        if (status == AK_OK)
+            return AK_OK;
+        /* Back again, unless there is a newer one. */
+        pthread_mutex_lock(&c->lock);
+        stale = c->offered.encoder != NULL;
+        if (!stale)
+            c->offered = next;
+        pthread_mutex_unlock(&c->lock);
+    }
     if (stale) {
         ask_switch(c, SWITCH_DROP, next.version);
         ak_ref_drop((struct ak_ref *)next.encoder);
-        return AK_OK;
     }
-    return begin_version(c, &next, err);
+    return status;
 }
 
 /* Up to ENCODE_ROWS rows into the next column; asks for the flip when it has
@@ -464,22 +477,24 @@ static enum ak_status learn_names(struct ak_collection *c,
     return status;
 }
 
-/* The rows that a record ended. */
+/* The rows that a record ended, from where it was. */
 static enum ak_status kill_rows(struct ak_collection *c,
                                 const struct ak_record *rec, struct ak_err *err)
 {
+    struct ak_indexer *ix = &c->indexer;
     enum ak_status status = AK_OK;
 
-    for (uint64_t i = 0; i < rec->n_ordinals && status == AK_OK; i++) {
-        status = ak_index_kill(c->index, rec->ordinals[i], err);
-        ak_packer_changed(c, rec->ordinals[i]);
+    while (ix->killed < rec->n_ordinals && status == AK_OK) {
+        status = ak_index_kill(c->index, rec->ordinals[ix->killed], err);
+        ak_packer_changed(c, rec->ordinals[ix->killed]);
+        ix->killed += status == AK_OK;
     }
     return status;
 }
 
-static enum ak_status apply_rows(struct ak_collection *c,
-                                 const struct ak_record *rec,
-                                 struct ak_err *err)
+static enum ak_status append_rows(struct ak_collection *c,
+                                  const struct ak_record *rec,
+                                  struct ak_err *err)
 {
     struct ak_indexer *ix = &c->indexer;
     struct ak_snapshot *s = ak_index_snapshot(c->index);
@@ -507,8 +522,6 @@ static enum ak_status apply_rows(struct ak_collection *c,
 
         status = ak_index_append(c->index, &batch, err);
     }
-    if (status == AK_OK)
-        status = kill_rows(c, rec, err);
     free(codes);
     free(rows.ids);
     free(rows.text);
@@ -535,6 +548,8 @@ static enum ak_status apply_rollback(struct ak_collection *c,
     }
     status = ak_collection_load_model(c->indexer.view, rec->version,
                                       &next.encoder, err);
+    if (status == AK_ENOMEM)
+        return status;
     if (status != AK_OK || next.encoder == NULL) {
         /* Said, and the published version stays. */
         ak_log_error(
@@ -554,12 +569,16 @@ static enum ak_status apply_rollback(struct ak_collection *c,
 static enum ak_status apply(struct ak_collection *c,
                             const struct ak_record *rec, struct ak_err *err)
 {
+    struct ak_indexer *ix = &c->indexer;
     enum ak_status status = AK_OK;
 
     switch (rec->kind) {
     case AK_RECORD_BATCH:
     case AK_RECORD_UPSERT:
-        return apply_rows(c, rec, err);
+        if (!ix->appended)
+            status = append_rows(c, rec, err);
+        ix->appended = status == AK_OK;
+        return status == AK_OK ? kill_rows(c, rec, err) : status;
     case AK_RECORD_DELETE:
         return kill_rows(c, rec, err);
     case AK_RECORD_RELABEL:
@@ -616,12 +635,24 @@ static void stop(struct ak_collection *c, const struct ak_err *err)
         AK_NUMBER("after_seq", c->indexer.seq), AK_TEXT("reason", err->text));
 }
 
+/* Until the clock wakes it. */
+static void wait_for_memory(struct ak_collection *c, const struct ak_err *err)
+{
+    pthread_mutex_lock(&c->lock);
+    c->index_waits = true;
+    pthread_mutex_unlock(&c->lock);
+    ak_log_warn("engine", "indexing waits for memory",
+                AK_TEXT("collection", c->settings.name),
+                AK_NUMBER("after_seq", c->indexer.seq),
+                AK_TEXT("reason", err->text));
+}
+
 /* Records until the slice's time is up; *more when there are some left. */
 static enum ak_status apply_records(struct ak_collection *c, bool *more,
                                     struct ak_err *err)
 {
     struct ak_indexer *ix = &c->indexer;
-    uint64_t start = ak_clock_ns(), from = ix->seq;
+    uint64_t start = ak_clock_ns();
     enum ak_status status = AK_OK;
     struct ak_record rec;
 
@@ -638,14 +669,20 @@ static enum ak_status apply_records(struct ak_collection *c, bool *more,
         if (status != AK_OK)
             break;
         ix->seq = rec.seq;
+        ix->appended = false;
+        ix->killed = 0;
     }
-    if (ix->seq != from) {
+    /* A part of a record would be seen, too. */
+    if (ix->appended || ix->killed > 0)
+        return status;
+    if (ix->seq != ix->shown_seq) {
         struct ak_err err2 = {0};
 
         if (ak_index_commit(c->index, &err2) != AK_OK) {
             *err = err2;
             return err2.status;
         }
+        ix->shown_seq = ix->seq;
         pthread_mutex_lock(&c->lock);
         c->status.index_seconds += (double)(ak_clock_ns() - start) * 1e-9;
         pthread_mutex_unlock(&c->lock);
@@ -672,7 +709,8 @@ bool ak_indexer_slice(struct ak_actor *actor)
         return false;
     if (flip == AK_FLIP_ASKED)
         return false; /* woken when it is committed */
-    ak_partitioner_install(c);
+    if (!ix->appended && ix->killed == 0)
+        ak_partitioner_install(c);
     if (flip == AK_FLIP_DONE)
         status = install(c, &err);
     else if (flip == AK_FLIP_FAILED)
@@ -684,6 +722,10 @@ bool ak_indexer_slice(struct ak_actor *actor)
     if (status == AK_OK && ix->next.encoder != NULL) {
         status = encode_some(c, &err);
         more = true; /* when the flip is asked for, the next slice ends */
+    }
+    if (status == AK_ENOMEM) {
+        wait_for_memory(c, &err);
+        return false;
     }
     if (status != AK_OK) {
         stop(c, &err);

@@ -402,7 +402,7 @@ enum ak_status ak_collection_load(struct ak_collection *c, struct ak_err *err)
     ak_ref_drop((struct ak_ref *)encoder);
     if (status != AK_OK)
         return status;
-    c->indexer.seq = info.last_seq;
+    c->indexer.seq = c->indexer.shown_seq = info.last_seq;
     pthread_mutex_lock(&c->lock);
     c->reached.seq[AK_ACK_DURABLE] = info.last_seq;
     c->reached.seq[AK_ACK_VISIBLE] = info.last_seq;
