@@ -1,0 +1,344 @@
+/*
+ * Requests without memory: the n-th allocation of ours, or of jansson, fails,
+ * for all n that a request has.  It answers an error that says no more, or
+ * nothing at all; what was asked is done or not done, and asked again with its
+ * key it is done once.  (That SQLite may find no memory is in
+ * tests/storage/test_faults.c; that nothing leaks, address and valgrind say.)
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "server/config.h"
+#include "server/http.h"
+#include "server/json_memory.h"
+#include "server/log.h"
+#include "server/routes.h"
+#include "tests/server/jobs_fixture.h"
+
+#define PATIENCE 120 /* seconds until a request is called hung */
+#define NUMBERS  "0.5,1,-2,0.25,1,1,1,1,0,0,0,0,3,-3,0.125,2"
+
+/* ------------------------------------------------------------ no memory */
+
+static atomic_long left = -1; /* allocations until one fails; -1: none does */
+
+static bool fails(void)
+{
+    if (atomic_load(&left) < 0)
+        return false;
+    return atomic_fetch_sub(&left, 1) == 1;
+}
+
+/* The linker sends our calls here (--wrap). */
+#define WRAP(type, name, parameters, arguments)          \
+    type __real_##name parameters;                       \
+    type __wrap_##name parameters;                       \
+    type __wrap_##name parameters                        \
+    {                                                    \
+        return fails() ? NULL : __real_##name arguments; \
+    }
+
+WRAP(void *, malloc, (size_t n), (n))
+WRAP(void *, calloc, (size_t n, size_t size), (n, size))
+WRAP(void *, realloc, (void *p, size_t n), (p, n))
+WRAP(void *, aligned_alloc, (size_t alignment, size_t n), (alignment, n))
+WRAP(char *, strdup, (const char *s), (s))
+WRAP(char *, strndup, (const char *s, size_t n), (s, n))
+
+/* ---------------------------------------------------------- the server */
+
+static struct ak_engine *engine;
+static struct ak_config *config;
+static struct ak_http *http;
+
+static int start(void **state)
+{
+    static char program[] = "akind", listen[] = "--listen=127.0.0.1:0",
+                threads[] = "--http-threads=1";
+    char *argv[] = {program, listen, threads, NULL};
+    struct ak_collection *c;
+    struct ak_settings s;
+    struct ak_receipt receipt;
+
+    signal(SIGPIPE, SIG_IGN);
+    ak_json_memory_init();
+    if (make_dir(state) != 0)
+        return -1;
+    /* Each failure is logged as an error, and there are a thousand. */
+    ak_log_set_level(AK_LOG_ERROR + 1);
+    engine = fixture_open(NULL);
+    s = settings_of("shoes", "lsh");
+    s.multi_label = true;
+    c = create(engine, &s);
+    receipt = put_rows(c, 0, 20, AK_RECORD_BATCH, NULL);
+    wait_for(c, receipt.seq, AK_ACK_VISIBLE);
+    ak_collection_drop(c);
+    assert_status(ak_config_load(3, argv, &config, NULL), AK_OK);
+    assert_status(
+        ak_http_start(&(struct ak_http_params){.config = config,
+                                               .engine = engine,
+                                               .tables = ak_route_tables,
+                                               .n_tables = ak_n_route_tables,
+                                               .max_connections = 16},
+                      &http, NULL),
+        AK_OK);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    ak_http_stop(http);
+    fixture_close(engine);
+    ak_http_destroy(http);
+    ak_config_destroy(config);
+    return remove_dir(state);
+}
+
+/* ---------------------------------------------------------- a request */
+
+struct asked {
+    const char *line, *type, *body;
+    bool writes; /* it has a key */
+};
+
+struct answered {
+    int status; /* 0: the connection ended without one */
+    char text[16384];
+    const char *body;
+};
+
+static int dial(void)
+{
+    struct sockaddr_in in = {
+        .sin_family = AF_INET,
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+        .sin_port = htons((uint16_t)ak_http_port(http)),
+    };
+    struct timeval patience = {.tv_sec = PATIENCE};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+    return fd;
+}
+
+/* The whole exchange, on a connection of its own; true when it met a failure.
+   `n`: which allocation fails, from 1; 0: none. */
+static bool ask(const struct asked *q, const char *key, long n,
+                struct answered *a)
+{
+    char request[2048];
+    size_t len = 0;
+    ssize_t got = 0;
+    int fd = dial();
+    bool met;
+
+    snprintf(request, sizeof(request),
+             "%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+             "Content-Type: %s\r\n%s%s%sContent-Length: %zu\r\n\r\n%s",
+             q->line, q->type, q->writes ? "Idempotency-Key: " : "",
+             q->writes ? key : "", q->writes ? "\r\n" : "", strlen(q->body),
+             q->body);
+    atomic_store(&left, n > 0 ? n : -1);
+    assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL),
+                     (ssize_t)strlen(request));
+    while (len < sizeof(a->text) - 1 &&
+           (got = recv(fd, a->text + len, sizeof(a->text) - 1 - len, 0)) > 0)
+        len += (size_t)got;
+    /* What is done behind the answer is done before it is asked again. */
+    met = n > 0 && atomic_load(&left) <= 0;
+    atomic_store(&left, -1);
+    if (got < 0 && errno == EAGAIN)
+        fail_msg("%s hangs when allocation %ld fails", q->line, n);
+    close(fd);
+    a->text[len] = '\0';
+    a->status = len > 12 ? atoi(a->text + 9) : 0;
+    a->body = strstr(a->text, "\r\n\r\n");
+    a->body = a->body == NULL ? "" : a->body + 4;
+    return met;
+}
+
+/* An answer to what met a failure: done, or an error that hides nothing. */
+static void check_answer(const struct asked *q, long n,
+                         const struct answered *a)
+{
+    bool done = a->status >= 200 && a->status < 300;
+
+    if (done || a->status == 0)
+        return;
+    if (a->status != 500 ||
+        (a->body[0] != '\0' && strstr(a->body, ":internal\"") == NULL))
+        fail_msg("%s, allocation %ld: %s", q->line, n, a->text);
+}
+
+static uint64_t seq_of_shoes(void)
+{
+    static struct answered a;
+    static const struct asked q = {"GET /v1/collections/shoes/stream", "x", "",
+                                   false};
+    const char *at;
+
+    ask(&q, NULL, 0, &a);
+    at = strstr(a.body, "\"durable_seq\":");
+    if (at == NULL)
+        fail_msg("%s", a.text);
+    return strtoull(at + 14, NULL, 10);
+}
+
+/* ------------------------------------------------------------- the tests */
+
+static void a_read_without_memory_is_an_error_and_no_more(void **state)
+{
+    static const struct asked reads[] = {
+        {"GET /healthz", "x", "", false},
+        {"GET /v1/collections", "x", "", false},
+        {"GET /v1/collections/shoes", "x", "", false},
+        {"GET /v1/collections/shoes/items?limit=3&label=1", "x", "", false},
+        {"GET /v1/collections/shoes/items/7?with=vector,code", "x", "", false},
+        {"GET /v1/collections/shoes/models", "x", "", false},
+        {"GET /v1/collections/shoes/batches/1", "x", "", false},
+        {"GET /v1/jobs", "x", "", false},
+        {"POST /v1/collections/shoes/search", "application/json",
+         "{\"query\":{\"vector\":[" NUMBERS "]},\"limit\":3,\"with\":"
+         "[\"labels\",\"code\"],\"filter\":{\"must\":[{\"labels_any\":[\"1\","
+         "\"2\"]}],\"must_not\":[{\"ids\":[3,5]}]}}",
+         false},
+        {"POST /v1/collections/shoes/search", "application/json",
+         "{\"query\":{\"id\":7},\"limit\":3,\"max_distance\":31}", false},
+        {"POST /v1/collections/shoes/search", "application/json",
+         "{\"query\":{\"id\":7},\"limit\":3,\"with\":[\"payload\",\"explain\"],"
+         "\"rerank\":{\"by\":\"feature\"}}",
+         false},
+        {"POST /v1/collections/shoes/search/batch", "application/json",
+         "{\"queries\":[{\"query\":{\"id\":7},\"limit\":2},{\"query\":{"
+         "\"code\":"
+         "\"00ff00ff\"},\"limit\":2}]}",
+         false},
+        {"POST /v1/collections/shoes/encode", "application/json",
+         "{\"items\":[{\"vector\":[" NUMBERS "]}]}", false},
+    };
+    static struct answered before, a;
+    long total = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(reads) / sizeof(reads[0]); i++) {
+        const struct asked *q = &reads[i];
+        long n = 1;
+
+        ask(q, NULL, 0, &before);
+        if (before.status != 200)
+            fail_msg("%s: %s", q->line, before.text);
+        for (; ask(q, NULL, n, &a); n++) {
+            check_answer(q, n, &a);
+            if (a.status == 200)
+                assert_string_equal(a.body, before.body);
+            /* The next one is none the worse for it. */
+            ask(q, NULL, 0, &a);
+            assert_string_equal(a.body, before.body);
+        }
+        assert_int_equal(a.status, 200);
+        total += n - 1;
+    }
+    print_message("# %ld failures of reads\n", total);
+    assert_true(total > 200);
+}
+
+static void a_write_without_memory_is_done_once_or_not_at_all(void **state)
+{
+    static const struct asked writes[] = {
+        {"POST /v1/collections/shoes/batches", "application/json",
+         "{\"items\":[{\"id\":100,\"vector\":[" NUMBERS "],\"labels\":[\"1\","
+         "\"new\"],\"payload\":{\"a\":[1,{\"b\":null}]}}]}",
+         true},
+        {"POST /v1/collections/shoes/batches?chunk=1", "application/x-ndjson",
+         "{\"id\":101,\"vector\":[" NUMBERS "],\"labels\":[\"2\"]}\n", true},
+        {"PUT /v1/collections/shoes/items", "application/json",
+         "{\"items\":[{\"id\":102,\"vector\":[" NUMBERS "]}]}", true},
+        {"PATCH /v1/collections/shoes/items/7", "application/json",
+         "{\"labels\":[\"3\",\"4\"],\"payload\":{\"x\":1}}", true},
+    };
+    static struct answered a;
+    long total = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(writes) / sizeof(writes[0]); i++) {
+        const struct asked *q = &writes[i];
+        bool met = true;
+
+        for (long n = 1; met; n++, total++) {
+            uint64_t before = seq_of_shoes(), after;
+            char key[32];
+
+            snprintf(key, sizeof(key), "memory-%zu-%ld", i, n);
+            met = ask(q, key, n, &a);
+            check_answer(q, n, &a);
+            after = seq_of_shoes();
+            assert_true(after == before || after == before + 1);
+            if (a.status >= 200 && a.status < 300)
+                assert_int_equal(after, before + 1);
+            ask(q, key, 0, &a);
+            if (a.status < 200 || a.status > 299)
+                fail_msg("%s after allocation %ld: %s", q->line, n, a.text);
+            assert_int_equal(seq_of_shoes(), before + 1);
+        }
+    }
+    print_message("# %ld failures of writes\n", total);
+    assert_true(total > 200);
+}
+
+/* After all of it the items are what was written, and no others. */
+static void what_was_written_is_there(void **state)
+{
+    static const struct asked q = {
+        "POST /v1/collections/shoes/search", "application/json",
+        "{\"query\":{\"vector\":[" NUMBERS
+        "]},\"limit\":100,\"max_distance\":32,"
+        "\"with\":[\"labels\",\"payload\"],\"filter\":{\"must\":[{\"ids\":[7,"
+        "100,101,102]}]}}",
+        false};
+    static const struct asked list = {
+        "GET /v1/collections/shoes/items?limit=1000", "x", "", false};
+    static struct answered a;
+    struct ak_collection *c;
+    struct ak_collection_status status;
+    size_t n = 0;
+
+    (void)state;
+    assert_status(ak_engine_get(engine, "shoes", &c, NULL), AK_OK);
+    ak_collection_status(c, &status);
+    wait_for(c, status.durable_seq, AK_ACK_VISIBLE);
+    ak_collection_drop(c);
+    ask(&list, NULL, 0, &a);
+    for (const char *p = a.body; (p = strstr(p, "\"id\":")) != NULL; p++)
+        n++;
+    assert_int_equal(n, 23);
+    ask(&q, NULL, 0, &a);
+    n = 0;
+    for (const char *p = a.body; (p = strstr(p, "\"id\":")) != NULL; p++)
+        n++;
+    assert_int_equal(n, 4);
+    assert_non_null(strstr(a.body, "\"labels\":[\"3\",\"4\"]"));
+    assert_non_null(strstr(a.body, "\"labels\":[\"1\",\"new\"]"));
+    assert_non_null(strstr(a.body, "{\"a\":[1,{\"b\":null}]}"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_read_without_memory_is_an_error_and_no_more),
+        cmocka_unit_test(a_write_without_memory_is_done_once_or_not_at_all),
+        cmocka_unit_test(what_was_written_is_there),
+    };
+
+    return cmocka_run_group_tests_name("memory", tests, start, stop);
+}
