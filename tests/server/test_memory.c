@@ -54,6 +54,21 @@ WRAP(void *, aligned_alloc, (size_t alignment, size_t n), (alignment, n))
 WRAP(char *, strdup, (const char *s), (s))
 WRAP(char *, strndup, (const char *s, size_t n), (s, n))
 
+static atomic_long threads_left = -1; /* likewise, of threads */
+
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*run)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*run)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*run)(void *), void *arg)
+{
+    if (atomic_load(&threads_left) >= 0 &&
+        atomic_fetch_sub(&threads_left, 1) == 1)
+        return EAGAIN;
+    return __real_pthread_create(thread, attributes, run, arg);
+}
+
 /* ---------------------------------------------------------- the server */
 
 static struct ak_engine *engine;
@@ -332,12 +347,45 @@ static void what_was_written_is_there(void **state)
     assert_non_null(strstr(a.body, "{\"a\":[1,{\"b\":null}]}"));
 }
 
+/* As where the tasks of a service have a limit.  `n`: which one fails. */
+static void an_engine_without_threads_is_not_opened(void **state)
+{
+    struct ak_engine_params params = {.data_dir = fixture_dir,
+                                      .threads = 2,
+                                      .queue_bytes = 64 << 20,
+                                      .collection_queue_bytes = 32 << 20};
+    char dir[sizeof(fixture_dir) + 8];
+    long n = 1;
+
+    (void)state;
+    snprintf(dir, sizeof(dir), "%s/other", fixture_dir);
+    params.data_dir = dir;
+    for (;; n++) {
+        struct ak_engine *e = NULL;
+        struct ak_err err = {0};
+        enum ak_status status;
+
+        atomic_store(&threads_left, n);
+        status = ak_engine_open(&params, &e, &err);
+        if (status == AK_OK) {
+            assert_true(atomic_load(&threads_left) > 0);
+            atomic_store(&threads_left, -1);
+            ak_engine_close(e);
+            break;
+        }
+        assert_null(e);
+        assert_true(err.text[0] != '\0');
+    }
+    assert_true(n > 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_read_without_memory_is_an_error_and_no_more),
         cmocka_unit_test(a_write_without_memory_is_done_once_or_not_at_all),
         cmocka_unit_test(what_was_written_is_there),
+        cmocka_unit_test(an_engine_without_threads_is_not_opened),
     };
 
     return cmocka_run_group_tests_name("memory", tests, start, stop);
