@@ -3,6 +3,8 @@
 they are, and enormous ones cost little.  (What is plainly wrong is in
 errors.t.)"""
 
+import resource
+
 from akin_test import *
 
 daemon = Daemon().start()
@@ -180,6 +182,38 @@ def _():
     check(b"at most 1048576 are taken" in got, "it got %r" % got)
     grown = memory() - before
     check(grown < SLOW * 16e6, "resident memory grew by %d bytes" % grown)
+
+
+# --------------------------------------------------------------------- memory
+
+
+@test("where memory has a limit a large body is refused, and the next is not")
+def _():
+    if SANITIZER:
+        raise Skip("a sanitizer needs the memory")
+    d = Daemon(args=["--max-body-bytes", "256MiB"]).start()
+    c = d.collection("small", bits=16, dim=8, model=LSH)
+    c.learn(X, LABELS, ids=list(range(64)), ack="visible")
+    status = Path("/proc/%d/status" % d.process.pid).read_text()
+    now = 1024 * int(status.split("VmSize:")[1].split()[0])
+    _, most = resource.prlimit(d.process.pid, resource.RLIMIT_AS)
+    resource.prlimit(d.process.pid, resource.RLIMIT_AS, (now + (8 << 20), most))
+    # More than is left, and than a thread has put by.
+    large = json.dumps({"items": [{"id": 1, "vector": V}]}).encode() + \
+        b" " * (100 << 20)
+    for _ in range(5):
+        try:
+            d.post(c.path + "/batches", large, type=JSON).problem(
+                500, "internal")
+        except (OSError, http.client.HTTPException):
+            # It has answered before all was sent.
+            d.forget_connection()
+        equal(c.search({"id": 1}, limit=1)["items"][0]["distance"], 0, "found")
+        equal(c.info()["seq"], 1, "seq")
+    resource.prlimit(d.process.pid, resource.RLIMIT_AS, (most, most))
+    d.post(c.path + "/batches", large, type=JSON).expect(200)
+    equal(len(c.items()), 64, "items")
+    d.stop()
 
 
 # ------------------------------------------------------------------ multipart

@@ -344,6 +344,36 @@ def _():
     serves(patient, shoes)
 
 
+@test("64 watchers that do not read hold up nobody, and one more is refused")
+def _():
+    id = patient.post("/v1/jobs", {"kind": "verify", "target": "shoes",
+                                   "budget": {"bytes_per_second": 1}}).expect(
+        202).json["id"]
+    watch = head("GET", "/v1/jobs/%d/events" % id)
+    watchers = []
+    for _ in range(64):
+        sock = patient.connect()
+        sock.sendall(watch)
+        watchers.append(sock)
+    for sock in watchers:
+        select.select([sock], [], [], DEADLINE)
+    patient.get("/v1/jobs/%d/events" % id).problem(429, "rate-limited")
+    for _ in range(50):
+        serves(patient, shoes)
+    patient.post("/v1/jobs/%d/cancel" % id).expect(202)
+    # Who reads at last has all of it, to its end.
+    for sock in watchers:
+        sock.settimeout(DEADLINE)
+        got = b""
+        while b"event: end" not in got:
+            piece = sock.recv(65536)
+            check(piece, "it ends with %r" % got[-200:])
+            got += piece
+        sock.close()
+    wait_until(lambda: patient.metric("akind_http_connections{") <= 2,
+               "the connections are gone")
+
+
 @test("who sends no more after a request still has its answer")
 def _():
     body = npy_batch(X[:10], LABELS[:10], list(range(8000, 8010)))
@@ -418,6 +448,21 @@ def _():
     check(b"HTTP/1.1 400" in patient.raw_bytes or patient.raw_bytes == b"",
           "CONNECT: %r" % patient.raw_bytes[:300])
     equal(shoes.items(), before, "the items")
+
+
+@test("unknown paths, methods and names add nothing to what is measured")
+def _():
+    def names():
+        text = patient.get("/metrics").expect(200).body.decode()
+        return {line.rsplit(" ", 1)[0] for line in text.splitlines()}
+    for _ in range(2):  # the first time may bring what there was not yet
+        before = names()
+        for i in range(200):
+            patient.request("M%d" % i, "/v1/collections/n%d" % i)
+            patient.get("/n%d?x%d=1" % (i, i))
+            patient.get("%s/items/%d" % (shoes.path, 10 ** 6 + i))
+            patient.get("/healthz", headers={"User-Agent": "a%d" % i})
+    equal(names() - before, set(), "new series")
 
 
 main()
