@@ -566,6 +566,32 @@ class Daemon:
         return Collection(self, name)
 
 
+def head(method, path, *lines):
+    """Request line and headers, these and Host, as bytes."""
+    return ("%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s\r\n" % (
+        method, path, "".join(line + "\r\n" for line in lines))).encode()
+
+
+def answer(sock):
+    """The next answer on a socket."""
+    sock.settimeout(DEADLINE)
+    got = http.client.HTTPResponse(sock)
+    got.begin()
+    return Reply("raw", got.status, got.getheaders(), got.read())
+
+
+def is_at_end(sock):
+    """Whether the daemon has closed; what it sent before is thrown away."""
+    try:
+        while sock.recv(65536, socket.MSG_DONTWAIT):
+            pass
+        return True
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
 def whole_answers(data):
     """Split bytes into HTTP answers; None while the last one is not whole."""
     answers = []

@@ -1,19 +1,13 @@
 #!/usr/bin/python3 -B
-"""Connections: slow clients, idle ones, thousands, those that break off, and
-what each route makes of each method.  (What is refused as ambiguous is in
-http.t.)"""
+"""Connections that bring much or break off, and what each route makes of each
+method.  (What is refused as ambiguous is in http.t; who is slow, in slow.t.)"""
 
 import re
 import resource
 
 from akin_test import *
 
-# Times are short, so that a test need not be long; what is waited for has all
-# the time of wait_until().
-daemon = Daemon(args=["--header-timeout", "1s", "--request-timeout", "2s",
-                      "--max-connections", "4096"]).start()
-# Of a daemon whose clients may take their time.
-patient = Daemon().start()
+daemon = Daemon().start()
 X, Y = clusters(1000, 16, seed=61)
 LABELS = ["c%d" % y for y in Y]
 
@@ -24,12 +18,7 @@ def fill(d):
     return c
 
 
-quick, shoes = fill(daemon), fill(patient)
-
-
-def head(method, path, *lines):
-    return ("%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s\r\n" % (
-        method, path, "".join(line + "\r\n" for line in lines))).encode()
+shoes = fill(daemon)
 
 
 SEARCH = b'{"query":{"id":1},"limit":3}'
@@ -47,200 +36,13 @@ def reset(sock):
     sock.close()
 
 
-def is_at_end(sock):
-    """Whether the daemon has closed; what it sent before is thrown away."""
-    try:
-        while sock.recv(65536, socket.MSG_DONTWAIT):
-            pass
-        return True
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-
-
-def answer(sock):
-    sock.settimeout(DEADLINE)
-    got = http.client.HTTPResponse(sock)
-    got.begin()
-    return Reply("raw", got.status, got.getheaders(), got.read())
-
-
 def serves(d, c):
     """It answers at once, and right."""
     d.get("/healthz", timeout=DEADLINE).expect(200)
     equal(c.search({"id": 1}, limit=1)["items"][0]["id"], 1, "the nearest")
 
 
-def drip(sock, bytes):
-    """Send a byte at a time until the daemon has enough of it."""
-    def one():
-        if is_at_end(sock):
-            return True
-        try:
-            sock.send(next(bytes))
-        except OSError:
-            return True
-        return False
-    wait_until(one, "a client that drips is cut off")
-
-
-def letters():
-    while True:
-        yield b"x"
-
-
-# -------------------------------------------------------------- slow clients
-
-
-@test("headers that drip in are cut off, and others are served meanwhile")
-def _():
-    with daemon.connect() as sock:
-        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: ")
-        serves(daemon, quick)
-        drip(sock, letters())
-    serves(daemon, quick)
-
-
-@test("a body that drips in is a request-timeout")
-def _():
-    with daemon.connect() as sock:
-        sock.sendall(search_head(1 << 20) + b'{"query"')
-        serves(daemon, quick)
-        got = []
-
-        def one():
-            if select.select([sock], [], [], 0)[0]:
-                got.append(answer(sock))
-                return True
-            sock.send(b" ")
-            return False
-        wait_until(one, "the body is given up")
-        got[0].problem(408, "request-timeout")
-    serves(daemon, quick)
-
-
-@test("an answer that is not read is given up")
-def _():
-    # 100 kB an answer, and many of them: more than the system keeps.
-    body = json.dumps({"query": {"id": 1}, "limit": 1000,
-                       "with": ["labels", "code"]}).encode()
-    before = daemon.metric("connections_rejected_total", "timeout")
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.connect(("127.0.0.1", daemon.port))
-    sock.setblocking(False)
-    one = memoryview(search_head(len(body)) + body)
-    wanted, sent = 200, 0
-    got = bytearray()
-
-    def step():
-        # The requests go as far as they can, a byte of the answers is read.
-        nonlocal sent
-        try:
-            while sent < wanted * len(one):
-                sent += sock.send(one[sent % len(one):])
-        except OSError:
-            pass
-        try:
-            piece = sock.recv(1)
-            got.extend(piece)
-            return piece == b""
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-    wait_until(lambda: step() or
-               daemon.metric("connections_rejected_total", "timeout") > before,
-               "a client that does not read is cut off")
-    check(got.startswith(b"HTTP/1.1 200"), "it got %r" % bytes(got[:60]))
-    sock.close()
-    serves(daemon, quick)
-
-
-@test("silence is ended, and silence behind an answer too")
-def _():
-    silent = [daemon.connect() for _ in range(20)]
-    for sock in silent[:10]:
-        sock.sendall(head("GET", "/healthz"))
-        answer(sock).expect(200)
-    for sock in silent[10:]:
-        wait_until(lambda: is_at_end(sock), "a silent connection is closed")
-    for sock in silent:
-        sock.close()
-
-
-@test("who asks for 100 Continue and sends nothing then is given up")
-def _():
-    with daemon.connect() as sock:
-        sock.sendall(search_head(100, "Expect: 100-continue"))
-        sock.settimeout(DEADLINE)
-        check(sock.recv(4096).startswith(b"HTTP/1.1 100"), "no 100 Continue")
-        wait_until(lambda: is_at_end(sock), "the connection is closed")
-    serves(daemon, quick)
-
-
 # ---------------------------------------------------------------------- many
-
-def may_open(n):
-    """Let this process have `n` files open, or Skip."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most != resource.RLIM_INFINITY and most < n:
-        raise Skip("only %d files may be open" % most)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (n, most))
-
-
-IDLE = 2000
-
-
-@test("2,000 idle connections leave the service to others")
-def _():
-    may_open(IDLE + 200)
-    if daemon.metric("akind_process_max_fds") < IDLE + 200:
-        raise Skip("the daemon may not have so many files open")
-    idle = [daemon.connect() for _ in range(IDLE)]
-    # Half of them have begun to speak.
-    for sock in idle[::2]:
-        sock.sendall(b"GET /healthz HTTP/1.1\r\n")
-    serves(daemon, quick)
-    wait_until(lambda: all(is_at_end(s) for s in idle), "all are closed")
-    for sock in idle:
-        sock.close()
-    serves(daemon, quick)
-
-
-@test("more connections than there is room for wait, and are served then")
-def _():
-    d = Daemon(args=["--max-connections", "64", "--header-timeout",
-                     "1s"]).start()
-    idle = [d.connect() for _ in range(200)]
-    # This one stands behind all of them.
-    d.get("/healthz").expect(200)
-    for sock in idle:
-        sock.close()
-    d.stop()
-
-
-@test("where few files may be open, connections leave some to the collections")
-def _():
-    d = Daemon(files=64, args=["--header-timeout", "1s"]).start()
-    c = fill(d)
-    held = [d.connect() for _ in range(50)]
-    for sock in held:
-        sock.sendall(b"GET /healthz HTTP/1.1\r\n")
-    # The connection that is there already, and the files of its requests.
-    d.collection("late", dim=8, model={"kind": "lsh"})
-    c.learn(X[:50], LABELS[:50], ids=list(range(5000, 5050)), ack="visible")
-    equal(len(c.items()), len(X) + 50, "items")
-    c.search({"id": 1}, **{"with": ["payload"]})
-    # Who comes new waits until the silent ones are ended.
-    d.forget_connection()
-    serves(d, c)
-    for sock in held:
-        sock.close()
-    d.restart()
-    equal(len(c.items()), len(X) + 50, "items after a restart")
-    d.stop()
 
 
 @test("without any file to open a request fails, and the next one does not")
@@ -275,7 +77,7 @@ def _():
             head("POST", shoes.path + "/items/delete", "Content-Length: %d" %
                  len(body), "Content-Type: " + JSON) + body
     out += head("GET", shoes.path, "Connection: close")
-    with patient.connect() as sock:
+    with daemon.connect() as sock:
         sender = threading.Thread(target=sock.sendall, args=(out,))
         sender.start()
         got = b"".join(iter(lambda: sock.recv(1 << 16), b""))
@@ -312,55 +114,55 @@ def _():
     }
     for what, sent in states.items():
         for wait in (False, True):
-            sock = patient.connect()
+            sock = daemon.connect()
             sock.sendall(sent)
             if wait and sent:
                 # In the answer, where there is one; else where it is.
                 select.select([sock], [], [], 0.01)
             reset(sock)
-    serves(patient, shoes)
+    serves(daemon, shoes)
     # The batch was sent whole each time: it is there once, or not at all.
     found = [i["id"] for i in shoes.items() if i["id"] == 9000]
     check(len(found) <= 1, "the item is there %d times" % len(found))
-    wait_until(lambda: patient.metric("akind_http_connections{") <= 2,
+    wait_until(lambda: daemon.metric("akind_http_connections{") <= 2,
                "the connections are gone")
 
 
 @test("a watcher that breaks off leaves its job alone")
 def _():
-    id = patient.post("/v1/jobs", {"kind": "verify", "target": "shoes",
+    id = daemon.post("/v1/jobs", {"kind": "verify", "target": "shoes",
                                    "budget": {"bytes_per_second": 1}}).expect(
         202).json["id"]
     for _ in range(10):
-        sock = patient.connect()
+        sock = daemon.connect()
         sock.sendall(head("GET", "/v1/jobs/%d/events" % id))
         check(sock.recv(4096).startswith(b"HTTP/1.1 200"), "no stream")
         reset(sock)
-    state = patient.get("/v1/jobs/%d" % id).expect(200).json["state"]
+    state = daemon.get("/v1/jobs/%d" % id).expect(200).json["state"]
     check(state in ("queued", "running"), "the job is %s" % state)
-    patient.post("/v1/jobs/%d/cancel" % id).expect(202)
-    wait_until(lambda: patient.metric("akind_http_connections{") <= 2,
+    daemon.post("/v1/jobs/%d/cancel" % id).expect(202)
+    wait_until(lambda: daemon.metric("akind_http_connections{") <= 2,
                "the connections are gone")
-    serves(patient, shoes)
+    serves(daemon, shoes)
 
 
 @test("64 watchers that do not read hold up nobody, and one more is refused")
 def _():
-    id = patient.post("/v1/jobs", {"kind": "verify", "target": "shoes",
+    id = daemon.post("/v1/jobs", {"kind": "verify", "target": "shoes",
                                    "budget": {"bytes_per_second": 1}}).expect(
         202).json["id"]
     watch = head("GET", "/v1/jobs/%d/events" % id)
     watchers = []
     for _ in range(64):
-        sock = patient.connect()
+        sock = daemon.connect()
         sock.sendall(watch)
         watchers.append(sock)
     for sock in watchers:
         select.select([sock], [], [], DEADLINE)
-    patient.get("/v1/jobs/%d/events" % id).problem(429, "rate-limited")
+    daemon.get("/v1/jobs/%d/events" % id).problem(429, "rate-limited")
     for _ in range(50):
-        serves(patient, shoes)
-    patient.post("/v1/jobs/%d/cancel" % id).expect(202)
+        serves(daemon, shoes)
+    daemon.post("/v1/jobs/%d/cancel" % id).expect(202)
     # Who reads at last has all of it, to its end.
     for sock in watchers:
         sock.settimeout(DEADLINE)
@@ -370,7 +172,7 @@ def _():
             check(piece, "it ends with %r" % got[-200:])
             got += piece
         sock.close()
-    wait_until(lambda: patient.metric("akind_http_connections{") <= 2,
+    wait_until(lambda: daemon.metric("akind_http_connections{") <= 2,
                "the connections are gone")
 
 
@@ -381,7 +183,7 @@ def _():
                 MULTIPART, "Content-Length: %d" % len(body)) + body
     for data, field in ((search_head(len(SEARCH)) + SEARCH, "searched"),
                         (sent, "accepted"), (head("GET", shoes.path), "bits")):
-        with patient.connect() as sock:
+        with daemon.connect() as sock:
             sock.sendall(data)
             sock.shutdown(socket.SHUT_WR)
             check(field in answer(sock).expect(200).json, "no %s" % field)
@@ -411,12 +213,12 @@ def paths():
 
 @test("HEAD of every route is GET without its body")
 def _():
-    job = patient.post("/v1/jobs", {"kind": "verify", "target": "shoes"})
+    job = daemon.post("/v1/jobs", {"kind": "verify", "target": "shoes"})
     job.expect(202)
-    wait_until(lambda: patient.get("/v1/jobs/1").json["state"] not in
+    wait_until(lambda: daemon.get("/v1/jobs/1").json["state"] not in
                ("queued", "running"), "the job has ended")
     for path, methods in paths():
-        with patient.connect() as sock:
+        with daemon.connect() as sock:
             sock.sendall(head("HEAD", path) + head("GET", "/healthz",
                                                    "Connection: close"))
             got = b"".join(iter(lambda: sock.recv(65536), b""))
@@ -426,7 +228,7 @@ def _():
         check(rest.startswith(b"HTTP/1.1 200"), "HEAD %s: %r" % (path,
                                                                  got[:900]))
         if "GET" in methods:
-            equal(status, patient.get(path).status, "status of " + path)
+            equal(status, daemon.get(path).status, "status of " + path)
         else:
             equal(status, 405, "status of " + path)
             allow = re.search(rb"Allow: (.*)\r\n", first + b"\r\n").group(1)
@@ -439,29 +241,29 @@ def _():
     for path, methods in paths():
         allowed = methods | ({"HEAD"} if "GET" in methods else set())
         for method in ("TRACE", "OPTIONS", "FOO", "get", "LINK"):
-            reply = patient.request(method, path)
+            reply = daemon.request(method, path)
             reply.problem(405, "method-not-allowed")
             equal(set(reply.headers["allow"].split(", ")), allowed,
                   "Allow of " + path)
     # libmicrohttpd gives the target of CONNECT to nobody.
-    patient.raw(b"CONNECT 127.0.0.1:80 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-    check(b"HTTP/1.1 400" in patient.raw_bytes or patient.raw_bytes == b"",
-          "CONNECT: %r" % patient.raw_bytes[:300])
+    daemon.raw(b"CONNECT 127.0.0.1:80 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    check(b"HTTP/1.1 400" in daemon.raw_bytes or daemon.raw_bytes == b"",
+          "CONNECT: %r" % daemon.raw_bytes[:300])
     equal(shoes.items(), before, "the items")
 
 
 @test("unknown paths, methods and names add nothing to what is measured")
 def _():
     def names():
-        text = patient.get("/metrics").expect(200).body.decode()
+        text = daemon.get("/metrics").expect(200).body.decode()
         return {line.rsplit(" ", 1)[0] for line in text.splitlines()}
     for _ in range(2):  # the first time may bring what there was not yet
         before = names()
         for i in range(200):
-            patient.request("M%d" % i, "/v1/collections/n%d" % i)
-            patient.get("/n%d?x%d=1" % (i, i))
-            patient.get("%s/items/%d" % (shoes.path, 10 ** 6 + i))
-            patient.get("/healthz", headers={"User-Agent": "a%d" % i})
+            daemon.request("M%d" % i, "/v1/collections/n%d" % i)
+            daemon.get("/n%d?x%d=1" % (i, i))
+            daemon.get("%s/items/%d" % (shoes.path, 10 ** 6 + i))
+            daemon.get("/healthz", headers={"User-Agent": "a%d" % i})
     equal(names() - before, set(), "new series")
 
 
