@@ -201,6 +201,7 @@ struct log_job {
     size_t limit;
     json_t *list;
     bool more;
+    bool again; /* lines were on their way between the two */
     ak_run_lines_fn *done;
     void *arg;
 };
@@ -228,7 +229,10 @@ static enum ak_status each_line(void *arg, const struct ak_job_line *line,
                     err);
 }
 
-/* What the catalog has, then what it has not yet. */
+/*
+ * What the catalog has, then what it has not yet.  Lines that a save has taken
+ * along are in neither: then the log is read again, behind that save.
+ */
 static enum ak_status log_apply(struct ak_job *job, struct ak_store *store,
                                 struct ak_err *err)
 {
@@ -251,6 +255,7 @@ static enum ak_status log_apply(struct ak_job *job, struct ak_store *store,
     for (size_t i = 0; status == AK_OK && i < run->n_lines; i++)
         status = add_line(j, run->lines[i].n, run->lines[i].time_ms,
                           run->lines[i].level, run->lines[i].text, err);
+    j->again = status == AK_OK && run->saves > 0;
     pthread_mutex_unlock(&j->jobs->lock);
     return status;
 }
@@ -259,10 +264,17 @@ static void log_done(struct ak_job *job, enum ak_status status,
                      const struct ak_err *err)
 {
     struct log_job *j = (struct log_job *)job;
+    bool again = status == AK_OK && j->again;
 
-    if (status != AK_OK) {
+    if (status != AK_OK || again) {
         json_decref(j->list);
         j->list = NULL;
+        j->more = false;
+    }
+    if (again) {
+        ak_writer_push(j->jobs->engine->writer, &j->jobs->engine->catalog_lane,
+                       &j->job);
+        return;
     }
     j->done(j->arg, status, j->list, j->more, err);
     free(j);

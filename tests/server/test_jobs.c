@@ -370,6 +370,21 @@ static struct lines read_lines(struct ak_engine *e, uint64_t id, uint64_t after,
     return l;
 }
 
+/* What is on its way to the catalog is in the log, too. */
+static void a_log_is_whole_at_any_time(void **state)
+{
+    struct ak_engine *e = open_jobs();
+
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        uint64_t id = fixture_start(e, "count", "", "{\"to\":3}", NULL, NULL);
+
+        fixture_wait_state(e, id, AK_RUN_SUCCEEDED);
+        assert_int_equal(read_lines(e, id, 0, 10).n, 3);
+    }
+    fixture_close(e);
+}
+
 static void a_log_keeps_its_last_lines(void **state)
 {
     struct ak_engine *e = open_jobs();
@@ -513,6 +528,7 @@ int main(void)
         JOBS_TEST(a_crash_loses_no_run),
         JOBS_TEST(a_kind_that_is_gone_fails_its_run),
         JOBS_TEST(those_that_ended_long_ago_are_forgotten),
+        JOBS_TEST(a_log_is_whole_at_any_time),
         JOBS_TEST(a_log_keeps_its_last_lines),
         JOBS_TEST(a_watcher_sees_all_from_where_it_began),
         JOBS_TEST(a_watcher_that_falls_behind_is_ended),
