@@ -243,10 +243,16 @@ enum ak_status ak_body_digest(enum ak_body_kind kind, const char *content_type,
     const struct ak_piece whole = {bytes, len};
     struct ak_multipart m = {0};
     struct ak_piece *pieces;
-    enum ak_status status;
+    enum ak_status status =
+        kind != AK_BODY_MULTIPART
+            ? AK_EINVAL
+            : ak_multipart_parse(content_type, bytes, len, 0, &m, err);
 
-    if (kind != AK_BODY_MULTIPART ||
-        ak_multipart_parse(content_type, bytes, len, 0, &m, NULL) != AK_OK)
+    /* What is no form is refused later; but a form without memory may be sent
+       again, and then be one. */
+    if (status == AK_ENOMEM)
+        return status;
+    if (status != AK_OK)
         return ak_sha256(&whole, 1, out, err);
     pieces = ak_array_new(m.n_parts * 3, sizeof(*pieces));
     if (pieces == NULL) {

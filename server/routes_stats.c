@@ -450,16 +450,19 @@ static void show_bits(struct ak_op *op)
     status = count_codes(a, &err);
     if (status == AK_OK)
         o = bits_json(a, version);
-    if (status == AK_OK && a->with & WITH_CORRELATION)
-        json_object_set_new(o, "correlation", correlation_json(a));
+    if (status == AK_OK && a->with & WITH_CORRELATION &&
+        json_object_set_new(o, "correlation", correlation_json(a)) != 0)
+        status = ak_fail(&err, AK_ENOMEM, "no memory for a correlation");
     if (status == AK_OK && a->with & WITH_FLIPS) {
         if (ak_collection_model(a->s) != NULL)
             status = compare_previous(op, a, &previous, &err);
         else
             previous = json_null();
-        json_object_set_new(o, "flips",
-                            json_pack("{s:o, s:o}", "previous", previous,
-                                      "live", live_flips_json(&now)));
+        if (status == AK_OK &&
+            json_object_set_new(o, "flips",
+                                json_pack("{s:o, s:o}", "previous", previous,
+                                          "live", live_flips_json(&now))) != 0)
+            status = ak_fail(&err, AK_ENOMEM, "no memory for flips");
     }
     asked_clear(a);
     if (status != AK_OK) {
