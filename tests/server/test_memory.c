@@ -122,12 +122,16 @@ static int stop(void **state)
 
 struct asked {
     const char *line, *type, *body;
-    bool writes; /* it has a key */
+    enum {
+        SAME,
+        VARIES,
+        WRITES
+    } kind; /* of its answer; what writes has a key */
 };
 
 struct answered {
     int status; /* 0: the connection ended without one */
-    char text[16384];
+    char text[65536];
     const char *body;
 };
 
@@ -161,9 +165,9 @@ static bool ask(const struct asked *q, const char *key, long n,
     snprintf(request, sizeof(request),
              "%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
              "Content-Type: %s\r\n%s%s%sContent-Length: %zu\r\n\r\n%s",
-             q->line, q->type, q->writes ? "Idempotency-Key: " : "",
-             q->writes ? key : "", q->writes ? "\r\n" : "", strlen(q->body),
-             q->body);
+             q->line, q->type, q->kind == WRITES ? "Idempotency-Key: " : "",
+             q->kind == WRITES ? key : "", q->kind == WRITES ? "\r\n" : "",
+             strlen(q->body), q->body);
     atomic_store(&left, n > 0 ? n : -1);
     assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL),
                      (ssize_t)strlen(request));
@@ -200,7 +204,7 @@ static uint64_t seq_of_shoes(void)
 {
     static struct answered a;
     static const struct asked q = {"GET /v1/collections/shoes/stream", "x", "",
-                                   false};
+                                   SAME};
     const char *at;
 
     ask(&q, NULL, 0, &a);
@@ -215,32 +219,40 @@ static uint64_t seq_of_shoes(void)
 static void a_read_without_memory_is_an_error_and_no_more(void **state)
 {
     static const struct asked reads[] = {
-        {"GET /healthz", "x", "", false},
-        {"GET /v1/collections", "x", "", false},
-        {"GET /v1/collections/shoes", "x", "", false},
-        {"GET /v1/collections/shoes/items?limit=3&label=1", "x", "", false},
-        {"GET /v1/collections/shoes/items/7?with=vector,code", "x", "", false},
-        {"GET /v1/collections/shoes/models", "x", "", false},
-        {"GET /v1/collections/shoes/batches/1", "x", "", false},
-        {"GET /v1/jobs", "x", "", false},
+        {"GET /healthz", "x", "", SAME},
+        {"GET /v1/collections", "x", "", SAME},
+        {"GET /v1/collections/shoes", "x", "", SAME},
+        {"GET /v1/collections/shoes/items?limit=3&label=1", "x", "", SAME},
+        {"GET /v1/collections/shoes/items/7?with=vector,code", "x", "", SAME},
+        {"GET /v1/collections/shoes/models", "x", "", SAME},
+        {"GET /v1/collections/shoes/batches/1", "x", "", SAME},
+        {"GET /v1/collections/shoes/stats/bits?with=correlation", "x", "",
+         SAME},
+        {"GET /v1/methods", "x", "", SAME},
+        {"GET /v1/jobs", "x", "", SAME},
+        {"GET /v1/jobs/kinds", "x", "", SAME},
+        {"GET /v1/limits", "x", "", SAME},
+        {"GET /v1/stats", "x", "", VARIES},
+        {"GET /metrics", "x", "", VARIES},
+        {"GET /readyz", "x", "", SAME},
         {"POST /v1/collections/shoes/search", "application/json",
          "{\"query\":{\"vector\":[" NUMBERS "]},\"limit\":3,\"with\":"
          "[\"labels\",\"code\"],\"filter\":{\"must\":[{\"labels_any\":[\"1\","
          "\"2\"]}],\"must_not\":[{\"ids\":[3,5]}]}}",
-         false},
+         SAME},
         {"POST /v1/collections/shoes/search", "application/json",
-         "{\"query\":{\"id\":7},\"limit\":3,\"max_distance\":31}", false},
+         "{\"query\":{\"id\":7},\"limit\":3,\"max_distance\":31}", SAME},
         {"POST /v1/collections/shoes/search", "application/json",
          "{\"query\":{\"id\":7},\"limit\":3,\"with\":[\"payload\",\"explain\"],"
          "\"rerank\":{\"by\":\"feature\"}}",
-         false},
+         SAME},
         {"POST /v1/collections/shoes/search/batch", "application/json",
          "{\"queries\":[{\"query\":{\"id\":7},\"limit\":2},{\"query\":{"
          "\"code\":"
          "\"00ff00ff\"},\"limit\":2}]}",
-         false},
+         SAME},
         {"POST /v1/collections/shoes/encode", "application/json",
-         "{\"items\":[{\"vector\":[" NUMBERS "]}]}", false},
+         "{\"items\":[{\"vector\":[" NUMBERS "]}]}", SAME},
     };
     static struct answered before, a;
     long total = 0;
@@ -255,11 +267,13 @@ static void a_read_without_memory_is_an_error_and_no_more(void **state)
             fail_msg("%s: %s", q->line, before.text);
         for (; ask(q, NULL, n, &a); n++) {
             check_answer(q, n, &a);
-            if (a.status == 200)
+            if (a.status == 200 && q->kind == SAME)
                 assert_string_equal(a.body, before.body);
             /* The next one is none the worse for it. */
             ask(q, NULL, 0, &a);
-            assert_string_equal(a.body, before.body);
+            assert_int_equal(a.status, 200);
+            if (q->kind == SAME)
+                assert_string_equal(a.body, before.body);
         }
         assert_int_equal(a.status, 200);
         total += n - 1;
@@ -274,13 +288,19 @@ static void a_write_without_memory_is_done_once_or_not_at_all(void **state)
         {"POST /v1/collections/shoes/batches", "application/json",
          "{\"items\":[{\"id\":100,\"vector\":[" NUMBERS "],\"labels\":[\"1\","
          "\"new\"],\"payload\":{\"a\":[1,{\"b\":null}]}}]}",
-         true},
+         WRITES},
         {"POST /v1/collections/shoes/batches?chunk=1", "application/x-ndjson",
-         "{\"id\":101,\"vector\":[" NUMBERS "],\"labels\":[\"2\"]}\n", true},
+         "{\"id\":101,\"vector\":[" NUMBERS "],\"labels\":[\"2\"]}\n", WRITES},
         {"PUT /v1/collections/shoes/items", "application/json",
-         "{\"items\":[{\"id\":102,\"vector\":[" NUMBERS "]}]}", true},
+         "{\"items\":[{\"id\":102,\"vector\":[" NUMBERS "]}]}", WRITES},
         {"PATCH /v1/collections/shoes/items/7", "application/json",
-         "{\"labels\":[\"3\",\"4\"],\"payload\":{\"x\":1}}", true},
+         "{\"labels\":[\"3\",\"4\"],\"payload\":{\"x\":1}}", WRITES},
+        {"POST /v1/collections/shoes/batches",
+         "multipart/form-data; boundary=b",
+         "--b\r\nContent-Disposition: form-data; name=\"meta\"\r\n"
+         "Content-Type: application/json\r\n\r\n{\"items\":[{\"id\":101,"
+         "\"vector\":[" NUMBERS "],\"labels\":[\"2\"]}]}\r\n--b--\r\n",
+         WRITES},
     };
     static struct answered a;
     long total = 0;
@@ -320,9 +340,9 @@ static void what_was_written_is_there(void **state)
         "]},\"limit\":100,\"max_distance\":32,"
         "\"with\":[\"labels\",\"payload\"],\"filter\":{\"must\":[{\"ids\":[7,"
         "100,101,102]}]}}",
-        false};
+        SAME};
     static const struct asked list = {
-        "GET /v1/collections/shoes/items?limit=1000", "x", "", false};
+        "GET /v1/collections/shoes/items?limit=1000", "x", "", SAME};
     static struct answered a;
     struct ak_collection *c;
     struct ak_collection_status status;
@@ -345,6 +365,51 @@ static void what_was_written_is_there(void **state)
     assert_non_null(strstr(a.body, "\"labels\":[\"3\",\"4\"]"));
     assert_non_null(strstr(a.body, "\"labels\":[\"1\",\"new\"]"));
     assert_non_null(strstr(a.body, "{\"a\":[1,{\"b\":null}]}"));
+}
+
+/* Either it is there, with its settings, or it is not; asked again, it is. */
+static void a_collection_without_memory_is_made_or_not(void **state)
+{
+    static const struct asked make = {
+        "PUT /v1/collections/boots", "application/json",
+        "{\"bits\":32,\"features\":{\"dim\":16},\"model\":{\"kind\":\"hmoh\"},"
+        "\"description\":\"as it was sent\"}",
+        SAME};
+    static const struct asked look = {"GET /v1/collections/boots", "x", "",
+                                      SAME};
+    static const struct asked change = {"PATCH /v1/collections/boots",
+                                        "application/json",
+                                        "{\"description\":\"another\"}", SAME};
+    static const struct asked remove = {"DELETE /v1/collections/boots", "x", "",
+                                        SAME};
+    static struct answered a;
+    bool met = true;
+    long total = 0;
+
+    (void)state;
+    for (long n = 1; met; n++) {
+        met = ask(&make, NULL, n, &a);
+        check_answer(&make, n, &a);
+        ask(&make, NULL, 0, &a);
+        if (a.status != 200 && a.status != 201)
+            fail_msg("after allocation %ld: %s", n, a.text);
+        ask(&look, NULL, 0, &a);
+        assert_non_null(strstr(a.body, "\"as it was sent\""));
+        met |= ask(&change, NULL, n, &a);
+        check_answer(&change, n, &a);
+        ask(&look, NULL, 0, &a);
+        assert_true(strstr(a.body, "\"another\"") != NULL ||
+                    strstr(a.body, "\"as it was sent\"") != NULL);
+        met |= ask(&remove, NULL, n, &a);
+        check_answer(&remove, n, &a);
+        ask(&remove, NULL, 0, &a);
+        assert_true(a.status == 204 || a.status == 404);
+        ask(&look, NULL, 0, &a);
+        assert_int_equal(a.status, 404);
+        total += met;
+    }
+    print_message("# %ld failures of a collection's life\n", total);
+    assert_true(total > 30);
 }
 
 /* As where the tasks of a service have a limit.  `n`: which one fails. */
@@ -385,6 +450,7 @@ int main(void)
         cmocka_unit_test(a_read_without_memory_is_an_error_and_no_more),
         cmocka_unit_test(a_write_without_memory_is_done_once_or_not_at_all),
         cmocka_unit_test(what_was_written_is_there),
+        cmocka_unit_test(a_collection_without_memory_is_made_or_not),
         cmocka_unit_test(an_engine_without_threads_is_not_opened),
     };
 
