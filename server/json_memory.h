@@ -2,10 +2,10 @@
  * json_memory.h -- jansson's memory, and what it does when there is none.
  *
  * jansson 2.14 does not look at each allocation of its own: when one fails, a
- * string that is read or a text that is written may lack bytes, and an object
- * may lack a member, and the call says that all went well.  So its memory comes
- * from here, and each thread remembers that some was missing: what was read,
- * built or written since then is not to be used.
+ * string that is read or a text that is written may lack bytes, its lexer may
+ * read past its end, and an object may lack a member, and the call says that all
+ * went well.  So its memory comes from here, and each thread remembers that some
+ * was missing: what was built or written since then is not to be used.
  */
 #ifndef AK_SERVER_JSON_MEMORY_H
 #define AK_SERVER_JSON_MEMORY_H
