@@ -387,7 +387,8 @@ static void a_collection_without_memory_is_made_or_not(void **state)
     long total = 0;
 
     (void)state;
-    for (long n = 1; met; n++) {
+    /* A third of them: each makes a file and removes it. */
+    for (long n = 1; met; n += 3) {
         met = ask(&make, NULL, n, &a);
         check_answer(&make, n, &a);
         ask(&make, NULL, 0, &a);
