@@ -16,7 +16,9 @@
  * used by one thread at a time; it sees what was committed when its call began.
  *
  * Every call may fail with AK_EIO (the system or the database refused; the text
- * says what), AK_ENOMEM or AK_ECORRUPT beside what is said here.
+ * says what), AK_EFULL (no room on the disk: nothing of it was written, and the
+ * same may succeed when there is some), AK_ENOMEM or AK_ECORRUPT beside what is
+ * said here.
  */
 #ifndef AK_STORAGE_COLLECTION_H
 #define AK_STORAGE_COLLECTION_H

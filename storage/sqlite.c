@@ -60,6 +60,11 @@ static const char *base_name(const char *path)
     return slash != NULL ? slash + 1 : path;
 }
 
+static enum ak_status no_space(const struct ak_db *db, struct ak_err *err)
+{
+    return ak_fail(err, AK_EFULL, "%s: no space left on the disk", db->name);
+}
+
 enum ak_status ak_db_fail(struct ak_db *db, int rc, struct ak_err *err)
 {
     const char *text =
@@ -92,13 +97,20 @@ enum ak_status ak_db_fail(struct ak_db *db, int rc, struct ak_err *err)
     case SQLITE_MISMATCH:
         return ak_fail(err, AK_ECORRUPT, "%s: %s (%d)", db->name, text, rc);
     case SQLITE_FULL:
-        return ak_fail(err, AK_EIO, "%s: no space left on the disk", db->name);
+        return no_space(db, err);
     case SQLITE_TOOBIG:
         return ak_fail(err, AK_ELIMIT, "%s: a value has more than %d bytes",
                        db->name, MAX_VALUE_BYTES);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return ak_fail(err, AK_EBUSY, "%s: %s (%d)", db->name, text, rc);
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+        /* A quota, or a file beside the database that could not grow. */
+        if (system == ENOSPC || system == EDQUOT)
+            return no_space(db, err);
+        return ak_fail(err, AK_EIO, "%s: %s (%d): %s", db->name, text, rc,
+                       system != 0 ? strerror(system) : "no reason given");
     default:
         if (system != 0)
             return ak_fail(err, AK_EIO, "%s: %s (%d): %s", db->name, text, rc,
@@ -126,6 +138,8 @@ static enum ak_status make_file(struct ak_db *db, const char *path,
 
     if (fd < 0 && errno == EEXIST)
         return ak_fail(err, AK_EEXISTS, "%s is there already", db->name);
+    if (fd < 0 && (errno == ENOSPC || errno == EDQUOT))
+        return no_space(db, err);
     if (fd < 0)
         return ak_fail(err, AK_EIO, "%s: cannot make the file: %s", db->name,
                        strerror(errno));

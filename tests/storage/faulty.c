@@ -1,5 +1,6 @@
 #include "tests/storage/faulty.h"
 
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,11 +8,14 @@
 
 #include "tests/storage/power.h"
 
+/* Guards what follows and all of power.c: an engine has several threads.
+   Recursive, since a moment of power.c may use SQLite. */
+static pthread_mutex_t guard;
 static enum fault armed;
 static long left;
 static bool met;
 
-static bool fails(enum fault fault)
+static bool fails_now(enum fault fault)
 {
     if (armed != fault)
         return false;
@@ -23,17 +27,44 @@ static bool fails(enum fault fault)
     return true;
 }
 
+static bool fails(enum fault fault)
+{
+    bool yes;
+
+    pthread_mutex_lock(&guard);
+    yes = fails_now(fault);
+    pthread_mutex_unlock(&guard);
+    return yes;
+}
+
 void faulty_arm(enum fault fault, long n)
 {
+    pthread_mutex_lock(&guard);
     armed = fault;
     left = n;
     met = false;
+    pthread_mutex_unlock(&guard);
+}
+
+bool faulty_met(void)
+{
+    bool was_met;
+
+    pthread_mutex_lock(&guard);
+    was_met = met;
+    pthread_mutex_unlock(&guard);
+    return was_met;
 }
 
 bool faulty_disarm(void)
 {
+    bool was_met;
+
+    pthread_mutex_lock(&guard);
     armed = FAULT_NONE;
-    return met;
+    was_met = met;
+    pthread_mutex_unlock(&guard);
+    return was_met;
 }
 
 /* ------------------------------------------------------------------ memory */
@@ -82,6 +113,15 @@ static int file_read(sqlite3_file *file, void *data, int n, sqlite3_int64 at)
     return real_of(file)->pMethods->xRead(real_of(file), data, n, at);
 }
 
+static void tell_changed(sqlite3_file *file, const void *data, size_t n,
+                         uint64_t at)
+{
+    pthread_mutex_lock(&guard);
+    if (path_of(file) != NULL)
+        power_changed(path_of(file), data, n, at);
+    pthread_mutex_unlock(&guard);
+}
+
 static int file_write(sqlite3_file *file, const void *data, int n,
                       sqlite3_int64 at)
 {
@@ -89,8 +129,7 @@ static int file_write(sqlite3_file *file, const void *data, int n,
         return SQLITE_IOERR_WRITE;
     if (fails(FAULT_FULL))
         return SQLITE_FULL;
-    if (path_of(file) != NULL)
-        power_changed(path_of(file), data, (size_t)n, (uint64_t)at);
+    tell_changed(file, data, (size_t)n, (uint64_t)at);
     return real_of(file)->pMethods->xWrite(real_of(file), data, n, at);
 }
 
@@ -98,8 +137,7 @@ static int file_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
     if (fails(FAULT_WRITE))
         return SQLITE_IOERR_TRUNCATE;
-    if (path_of(file) != NULL)
-        power_changed(path_of(file), NULL, 0, (uint64_t)size);
+    tell_changed(file, NULL, 0, (uint64_t)size);
     return real_of(file)->pMethods->xTruncate(real_of(file), size);
 }
 
@@ -108,8 +146,10 @@ static int file_sync(sqlite3_file *file, int flags)
     (void)flags;
     if (fails(FAULT_SYNC))
         return SQLITE_IOERR_FSYNC;
+    pthread_mutex_lock(&guard);
     if (path_of(file) != NULL)
         power_synced(path_of(file));
+    pthread_mutex_unlock(&guard);
     return SQLITE_OK;
 }
 
@@ -202,15 +242,19 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file,
     faulty->path = name;
     rc = real_vfs->xOpen(real_vfs, name, faulty->real, flags, out_flags);
     faulty->base.pMethods = rc == SQLITE_OK ? &methods : NULL;
+    pthread_mutex_lock(&guard);
     if (rc == SQLITE_OK && name != NULL)
         power_opened(name, was_there);
+    pthread_mutex_unlock(&guard);
     return rc;
 }
 
 static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync)
 {
     (void)vfs;
+    pthread_mutex_lock(&guard);
     power_removed(name, sync != 0);
+    pthread_mutex_unlock(&guard);
     return real_vfs->xDelete(real_vfs, name, sync);
 }
 
@@ -218,7 +262,12 @@ void faulty_install(void)
 {
     static sqlite3_vfs vfs;
     sqlite3_mem_methods memory;
+    pthread_mutexattr_t recursive;
 
+    pthread_mutexattr_init(&recursive);
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&guard, &recursive);
+    pthread_mutexattr_destroy(&recursive);
     sqlite3_config(SQLITE_CONFIG_GETMALLOC, &real_memory);
     memory = real_memory;
     memory.xMalloc = faulty_malloc;

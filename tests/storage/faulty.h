@@ -25,6 +25,8 @@ void faulty_install(void);
 
 /* From here on the n-th call (from 1) of this kind fails. */
 void faulty_arm(enum fault fault, long n);
+/* Whether it was met so far. */
+bool faulty_met(void);
 /* End it; true if the fault was met. */
 bool faulty_disarm(void);
 

@@ -244,7 +244,7 @@ static void a_failed_write_fails_its_group_only(void **state)
 
 static void a_full_disk_fails_groups_and_keeps_the_rest(void **state)
 {
-    for_every_fault(*state, FAULT_FULL, AK_EIO);
+    for_every_fault(*state, FAULT_FULL, AK_EFULL);
 }
 
 static void a_failed_sync_ends_all_writing(void **state)
@@ -271,7 +271,7 @@ static void a_full_disk_is_told(void **state)
     faulty_arm(FAULT_FULL, 3);
     assert_status(
         ak_store_create(f->path, &shape, bytes_of("{}"), &store, &f->err),
-        AK_EIO);
+        AK_EFULL);
     faulty_disarm();
     assert_null(store);
     assert_string_equal(f->err.text, "1.db: no space left on the disk");
