@@ -8,7 +8,8 @@
 #include "core/base/clock.h"
 #include "server/http_internal.h"
 
-#define FIRST_CAP 16384
+#define FIRST_CAP     16384
+#define DELETES_SHARE 8 /* of max_body_memory */
 
 static void refresh(struct ak_request *rq)
 {
@@ -17,11 +18,54 @@ static void refresh(struct ak_request *rq)
                  ak_clock_ns() + rq->config->request_timeout_ms * 1000000);
 }
 
+/*
+ * Count `more` bytes of memory for the request; false when that would be too
+ * much.  Deletes have a pot of their own, so that they never wait for those who
+ * fill the other; one that is alone may be larger than that.
+ */
+static bool count(struct ak_request *rq, size_t more)
+{
+    bool deletes =
+        rq->entry->route != NULL && rq->entry->route->flags & AK_ROUTE_DELETES;
+    atomic_size_t *pot = &rq->http->body_memory[deletes];
+    uint64_t max = rq->config->max_body_memory / (deletes ? DELETES_SHARE : 1);
+    size_t before = atomic_fetch_add(pot, more);
+
+    if (before + more <= max || (deletes && before == rq->held)) {
+        rq->held += more;
+        return true;
+    }
+    atomic_fetch_sub(pot, more);
+    return false;
+}
+
+static bool reply_no_memory(struct ak_request *rq)
+{
+    ak_metric_add(AK_METRIC_INGEST_REFUSED, AK_NO_ROOM_MEMORY, 1);
+    ak_reply_problem(rq, "queue-full",
+                     "the bodies of all requests together would be more "
+                     "than %llu bytes",
+                     (unsigned long long)rq->config->max_body_memory);
+    return false;
+}
+
+bool ak_request_hold(struct ak_request *rq, size_t bytes)
+{
+    return bytes <= rq->held || count(rq, bytes - rq->held);
+}
+
+bool ak_body_reserve(struct ak_request *rq)
+{
+    if (!rq->has_body || rq->chunked || rq->length == 0 ||
+        ak_request_hold(rq, (size_t)rq->length + 1))
+        return true;
+    return reply_no_memory(rq);
+}
+
 /* Room for `more` bytes and the zero behind them; false: it was answered. */
 static bool make_room(struct ak_request *rq, size_t more)
 {
-    struct ak_http *http = rq->http;
-    size_t need = rq->body_len + more + 1, cap = rq->body_cap, held;
+    size_t need = rq->body_len + more + 1, cap = rq->body_cap;
     uint8_t *body;
 
     if (need <= cap)
@@ -33,19 +77,10 @@ static bool make_room(struct ak_request *rq, size_t more)
         cap = cap > 0 ? cap * 2 : FIRST_CAP;
     while (cap < need)
         cap *= 2;
-    held = atomic_fetch_add(&http->body_memory, cap - rq->body_cap) + cap -
-           rq->body_cap;
-    if (held > rq->config->max_body_memory) {
-        atomic_fetch_sub(&http->body_memory, cap - rq->body_cap);
-        ak_reply_problem(rq, "queue-full",
-                         "the bodies of all requests together would be more "
-                         "than %llu bytes",
-                         (unsigned long long)rq->config->max_body_memory);
-        return false;
-    }
+    if (!ak_request_hold(rq, cap))
+        return reply_no_memory(rq);
     body = realloc(rq->body, cap);
     if (body == NULL) {
-        atomic_fetch_sub(&http->body_memory, cap - rq->body_cap);
         ak_reply_failure(rq, AK_ENOMEM, NULL);
         return false;
     }
@@ -104,7 +139,11 @@ size_t ak_body_take(struct ak_request *rq, const uint8_t *bytes, size_t len)
 
 void ak_body_release(struct ak_request *rq)
 {
-    atomic_fetch_sub(&rq->http->body_memory, rq->body_cap);
+    bool deletes =
+        rq->entry->route != NULL && rq->entry->route->flags & AK_ROUTE_DELETES;
+
+    atomic_fetch_sub(&rq->http->body_memory[deletes], rq->held);
+    rq->held = 0;
     free(rq->body);
     rq->body = NULL;
     rq->body_len = rq->body_cap = 0;

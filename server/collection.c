@@ -210,9 +210,16 @@ void ak_collection_submit(struct ak_collection *c, struct ak_submission *s)
         refuse(s, AK_EIO, "the disk refused a write; the daemon is read-only");
         return;
     }
-    if (ak_collection_full(c, s->bytes)) {
-        refuse(s, AK_EBUSY, "the queue of this collection is full");
-        return;
+    /* What frees memory and disk must not wait for either. */
+    if (s->change.kind != AK_RECORD_DELETE) {
+        if (atomic_load(&c->engine->disk.low)) {
+            refuse(s, AK_EFULL, "there is little room on the disk");
+            return;
+        }
+        if (ak_collection_full(c, s->bytes)) {
+            refuse(s, AK_EBUSY, "the queue of this collection is full");
+            return;
+        }
     }
     j = calloc(1, sizeof(*j));
     if (j == NULL) {
@@ -240,10 +247,14 @@ static void appended(struct ak_submission *s, enum ak_status status,
 void ak_collection_append(struct ak_collection *c, enum ak_record_kind kind,
                           uint64_t cause)
 {
-    struct ak_submission *s = calloc(1, sizeof(*s));
+    struct ak_submission *s;
 
+    /* In either case the policy comes again at its next mark. */
+    if (atomic_load(&c->engine->disk.low))
+        return;
+    s = calloc(1, sizeof(*s));
     if (s == NULL)
-        return; /* the policy comes again at its next mark */
+        return;
     s->change.kind = kind;
     s->change.cause = cause;
     s->change.now_ms = ak_time_ms();

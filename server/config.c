@@ -74,7 +74,15 @@ static const struct key keys[] = {
     {"collection_queue_bytes", BYTES, AT(collection_queue_bytes), "64MiB", MIB,
      1024 * GIB, LIMIT, "The same of one collection."},
     {"max_body_memory", BYTES, AT(max_body_memory), "512MiB", MIB, 1024 * GIB,
-     LIMITS, "Bodies that are being received, all requests together."},
+     LIMITS,
+     "Bodies that are being received, all requests together, with the chunks "
+     "of\n"
+     "streams. Deletes have an eighth of it for themselves."},
+    {"disk_low_bytes", BYTES, AT(disk_low_bytes), "256MiB", 0,
+     1024 * 1024 * GIB, LIMITS,
+     "With less than this free beneath data_dir, writes are refused (507); "
+     "reads\n"
+     "and deletes go on. They are taken again with a quarter more."},
     {"max_body_bytes", BYTES, AT(max_body_bytes), "32MiB", KIB, 2 * GIB, LIMITS,
      "Body of one request; a stream has no limit."},
     {"max_batch_items", COUNT, AT(max_batch_items), "4096", 1, 65536, LIMITS,

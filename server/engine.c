@@ -606,6 +606,9 @@ void ak_engine_progress(const struct ak_engine *engine,
     *out = e->progress;
     pthread_mutex_unlock(&e->lock);
     out->read_only = atomic_load(&e->read_only);
+    out->disk_low = atomic_load(&e->disk.low);
+    out->disk_free_bytes = atomic_load(&e->disk.free_bytes);
+    out->disk_low_bytes = atomic_load(&e->disk.low_bytes);
 }
 
 /* ------------------------------------------------------------- open, close */
@@ -616,7 +619,9 @@ static void disk_failed(void *arg, const struct ak_err *err)
 
     /* Nothing is retried: after a failed fsync nobody knows what is on the
        disk.  A full disk is another matter: it can be emptied. */
-    if (err->status != AK_EIO)
+    if (err->status == AK_EFULL)
+        ak_disk_was_full(e, err);
+    else if (err->status != AK_EIO)
         ak_log_error("engine", "a commit failed", AK_TEXT("reason", err->text));
     else if (!atomic_exchange(&e->read_only, true))
         ak_log_error("engine",
@@ -665,10 +670,13 @@ enum ak_status ak_engine_open(const struct ak_engine_params *params,
     atomic_init(&e->stopping, false);
     atomic_init(&e->read_only, false);
     e->params = *params;
+    atomic_init(&e->disk.low_bytes, params->disk_low_bytes);
     e->last_tidy_ns = ak_clock_ns();
     if (threads == 0)
         threads = cores > 0 ? (unsigned)cores : 1;
     status = ak_catalog_open(params->data_dir, &e->catalog, &e->unclean, err);
+    if (status == AK_OK)
+        ak_disk_look(e);
     if (status == AK_OK)
         status = ak_pool_create(threads, WORK_NICE, "work", &e->work, err);
     if (status == AK_OK)
@@ -712,6 +720,7 @@ void ak_engine_close(struct ak_engine *e)
             ak_learner_save(e->collections[i]);
     ak_jobs_stop(e->jobs);
     ak_writer_stop(e->writer);
+    ak_disk_stop(e);
     ak_jobs_destroy(e->jobs);
     for (size_t i = 0; i < e->n; i++)
         ak_collection_drop(e->collections[i]);

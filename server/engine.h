@@ -38,6 +38,10 @@ struct ak_engine_params {
     unsigned threads;   /* of the pool; 0: one a core */
     size_t queue_bytes; /* submitted and not committed, all collections */
     size_t collection_queue_bytes;
+    uint64_t disk_low_bytes; /* free on the disk: below, writes are refused */
+    /* What is free beneath data_dir; NULL: the system is asked.  On the writer;
+       UINT64_MAX: it cannot be told. */
+    uint64_t (*disk_free)(const char *data_dir);
     unsigned max_jobs;         /* that have not ended; 0: 64 */
     unsigned max_running_jobs; /* 0: 2 */
     unsigned keep_jobs;        /* ended ones; 0: 1,000 */
@@ -61,9 +65,15 @@ struct ak_engine_progress {
     uint64_t rows, rows_loaded;
     uint32_t failed; /* could not be opened; served as 503, told in the log */
     bool read_only;  /* a commit failed on the disk: writes are refused */
+    bool disk_low;   /* there is little room: all but deletes is refused */
+    uint64_t disk_free_bytes; /* as it was looked at last */
+    uint64_t disk_low_bytes;
 };
 void ak_engine_progress(const struct ak_engine *engine,
                         struct ak_engine_progress *out);
+
+/* Another mark, as of a reload; any thread. */
+void ak_engine_set_disk_low(struct ak_engine *engine, uint64_t bytes);
 
 /* What takes long (jobs.h). */
 struct ak_jobs *ak_engine_jobs(struct ak_engine *engine);
@@ -164,8 +174,9 @@ enum ak_status ak_collection_quality(struct ak_collection *c,
  * the engine until `done` is called (from the writer, after the commit, or
  * before ak_collection_submit() returns when it is refused at once).
  *
- * AK_EBUSY: the queue is full, try later.  AK_ENOTFOUND: the collection is
- * gone.  AK_EIO: the disk refused; nothing happened.  Else as
+ * AK_EBUSY: the queue is full, try later.  AK_EFULL: there is little room on the
+ * disk, or none.  A delete is refused for neither.  AK_ENOTFOUND: the collection
+ * is gone.  AK_EIO: the disk refused; nothing happened.  Else as
  * ak_store_apply().
  */
 struct ak_submission {

@@ -1,6 +1,7 @@
 /*
  * engine_internal.h -- the engine and its collections from the inside; for the
- * engine's own files: engine.c, collection.c, loader.c, indexer.c, learner.c.
+ * engine's own files: engine.c, collection.c, disk.c, loader.c, indexer.c,
+ * learner.c.
  *
  * Who touches what:
  *
@@ -34,6 +35,14 @@
 
 #define AK_IDLE_VIEWS 8
 
+/* disk.c: the room that there is. */
+struct ak_disk {
+    atomic_uint_fast64_t low_bytes, free_bytes;
+    atomic_bool low;
+    atomic_bool looking;    /* the writer is about to */
+    struct ak_job *waiting; /* for room; the writer's */
+};
+
 struct ak_engine {
     struct ak_engine_params params;
     struct ak_catalog *catalog; /* the writer's */
@@ -44,6 +53,7 @@ struct ak_engine {
     struct ak_jobs *jobs;
     bool unclean; /* the last run was not ended */
     atomic_bool stopping, read_only;
+    struct ak_disk disk;
     uint64_t last_tidy_ns; /* the ticking thread's */
 
     pthread_mutex_t lock;               /* guards what follows */
@@ -202,6 +212,20 @@ static inline struct ak_collection *ak_learner_owner(struct ak_actor *actor)
         struct ak_collection *)((char *)actor -
                                 offsetof(struct ak_collection, learner.actor));
 }
+
+/* ---------------------------------------------------------------- disk.c */
+
+/* Look now, on the caller's thread; before there are others, or the writer's. */
+void ak_disk_look(struct ak_engine *e);
+/* Let the writer look soon. */
+void ak_disk_ask(struct ak_engine *e);
+/* A commit found no room, whatever was seen. */
+void ak_disk_was_full(struct ak_engine *e, const struct ak_err *err);
+/* On the writer: a job of the engine's own that was done with AK_EFULL and must
+   be done after all is queued again when there is room. */
+void ak_disk_wait(struct ak_engine *e, struct ak_job *job);
+/* Those that wait are done with AK_ECANCELED; the writer has ended. */
+void ak_disk_stop(struct ak_engine *e);
 
 /* -------------------------------------------------------------- engine.c */
 

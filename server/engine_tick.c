@@ -95,6 +95,7 @@ void ak_engine_tick(struct ak_engine *e)
         return;
     if (tidy)
         e->last_tidy_ns = now;
+    ak_disk_ask(e);
     for (size_t i = 0; i < n; i++) {
         tick(list[i], now, tidy);
         ak_collection_drop(list[i]);

@@ -208,6 +208,10 @@ static bool admit(struct ak_request *rq)
                          "the server was started again");
         return false;
     }
+    if (progress.disk_low && !(r->flags & AK_ROUTE_DELETES)) {
+        ak_reply_disk_full(rq, &progress);
+        return false;
+    }
     return true;
 }
 
@@ -233,6 +237,8 @@ static bool has_room(struct ak_request *rq)
     full = ak_collection_full(c, (size_t)len);
     ak_collection_drop(c);
     if (full)
+        ak_metric_add(AK_METRIC_INGEST_REFUSED, AK_NO_ROOM_QUEUE, 1);
+    if (full)
         ak_reply_problem(rq, "queue-full",
                          "no room for %llu bytes: batches come faster than "
                          "they are stored",
@@ -256,6 +262,7 @@ static bool is_plain(struct ak_request *rq)
     return false;
 }
 
+/* Whether a body that is collected fits; false: it was answered. */
 static bool fits(struct ak_request *rq)
 {
     uint64_t limit = rq->config->max_body_bytes;
@@ -294,9 +301,10 @@ static void examine(struct ak_request *rq, const char *method,
         return;
     if (stream && rq->has_body) {
         rq->entry->route->handler(rq);
-        if (!rq->streams && !ak_request_answered(rq))
-            (void)fits(rq);
+        if (rq->streams || ak_request_answered(rq) || !fits(rq))
+            return;
     }
+    (void)ak_body_reserve(rq);
 }
 
 static enum MHD_Result queue(struct ak_request *rq)

@@ -28,10 +28,12 @@ typedef void ak_handler_fn(struct ak_request *rq);
 
 enum {
     AK_ROUTE_STARTING = 1 << 0, /* answers before the engine is ready */
-    AK_ROUTE_WRITES = 1 << 1,   /* refused while draining or read-only */
+    AK_ROUTE_WRITES = 1 << 1,   /* refused while draining or read-only, and
+                                   when there is no room for it */
     AK_ROUTE_STREAMS = 1 << 2,  /* the handler is called after the headers; it
                                    may then set a stream, see below */
-    AK_ROUTE_DELETES = 1 << 3   /* is not held back by a full queue */
+    AK_ROUTE_DELETES = 1 << 3   /* held back by no lack of room: in the queue,
+                                   in memory, on the disk */
 };
 
 /* A row of the table of routes: one in each routes_*.c. */
@@ -100,6 +102,9 @@ struct ak_stream {
     void (*gone)(struct ak_request *rq, void *arg); /* or NULL */
 };
 void ak_request_stream(struct ak_request *rq, const struct ak_stream *stream);
+/* Before a stream keeps so many bytes in all: they count among the bodies that
+   are being received, until the exchange is over; false: those have enough. */
+bool ak_request_hold(struct ak_request *rq, size_t bytes) AK_MUST_CHECK;
 bool ak_request_complete(const struct ak_request *rq); /* body is all there */
 void ak_request_pause(struct ak_request *rq);
 void ak_request_go_on(struct ak_request *rq);

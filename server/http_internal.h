@@ -155,6 +155,7 @@ struct ak_request {
     bool whole;        /* there is no more to come */
     uint8_t *body;
     size_t body_len, body_cap;
+    size_t held;  /* of the memory that all bodies may have */
     bool streams; /* `stream` is set */
     struct ak_stream stream;
     uint64_t refreshed; /* `received` when the deadline was last moved */
@@ -197,8 +198,13 @@ bool ak_guard_check(struct ak_request *rq, const char *version);
 
 /* Bytes of a body; returns how many were taken. */
 size_t ak_body_take(struct ak_request *rq, const uint8_t *bytes, size_t len);
+/* Count the announced length before it comes; false: it was answered. */
+bool ak_body_reserve(struct ak_request *rq);
 void ak_body_release(struct ak_request *rq);
 
+/* 507, with the numbers. */
+void ak_reply_disk_full(struct ak_request *rq,
+                        const struct ak_engine_progress *now);
 /* The reply as libmicrohttpd wants it; NULL when memory is short. */
 struct MHD_Response *ak_reply_response(struct ak_request *rq, bool close);
 /* Of one that feeds, without its headers. */
@@ -238,7 +244,7 @@ struct ak_http {
     atomic_bool ready, draining, refusing, stopping;
     atomic_uint active; /* requests between headers and end */
     atomic_uint connections;
-    atomic_size_t body_memory;
+    atomic_size_t body_memory[2]; /* [1]: of deletes */
     uint64_t id_seed;
     atomic_uint_fast64_t id_next;
     uint64_t started_ns;

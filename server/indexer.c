@@ -172,7 +172,11 @@ static void switch_done(struct ak_job *job, enum ak_status status,
     struct switch_job *j = (struct switch_job *)job;
     struct ak_collection *c = j->c;
 
-    if (status != AK_OK && status != AK_ENOTFOUND)
+    if (status == AK_EFULL && j->what == SWITCH_FLIP) {
+        ak_disk_wait(c->engine, job);
+        return;
+    }
+    if (status != AK_OK && status != AK_ENOTFOUND && status != AK_ECANCELED)
         ak_log_error("engine", "a version was not switched",
                      AK_TEXT("collection", c->settings.name),
                      AK_NUMBER("version", j->version),

@@ -29,6 +29,7 @@
 #include "server/pointer.h"
 
 #define DEFAULT_CHUNK 256
+#define FIRST_CAP     16384
 #define RETRY_NS      50000000u
 #define MAX_CHUNKS    100000
 
@@ -280,10 +281,12 @@ static void submitted(struct ak_submission *s, enum ak_status status,
         fail_chunk(st,
                    status == AK_ENOTFOUND   ? "not-found"
                    : status == AK_ESEQUENCE ? "sequence-gap"
+                   : status == AK_EFULL     ? "disk-full"
                                             : "internal",
                    NULL, 0,
                    status == AK_ENOTFOUND   ? "the collection is gone"
                    : status == AK_ESEQUENCE ? "a batch is missing before it"
+                   : status == AK_EFULL     ? "there is no room on the disk"
                                             : "the log says why");
         return;
     }
@@ -438,6 +441,16 @@ static void dispatch(struct stream *st)
     ak_op_offload(st->op, submit_chunk);
 }
 
+/* What is gathered grows by doubling; false: there is no memory for it. */
+static bool hold(struct stream *st, size_t more)
+{
+    size_t need = st->bytes.len + more, cap = FIRST_CAP;
+
+    while (cap < need)
+        cap *= 2;
+    return need <= st->bytes.cap || ak_request_hold(st->op->rq, cap);
+}
+
 static size_t stream_data(struct ak_request *rq, void *arg,
                           const uint8_t *bytes, size_t len)
 {
@@ -455,6 +468,13 @@ static size_t stream_data(struct ak_request *rq, void *arg,
             fail_chunk(st, "body-too-large", NULL, 0,
                        "a chunk has more bytes than a batch may have; give "
                        "fewer lines by ?chunk=");
+            return len;
+        }
+        if (!hold(st, n)) {
+            st->n_lines++;
+            fail_chunk(st, "queue-full", NULL, 0,
+                       "the bodies of all requests together have as much "
+                       "memory as they may");
             return len;
         }
         ak_write_bytes(&st->bytes, bytes + taken, n);

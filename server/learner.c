@@ -373,6 +373,10 @@ static void freeze_done(struct ak_job *job, enum ak_status status,
     struct ak_collection *c = j->c;
     struct ak_encoder *unwanted = j->encoder;
 
+    if (status == AK_EFULL) {
+        ak_disk_wait(c->engine, job);
+        return;
+    }
     if (status == AK_OK) {
         pthread_mutex_lock(&c->lock);
         unwanted = c->offered.encoder;
@@ -384,7 +388,7 @@ static void freeze_done(struct ak_job *job, enum ak_status status,
                                      .quality = j->replaced.map_at_r};
         pthread_mutex_unlock(&c->lock);
         ak_actor_wake(&c->indexer.actor);
-    } else if (status != AK_ENOTFOUND) {
+    } else if (status != AK_ENOTFOUND && status != AK_ECANCELED) {
         ak_log_error("engine", "a version was not stored",
                      AK_TEXT("collection", c->settings.name),
                      AK_TEXT("reason", err->text));

@@ -206,6 +206,7 @@ static void on_reload(evutil_socket_t number, short what, void *arg)
                     AK_TEXT("key", key));
     ak_log_set_level((enum ak_log_level)next->log_level);
     set_limits(next);
+    ak_engine_set_disk_low(d->engine, next->disk_low_bytes);
     ak_http_reload(d->http, next);
     d->config = next;
     ak_log_info("main", "configuration read again");
@@ -245,6 +246,7 @@ static int exit_code(enum ak_status status)
     case AK_EBUSY:
         return EX_TEMPFAIL;
     case AK_EIO:
+    case AK_EFULL:
     case AK_ECORRUPT:
         return EX_IOERR;
     case AK_EINVAL:
@@ -324,6 +326,7 @@ static int run(struct daemon *d)
         .threads = (unsigned)c->pool_threads,
         .queue_bytes = c->queue_bytes,
         .collection_queue_bytes = c->collection_queue_bytes,
+        .disk_low_bytes = c->disk_low_bytes,
         .max_jobs = (unsigned)c->max_jobs,
         .max_running_jobs = (unsigned)c->max_running_jobs,
     };

@@ -65,6 +65,11 @@ static const struct family families[AK_N_METRICS] = {
                                 .label = "format",
                                 .values = {"json", "ndjson", "npy", "image"},
                                 .help = "Bytes of bodies that brought items."},
+    [AK_METRIC_INGEST_REFUSED] =
+        {.name = "ingest_refused_total",
+         .label = "reason",
+         .values = {"queue", "memory", "disk"},
+         .help = "Writes refused since there was no room for them."},
     [AK_METRIC_IMAGE_DECODE_FAILURES] = {.name = "image_decode_failures_total",
                                          .label = "reason",
                                          .values = {"undecodable", "too_large"},

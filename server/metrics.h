@@ -28,6 +28,7 @@ enum ak_metric {
     AK_METRIC_QUERY_TOP_DISTANCE,     /* histogram: bits */
     AK_METRIC_INGEST_ITEMS,           /* counter: enum ak_item_outcome */
     AK_METRIC_INGEST_BYTES,           /* counter: enum ak_body_format */
+    AK_METRIC_INGEST_REFUSED,         /* counter: enum ak_no_room */
     AK_METRIC_IMAGE_DECODE_FAILURES,  /* counter: enum ak_image_failure */
     AK_METRIC_JOBS_STARTED,           /* counter */
     AK_METRIC_JOBS_ENDED,             /* counter: enum ak_job_end */
@@ -63,6 +64,7 @@ enum ak_body_format {
     AK_BODY_NPY,
     AK_BODY_IMAGE
 };
+enum ak_no_room { AK_NO_ROOM_QUEUE, AK_NO_ROOM_MEMORY, AK_NO_ROOM_DISK };
 enum ak_job_end {
     AK_JOB_END_SUCCEEDED,
     AK_JOB_END_FAILED,

@@ -66,7 +66,7 @@ static const struct problem problems[] = {
     {"draining", 503, "The server is stopping", true},
     {"not-caught-up", 503, "The state asked for is not reached yet", true},
     {"read-only", 503, "The server does not take changes", false},
-    {"disk-full", 507, "The disk is full", false},
+    {"disk-full", 507, "The disk is full", true},
 };
 
 /* What a status becomes.  `hidden` texts are for the log only. */
@@ -87,6 +87,7 @@ static const struct {
     [AK_ENOMEM] = {"internal", true},
     [AK_EUNSUPPORTED] = {"unsupported-option", false},
     [AK_ESEQUENCE] = {"sequence-gap", false},
+    [AK_EFULL] = {"disk-full", true},
 };
 
 static const struct problem *find(const char *slug)
@@ -262,6 +263,17 @@ void ak_reply_problem_with(struct ak_request *rq, const char *slug,
         finish(rq, find(slug)->status, PROBLEM, text, strlen(text));
 }
 
+void ak_reply_disk_full(struct ak_request *rq,
+                        const struct ak_engine_progress *now)
+{
+    ak_metric_add(AK_METRIC_INGEST_REFUSED, AK_NO_ROOM_DISK, 1);
+    ak_reply_problem(rq, "disk-full",
+                     "%llu bytes are free, disk_low_bytes is %llu: nothing is "
+                     "stored until there is more; reads and deletes go on",
+                     (unsigned long long)now->disk_free_bytes,
+                     (unsigned long long)now->disk_low_bytes);
+}
+
 void ak_reply_failure(struct ak_request *rq, enum ak_status status,
                       const struct ak_err *err)
 {
@@ -276,6 +288,11 @@ void ak_reply_failure(struct ak_request *rq, enum ak_status status,
     }
     if (status == AK_EBUSY && !ak_http_ready(rq->http))
         slug = "starting";
+    if (status == AK_EFULL) { /* the engine logs it, once */
+        ak_engine_progress(rq->http->engine, &progress);
+        ak_reply_disk_full(rq, &progress);
+        return;
+    }
     if (hidden)
         ak_log_error("http", "request failed", AK_TEXT("request_id", rq->id),
                      AK_TEXT("status", ak_status_name(status)),

@@ -318,12 +318,13 @@ static void get_collections(struct ak_request *rq)
 
 const struct ak_route ak_routes_collections[] = {
     {"GET", "/v1/collections", get_collections, 0, "all collections, by name"},
-    {"PUT", "/v1/collections/{c}", put_collection, 0, "make a collection"},
+    {"PUT", "/v1/collections/{c}", put_collection, AK_ROUTE_WRITES,
+     "make a collection"},
     {"GET", "/v1/collections/{c}", get_collection, 0,
      "settings and state of a collection"},
-    {"PATCH", "/v1/collections/{c}", patch_collection, 0,
+    {"PATCH", "/v1/collections/{c}", patch_collection, AK_ROUTE_WRITES,
      "change the publish policy or the description"},
-    {"DELETE", "/v1/collections/{c}", delete_collection, 0,
+    {"DELETE", "/v1/collections/{c}", delete_collection, AK_ROUTE_DELETES,
      "delete a collection with all that is in it"},
     {0},
 };

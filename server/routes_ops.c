@@ -52,17 +52,20 @@ static void readyz(struct ak_request *rq)
 
     ak_engine_progress(http->engine, &p);
     state = state_of(http, &ready);
-    body = json_pack("{s:s, s:{s:s, s:s, s:s}, s:{s:I, s:I, s:I, s:I, s:I}}",
-                     "status", state, "checks", "accepting",
-                     atomic_load(&http->draining) ? "draining" : "ok",
-                     "storage", p.read_only ? "read-only" : "ok", "collections",
-                     !p.ready       ? "loading"
-                     : p.failed > 0 ? "degraded"
-                                    : "ok",
-                     "progress", "collections", (json_int_t)p.collections,
-                     "loaded", (json_int_t)p.loaded, "failed",
-                     (json_int_t)p.failed, "rows", (json_int_t)p.rows,
-                     "rows_loaded", (json_int_t)p.rows_loaded);
+    body = json_pack(
+        "{s:s, s:{s:s, s:s, s:s}, s:{s:I, s:I, s:I, s:I, s:I}}", "status",
+        state, "checks", "accepting",
+        atomic_load(&http->draining) ? "draining" : "ok", "storage",
+        p.read_only  ? "read-only"
+        : p.disk_low ? "disk-low"
+                     : "ok",
+        "collections",
+        !p.ready       ? "loading"
+        : p.failed > 0 ? "degraded"
+                       : "ok",
+        "progress", "collections", (json_int_t)p.collections, "loaded",
+        (json_int_t)p.loaded, "failed", (json_int_t)p.failed, "rows",
+        (json_int_t)p.rows, "rows_loaded", (json_int_t)p.rows_loaded);
     if (!ready)
         ak_reply_header(rq, "Retry-After", "1");
     ak_reply_json(rq, ready ? 200 : 503, body);
@@ -385,9 +388,16 @@ static const char *isa(void)
     return has & AK_CPU_NEON ? "neon" : "scalar";
 }
 
+static size_t body_memory(struct ak_http *http)
+{
+    return atomic_load(&http->body_memory[0]) +
+           atomic_load(&http->body_memory[1]);
+}
+
 static void write_process(struct ak_text *t, struct ak_http *http)
 {
     const struct ak_config *config = atomic_load(&http->config);
+    struct ak_engine_progress progress;
     struct ak_process p;
     bool ready;
     unsigned active = ak_http_active(http);
@@ -409,10 +419,13 @@ static void write_process(struct ak_text *t, struct ak_http *http)
     ak_metric_write(t, "http_connections", "state", "idle",
                     connections > active ? connections - active : 0);
     write_one(t, "http_body_memory_bytes", "gauge",
-              "Bodies that are being received.",
-              (double)atomic_load(&http->body_memory));
+              "Bodies that are being received.", (double)body_memory(http));
     write_one(t, "disk_free_bytes", "gauge", "Free space of data_dir.",
               (double)ak_process_disk_free(config->data_dir));
+    ak_engine_progress(http->engine, &progress);
+    write_one(t, "disk_low", "gauge",
+              "1 while writes are refused for want of room.",
+              progress.disk_low);
     write_one(t, "process_cpu_seconds_total", "counter",
               "User and system time.", p.cpu_seconds);
     write_one(t, "process_resident_memory_bytes", "gauge", "Resident memory.",
@@ -513,7 +526,7 @@ static json_t *json_http(struct ak_http *http)
         (json_int_t)ak_metric_value(AK_METRIC_HTTP_BODY_BYTES, 0),
         "response_bytes_total",
         (json_int_t)ak_metric_value(AK_METRIC_HTTP_REPLY_BYTES, 0),
-        "body_memory_bytes", (json_int_t)atomic_load(&http->body_memory));
+        "body_memory_bytes", (json_int_t)body_memory(http));
 }
 
 static void stats(struct ak_request *rq)

@@ -233,6 +233,7 @@ void ak_writer_push(struct ak_writer_thread *w, struct ak_lane *lane,
     bool closed;
 
     job->next = NULL;
+    job->lane = lane;
     pthread_mutex_lock(&w->lock);
     closed = lane->closed;
     if (!closed) {

@@ -28,6 +28,7 @@ struct ak_job {
     size_t bytes; /* behind it, for the bounds of queue and group */
 
     /* The writer's. */
+    struct ak_lane *lane;
     struct ak_job *next;
     enum ak_status status;
     struct ak_err err;

@@ -53,17 +53,28 @@ int remove_dir(void **state)
     return system(command);
 }
 
+struct ak_engine_params fixture_params(void)
+{
+    return (struct ak_engine_params){.data_dir = fixture_dir,
+                                     .threads = 2,
+                                     .queue_bytes = 64 << 20,
+                                     .collection_queue_bytes = 32 << 20};
+}
+
 struct ak_engine *open_engine(void)
 {
-    struct ak_engine_params params = {.data_dir = fixture_dir,
-                                      .threads = 2,
-                                      .queue_bytes = 64 << 20,
-                                      .collection_queue_bytes = 32 << 20};
+    struct ak_engine_params params = fixture_params();
+
+    return open_engine_with(&params);
+}
+
+struct ak_engine *open_engine_with(const struct ak_engine_params *params)
+{
     struct ak_engine *e = NULL;
     struct ak_engine_progress p;
     struct ak_err err = {0};
 
-    if (ak_engine_open(&params, &e, &err) != AK_OK)
+    if (ak_engine_open(params, &e, &err) != AK_OK)
         fail_msg("%s", err.text);
     do {
         usleep(1000);
@@ -147,17 +158,33 @@ static void submitted(struct ak_submission *s, enum ak_status status,
 struct ak_receipt submit(struct ak_collection *c,
                          const struct ak_change *change)
 {
-    struct ak_submission s = {.change = *change, .bytes = 1000};
-    struct box b;
+    struct submitted s;
 
-    box_init(&b);
-    s.done = submitted;
-    s.arg = &b;
-    ak_collection_submit(c, &s);
-    box_wait(&b);
-    if (b.status != AK_OK)
-        fail_msg("%s", b.text);
-    return b.receipt;
+    submit_later(c, change, &s);
+    box_wait(&s.box);
+    if (s.box.status != AK_OK)
+        fail_msg("%s", s.box.text);
+    return s.box.receipt;
+}
+
+void submit_later(struct ak_collection *c, const struct ak_change *change,
+                  struct submitted *s)
+{
+    *s = (struct submitted){.submission = {.change = *change, .bytes = 1000}};
+    box_init(&s->box);
+    s->submission.done = submitted;
+    s->submission.arg = &s->box;
+    ak_collection_submit(c, &s->submission);
+}
+
+enum ak_status submit_status(struct ak_collection *c,
+                             const struct ak_change *change)
+{
+    struct submitted s;
+
+    submit_later(c, change, &s);
+    box_wait(&s.box);
+    return s.box.status;
 }
 
 static void waited(void *arg, enum ak_ack reached, bool in_time)

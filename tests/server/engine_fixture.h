@@ -37,7 +37,9 @@ void box_wait(struct box *b);
 
 /* ------------------------------------------------------------- the engine */
 
+struct ak_engine_params fixture_params(void);
 struct ak_engine *open_engine(void);
+struct ak_engine *open_engine_with(const struct ak_engine_params *params);
 /* Default options, but without a feature map, so that valgrind gets through in
    time; policy manual. */
 struct ak_settings settings_of(const char *name, const char *kind);
@@ -45,6 +47,16 @@ void set_option(struct ak_settings *s, const char *option, double value);
 struct ak_collection *create(struct ak_engine *e, const struct ak_settings *s);
 struct ak_receipt submit(struct ak_collection *c,
                          const struct ak_change *change);
+/* What came of it, whatever it is. */
+enum ak_status submit_status(struct ak_collection *c,
+                             const struct ak_change *change);
+/* Without waiting; `s` is filled when the box is. */
+struct submitted {
+    struct ak_submission submission;
+    struct box box;
+};
+void submit_later(struct ak_collection *c, const struct ak_change *change,
+                  struct submitted *s);
 void wait_for(struct ak_collection *c, uint64_t seq, enum ak_ack ack);
 /* Appends one and waits until it serves. */
 struct ak_receipt publish(struct ak_collection *c);

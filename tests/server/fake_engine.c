@@ -21,6 +21,9 @@ void ak_engine_progress(const struct ak_engine *engine,
         .rows = 1000,
         .rows_loaded = loading ? 250 : 1000,
         .read_only = atomic_load(&engine->read_only),
+        .disk_low = atomic_load(&engine->disk_low),
+        .disk_free_bytes = 1000,
+        .disk_low_bytes = 2000,
     };
 }
 

@@ -11,7 +11,7 @@
 #include "server/engine.h"
 
 struct ak_engine {
-    atomic_bool loading, read_only, full;
+    atomic_bool loading, read_only, full, disk_low;
     atomic_uint collections; /* named c0, c1, ... */
     atomic_int references;   /* to collections, not dropped yet */
 };

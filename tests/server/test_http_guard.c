@@ -351,6 +351,61 @@ static void bodies_have_a_bound_together(void **state)
     fixture_stop(&f);
 }
 
+static void wait_for_body_memory(struct fixture *f, const char *bytes)
+{
+    char line[64];
+
+    snprintf(line, sizeof(line), "akind_http_body_memory_bytes %s\n", bytes);
+    for (bool there = false; !there;) {
+        struct answer a;
+
+        ask(f, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", &a);
+        there = strstr(a.body, line) != NULL;
+        answer_clear(&a);
+    }
+}
+
+static void a_body_without_memory_is_refused_before_it_comes(void **state)
+{
+    static const char *const options[] = {"--max-body-memory=1MiB", NULL};
+    static const char delete[] =
+        "POST /v1/collections/c1/things/delete HTTP/1.1\r\n"
+        "Host: localhost\r\nContent-Length: 200000\r\n\r\n";
+    static const char echo[] = "POST /echo HTTP/1.1\r\nHost: localhost\r\n"
+                               "Content-Length: 900000\r\n\r\n";
+    char *body = calloc(1, 900000);
+    struct fixture f;
+    struct answer a;
+    int first;
+
+    (void)state;
+    fixture_start(&f, options);
+    first = dial(&f);
+    puts_to(first, echo);
+    put(first, body, 1);
+    wait_for_body_memory(&f, "900001");
+    /* Not a byte of its body is sent. */
+    assert_int_equal(ask(&f, echo, &a), 429);
+    assert_true(has_header(&a, "Retry-After: 1\r\n"));
+    answer_clear(&a);
+    /* A delete has memory of its own, and alone may be larger than that. */
+    assert_int_equal(ask_with_body(&f, delete, 200000, &a), 200);
+    answer_clear(&a);
+    put(first, body, 899999);
+    get_answer(first, false, &a);
+    assert_int_equal(a.status, 200);
+    answer_clear(&a);
+    close(first);
+    /* An exchange is over some time after its answer is there. */
+    wait_for_body_memory(&f, "0");
+    assert_int_equal(ask_with_body(&f, echo, 900000, &a), 200);
+    answer_clear(&a);
+    expect(&f, "GET /metrics", NULL, 200,
+           "akind_ingest_refused_total{reason=\"memory\"} ");
+    free(body);
+    fixture_stop(&f);
+}
+
 static void states_are_told(void **state)
 {
     static const char things[] = "POST /v1/collections/c1/things";
@@ -375,7 +430,23 @@ static void states_are_told(void **state)
     /* Deletes are never held back, nor is what the route itself refuses. */
     expect(&f, "POST /v1/collections/c1/things/delete", body, 200, "stored");
     expect(&f, "POST /v1/collections/nothing/things", body, 200, "stored");
+    expect(&f, "GET /metrics", NULL, 200,
+           "akind_ingest_refused_total{reason=\"queue\"} 2\n");
     atomic_store(&f.engine.full, false);
+    atomic_store(&f.engine.disk_low, true);
+    expect(&f, things, body, 507, "urn:akin:problem:disk-full");
+    expect(&f, things, body, 507, "Retry-After: 1");
+    expect(&f, things, body, 507,
+           "1000 bytes are free, disk_low_bytes is 2000");
+    expect(&f, "POST /v1/collections/c1/things/delete", body, 200, "stored");
+    expect(&f, "GET /inline", NULL, 200, NULL);
+    expect(&f, "GET /healthz", NULL, 200, "\"ok\"");
+    expect(&f, "GET /readyz", NULL, 200, "\"storage\":\"disk-low\"");
+    expect(&f, "GET /metrics", NULL, 200, "akind_disk_low 1\n");
+    expect(&f, "GET /metrics", NULL, 200,
+           "akind_ingest_refused_total{reason=\"disk\"} 3\n");
+    atomic_store(&f.engine.disk_low, false);
+    expect(&f, things, body, 200, "stored");
     atomic_store(&f.engine.read_only, true);
     expect(&f, things, body, 503, "urn:akin:problem:read-only");
     expect(&f, "GET /inline", NULL, 200, NULL);
@@ -402,6 +473,7 @@ static void statuses_become_problems(void **state)
         {AK_ENOMEM, 500, "internal", true},
         {AK_EUNSUPPORTED, 422, "unsupported-option", false},
         {AK_ESEQUENCE, 409, "sequence-gap", false},
+        {AK_EFULL, 507, "disk-full", true},
     };
     struct fixture f;
     struct answer a;
@@ -624,6 +696,7 @@ int main(void)
         cmocka_unit_test(pages_of_other_sites_are_refused),
         cmocka_unit_test(too_large_a_body_is_refused),
         cmocka_unit_test(bodies_have_a_bound_together),
+        cmocka_unit_test(a_body_without_memory_is_refused_before_it_comes),
         cmocka_unit_test(states_are_told),
         cmocka_unit_test(statuses_become_problems),
         cmocka_unit_test(ids_of_clients_are_kept_when_sane),
