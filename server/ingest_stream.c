@@ -48,6 +48,7 @@ struct stream {
     uint64_t line;          /* the number of its first one, from 1 */
     bool last;
     uint64_t retry_until_ns;
+    uint64_t expected; /* by a gap: the number of the producer; 0: none */
     struct ak_json json;
     struct ak_rows rows;
     char chunk_key[80];
@@ -161,6 +162,9 @@ static void fail_chunk(struct stream *st, const char *slug,
         return;
     }
     problem = ak_problem_json(op->rq, slug, faults, n, detail);
+    if (st->expected > 0 && problem != NULL)
+        json_object_set_new(problem, "expected",
+                            json_integer((json_int_t)st->expected));
     line =
         json_pack("{s:I, s:[I,I], s:o}", "chunk", (json_int_t)n_done(st),
                   "lines", (json_int_t)st->line,
@@ -262,7 +266,7 @@ static void submitted(struct ak_submission *s, enum ak_status status,
     }
     if (status == AK_EINVAL || status == AK_EEXISTS || status == AK_EBUSY) {
         snprintf(detail, sizeof(detail), "%s",
-                 status == AK_EEXISTS ? "the key was used by another request"
+                 status == AK_EEXISTS ? ak_op_key_taken(st->op)
                  : status == AK_EBUSY ? "the queue of writes stays full"
                  : err != NULL        ? err->text
                                       : "refused");
@@ -277,6 +281,8 @@ static void submitted(struct ak_submission *s, enum ak_status status,
         ak_op_refused(st->op, status, receipt, err);
         return;
     }
+    if (status == AK_ESEQUENCE)
+        st->expected = receipt->expected;
     if (status != AK_OK) {
         fail_chunk(st,
                    status == AK_ENOTFOUND   ? "not-found"

@@ -278,6 +278,14 @@ static bool key_refused(struct ak_op *op)
     return false;
 }
 
+bool ak_op_is_producer(const char *name)
+{
+    size_t len = strlen(name);
+
+    return len >= 1 && len <= AK_STORE_KEY_MAX &&
+           strspn(name, KEY_ALPHABET) == len;
+}
+
 /* "NAME; seq=S" */
 static bool read_producer(struct ak_op *op, const char *text,
                           struct ak_op_key *out)
@@ -357,6 +365,13 @@ static void reply_gap(struct ak_op *op, const struct ak_receipt *receipt)
                           op->submission.change.producer_seq, expected);
 }
 
+const char *ak_op_key_taken(const struct ak_op *op)
+{
+    return op->submission.change.producer_seq > 0
+               ? "the producer's seq was used by another request"
+               : "the key was used by another request";
+}
+
 void ak_op_refused(struct ak_op *op, enum ak_status status,
                    const struct ak_receipt *receipt, const struct ak_err *err)
 {
@@ -373,8 +388,8 @@ void ak_op_refused(struct ak_op *op, enum ak_status status,
         break;
     case AK_EEXISTS:
         if (has_key)
-            ak_reply_problem(op->rq, "idempotency-key-reused",
-                             "the key was used by another request");
+            ak_reply_problem(op->rq, "idempotency-key-reused", "%s",
+                             ak_op_key_taken(op));
         else
             ak_op_fail(op, status, err);
         break;

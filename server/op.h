@@ -73,6 +73,7 @@ struct ak_op_key {
     struct ak_bytes key; /* absent: none */
     uint64_t producer_seq;
 };
+bool ak_op_is_producer(const char *name);
 bool ak_op_read_key(struct ak_op *op, struct ak_op_key *out);
 /* SHA-256 of what was asked: its method and collection, `path` (as the route
    has it), and the body; the query is not in it, so a repeat may ask for
@@ -80,6 +81,8 @@ bool ak_op_read_key(struct ak_op *op, struct ak_op_key *out);
 enum ak_status ak_op_fingerprint(struct ak_op *op, const char *path,
                                  const void *body, size_t len, uint8_t out[32],
                                  struct ak_err *err) AK_MUST_CHECK;
+/* What to say of AK_EEXISTS. */
+const char *ak_op_key_taken(const struct ak_op *op);
 /* Answer a submission that failed. */
 void ak_op_refused(struct ak_op *op, enum ak_status status,
                    const struct ak_receipt *receipt, const struct ak_err *err);

@@ -172,6 +172,49 @@ static void get_stream(struct ak_request *rq)
         ak_op_run_here(op, show_stream);
 }
 
+/* ----------------------------------------------------------------- producers */
+
+static void show_producer(struct ak_op *op)
+{
+    const char *name = ak_request_param(op->rq, "name");
+    struct ak_collection_status now;
+    struct ak_view *view;
+    struct ak_err err = {0};
+    uint64_t last = 0, seq = 0;
+    enum ak_status status = ak_collection_borrow(op->c, &view, &err);
+
+    if (status == AK_OK) {
+        status = ak_view_producer(view, (struct ak_bytes){name, strlen(name)},
+                                  &last, &seq, &err);
+        ak_collection_return(op->c, view);
+    }
+    if (status != AK_OK) {
+        ak_op_fail(op, status, &err);
+        return;
+    }
+    ak_collection_status(op->c, &now);
+    ak_op_headers(op, now.published, now.visible_seq);
+    ak_reply_json(
+        op->rq, 200,
+        json_pack("{s:s, s:I, s:o}", "producer", name, "last_seq",
+                  (json_int_t)last, "record_seq",
+                  seq > 0 ? json_integer((json_int_t)seq) : json_null()));
+}
+
+static void get_producer(struct ak_request *rq)
+{
+    struct ak_op *op = ak_op_begin(rq, AK_OP_READS, NULL, 0);
+
+    if (op == NULL)
+        return;
+    if (ak_op_is_producer(ak_request_param(rq, "name")))
+        ak_op_run(op, show_producer);
+    else
+        ak_op_fault(op, "/name", "validation-failed",
+                    "must have 1..%d characters of A-Z a-z 0-9 . _ ~ -",
+                    AK_STORE_KEY_MAX);
+}
+
 const struct ak_route ak_routes_batches[] = {
     {"POST", "/v1/collections/{c}/batches", post_batches,
      AK_ROUTE_WRITES | AK_ROUTE_STREAMS,
@@ -180,5 +223,7 @@ const struct ak_route ak_routes_batches[] = {
      "what came of a batch"},
     {"GET", "/v1/collections/{c}/stream", get_stream, 0,
      "how far the collection has come"},
+    {"GET", "/v1/collections/{c}/producers/{name}", get_producer, 0,
+     "the last number that a producer has sent"},
     {0},
 };

@@ -474,6 +474,12 @@ enum ak_status ak_view_outcome(struct ak_view *view, uint64_t seq,
                                struct ak_bytes *outcome,
                                struct ak_err *err) AK_MUST_CHECK;
 
+/* The last number of a producer and the record of its request: 0 for a name that
+   has sent nothing, and where the request appended no record. */
+enum ak_status ak_view_producer(struct ak_view *view, struct ak_bytes name,
+                                uint64_t *last, uint64_t *seq,
+                                struct ak_err *err) AK_MUST_CHECK;
+
 /* Rows that wait to be erased. */
 enum ak_status ak_view_erasures(struct ak_view *view, uint64_t *pending,
                                 struct ak_err *err) AK_MUST_CHECK;

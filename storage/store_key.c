@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "storage/store_internal.h"
+#include "storage/view_internal.h"
 
 #define KEY_LIFE_MS (24 * INT64_C(3600) * 1000)
 #define LOG_LENGTH  1000
@@ -212,4 +213,28 @@ enum ak_status ak_store_key_put(struct ak_store *store,
     ak_sql_i64(&q, change->now_ms);
     bind_receipt(&q, change, receipt);
     return ak_sql_run(&q, err);
+}
+
+enum ak_status ak_view_producer(struct ak_view *view, struct ak_bytes name,
+                                uint64_t *last, uint64_t *seq,
+                                struct ak_err *err)
+{
+    /* The last number is in the log for as long as it is the last. */
+    static const char select_last[] =
+        "SELECT last, seq FROM producers JOIN producer_log USING (name)"
+        " WHERE name = ? AND number = last";
+    enum ak_status status;
+    struct ak_sql q;
+    bool row;
+
+    ak_sql_start(&q, &view->db, select_last);
+    ak_sql_text(&q, name.data, name.len);
+    status = ak_sql_next(&q, &row, err);
+    if (status != AK_OK)
+        return status;
+    *last = row ? ak_sql_col_u64(&q, 0) : 0;
+    *seq = row ? ak_sql_col_u64(&q, 1) : 0;
+    if (row)
+        ak_sql_end(&q);
+    return AK_OK;
 }

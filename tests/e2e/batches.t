@@ -376,6 +376,80 @@ def _():
     equal(reply.headers.get("idempotency-replayed"), "true", "replayed")
 
 
+def last_of(c, name="camera-1"):
+    return daemon.get("%s/producers/%s" % (c.path, name)).expect(200).json
+
+
+@test("a producer can ask for its last number, also after a kill")
+def _():
+    c = Collection(daemon, "produced")
+    equal(last_of(c)["last_seq"], 3, "last_seq")
+    equal(last_of(c, "nobody"), {"producer": "nobody", "last_seq": 0,
+                                 "record_seq": None}, "of nobody")
+    answer = produced(c, 4, first=40).expect(200).json
+    daemon.kill()
+    daemon.start()
+    equal(last_of(c), {"producer": "camera-1", "last_seq": 4,
+                       "record_seq": answer["seq"]}, "its last number")
+    daemon.get(c.path + "/producers/a%20b").problem(
+        422, "validation-failed", "/name")
+
+
+@test("a number with another body is idempotency-key-reused")
+def _():
+    c = Collection(daemon, "produced")
+    before = c.info()["seq"]
+    problem = produced(c, 4, first=60).problem(422, "idempotency-key-reused")
+    check("seq" in problem["detail"], problem["detail"])
+    produced(c, 2, first=61).problem(422, "idempotency-key-reused")
+    equal(c.info()["seq"], before, "seq")
+
+
+@test("twenty twins of a producer's number happen once")
+def _():
+    c = daemon.collection("twins2", dim=16, model=HMOH)
+    replies = []
+    threads = [threading.Thread(target=lambda: replies.append(produced(c, 1)))
+               for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    equal([r.status for r in replies], [200] * 20, "statuses")
+    equal(len({r.json["seq"] for r in replies}), 1, "number of seqs")
+    equal(len([r for r in replies if "idempotency-replayed"
+               not in r.headers]), 1, "answers that are no replay")
+    equal(last_of(c)["last_seq"], 1, "last_seq")
+    equal(c.info()["seq"], 1, "seq")
+
+
+@test("chunk n of a stream has the producer's number S + n")
+def _():
+    c = daemon.collection("numbered", dim=16, model=HMOH)
+    some = lines(50)
+
+    def send(seq, rows, expect=200):
+        return stream(c, "\n".join(rows) + "\n", chunk=10, expect=expect,
+                      headers={"Akin-Producer": "s; seq=%d" % seq})
+    equal([a["replayed"] for a in send(1, some[:30])], [False] * 3, "replayed")
+    equal(last_of(c, "s")["last_seq"], 3, "last_seq")
+    # The same again and more: what is there is replayed, the rest is new.
+    again = send(1, some)
+    equal([a["replayed"] for a in again], [True] * 3 + [False] * 2, "replayed")
+    equal([a["lines"] for a in again][3], [31, 40], "lines")
+    equal(last_of(c, "s")["last_seq"], 5, "last_seq")
+    (gap,) = send(7, some, expect=409)
+    equal(gap["expected"], 6, "expected")
+    # The fourth chunk is another one than then.
+    some[35] = some[36]
+    other = send(1, some[:35] + [some[0]] + some[36:])
+    equal(len(other), 4, "lines of the answer")
+    equal(other[3]["error"]["type"], "urn:akin:problem:idempotency-key-reused",
+          "type")
+    c.wait_visible(c.stream()["durable_seq"])
+    equal(len(c.items()), 50, "items")
+
+
 @test("a timeout is 202 with the state that was reached")
 def _():
     c = daemon.collection("late", dim=16, bits=512,

@@ -289,6 +289,50 @@ static void of_an_old_number_only_that_it_was_done_is_known(void **state)
     assert_int_equal(last_seq(f), 1002);
 }
 
+static void assert_last(struct fixture *f, const char *name, uint64_t last,
+                        uint64_t seq)
+{
+    uint64_t found_last = 99, found_seq = 99;
+
+    assert_status(ak_view_producer(f->view, bytes_of(name), &found_last,
+                                   &found_seq, &f->err),
+                  AK_OK);
+    assert_int_equal(found_last, last);
+    assert_int_equal(found_seq, seq);
+}
+
+static void a_producers_last_number_can_be_asked_for(void **state)
+{
+    const struct ak_row_id absent = {.number = 9};
+    struct fixture *f = *state;
+    struct ak_receipt receipt = {0};
+    struct ak_change change;
+
+    assert_last(f, "camera", 0, 0);
+    put_rows(f, 1, NULL, 0);
+    for (uint64_t n = 1; n <= 3; n++) {
+        change = numbered("camera", n, (uint8_t)n);
+        assert_status(apply_alone(f, &change, &receipt), AK_OK);
+    }
+    assert_last(f, "camera", 3, 4);
+    assert_last(f, "camer", 0, 0);
+    /* What was refused has taken no number. */
+    change = numbered("camera", 4, 4);
+    change.rows.n = 0;
+    assert_status(apply_alone(f, &change, &receipt), AK_EINVAL);
+    assert_last(f, "camera", 3, 4);
+    /* A delete that finds nothing has one, but appends no record. */
+    change = numbered("camera", 4, 4);
+    change.kind = AK_RECORD_DELETE;
+    change.ids = &absent;
+    change.n_ids = 1;
+    assert_status(apply_alone(f, &change, &receipt), AK_OK);
+    assert_last(f, "camera", 4, 0);
+    close_all(f);
+    open_all(f);
+    assert_last(f, "camera", 4, 0);
+}
+
 #define TEST(name) \
     cmocka_unit_test_setup_teardown(name, make_fixture, remove_fixture)
 
@@ -306,6 +350,7 @@ int main(void)
         TEST(a_key_has_at_most_128_bytes),
         TEST(a_producer_counts_from_one_without_gaps),
         TEST(a_producers_number_is_replayed),
+        TEST(a_producers_last_number_can_be_asked_for),
         TEST(of_an_old_number_only_that_it_was_done_is_known),
     };
 
