@@ -68,7 +68,8 @@ struct akin_error {
     char title[128];
     char detail[384];
     char request_id[96];
-    size_t n_fields; /* kept of `errors`, at most AKIN_MAX_FIELD_ERRORS */
+    int64_t expected; /* of a sequence-gap: the number that fits; else 0 */
+    size_t n_fields;  /* kept of `errors`, at most AKIN_MAX_FIELD_ERRORS */
     struct akin_field_error fields[AKIN_MAX_FIELD_ERRORS];
 };
 
@@ -122,7 +123,10 @@ struct akin_request {
     const struct akin_piece *pieces;
     size_t n_pieces;
     const char *idempotency_key; /* NULL: none, and a write is sent once */
-    const char *const *headers;  /* further "Name: value" lines */
+    /* Or, instead: who sends it, who counts from 1; a repeat is harmless, too. */
+    const char *producer;
+    uint64_t producer_seq;
+    const char *const *headers; /* further "Name: value" lines */
     size_t n_headers;
     int repeatable;      /* a repeat is harmless without a key: a search */
     int single;          /* never repeated, whatever comes back */

@@ -322,6 +322,10 @@ static bool add_headers(struct call *call, const struct akin_request *request)
     if (request->idempotency_key != NULL &&
         !add_header(call, "Idempotency-Key: %s", request->idempotency_key))
         return false;
+    if (request->producer != NULL &&
+        !add_header(call, "Akin-Producer: %s; seq=%llu", request->producer,
+                    (unsigned long long)request->producer_seq))
+        return false;
     for (size_t i = 0; i < request->n_headers; i++)
         if (!add_header(call, "%s", request->headers[i]))
             return false;
@@ -336,13 +340,20 @@ static bool is_clean(const char *text)
     return true;
 }
 
+/* `least` to 128 characters that a key or a name may have. */
+static bool is_key(const char *text, size_t least)
+{
+    size_t n = strlen(text);
+
+    return n >= least && n <= 128 &&
+           strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                        "0123456789._~-") == n;
+}
+
 /* What would break the framing of a request must not come from a caller. */
 static enum akin_result check_request(const struct akin_request *request,
                                       struct akin_error *err)
 {
-    const char *key = request->idempotency_key;
-    size_t n = key != NULL ? strlen(key) : 8;
-
     if (request->method == NULL || request->method[0] == '\0' ||
         strspn(request->method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") !=
             strlen(request->method))
@@ -358,10 +369,16 @@ static enum akin_result check_request(const struct akin_request *request,
         if (!is_clean(request->headers[i]))
             return akin_fail(err, AKIN_EARGUMENT,
                              "a header holds a control byte");
-    if (n < 8 || n > 128 ||
-        (key != NULL &&
-         strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                     "0123456789._~-") != n))
+    if (request->producer != NULL && request->idempotency_key != NULL)
+        return akin_fail(err, AKIN_EARGUMENT,
+                         "a request has a key or a producer, not both");
+    if (request->producer != NULL &&
+        (!is_key(request->producer, 1) || request->producer_seq == 0))
+        return akin_fail(err, AKIN_EARGUMENT,
+                         "a producer has a name of 1 to 128 characters of "
+                         "A-Z a-z 0-9 . _ ~ - and a number from 1 on");
+    if (request->idempotency_key != NULL &&
+        !is_key(request->idempotency_key, 8))
         return akin_fail(err, AKIN_EARGUMENT,
                          "the idempotency key must be 8 to 128 characters of "
                          "A-Z a-z 0-9 . _ ~ -");

@@ -8,11 +8,10 @@
 #include "client/commands.h"
 #include "client/compare.h"
 #include "client/json.h"
+#include "client/producer.h"
 #include "client/sender.h"
 #include "client/source.h"
 #include "core/base/clock.h"
-#include "core/base/digest.h"
-#include "core/base/hex.h"
 
 /* The daemon's limit is 32 MiB a batch; the frame of a body is in it. */
 #define MAX_BATCH_BYTES ((size_t)24 << 20)
@@ -30,8 +29,8 @@ static struct {
     bool no_learn;
     const char *ack;
     uint64_t ack_timeout;
-    const char *run;
-    uint64_t from_batch;
+    const char *producer;
+    bool resume;
     double patience;
     const char *compare;
 } o = {.batch = 256,
@@ -55,9 +54,8 @@ static const struct option options[] = {
      INT64_MAX / 2, NULL, NULL},
     {"batch", 'b', OPTION_NUMBER, "N", "rows of a batch (256)", &o.batch, 1,
      4096, NULL, NULL},
-    {"in-flight", 'j', OPTION_NUMBER, "N",
-     "batches in flight at most; 1 keeps their order (4)", &o.in_flight, 1, 64,
-     NULL, NULL},
+    {"in-flight", 'j', OPTION_NUMBER, "N", "batches in flight at most (4)",
+     &o.in_flight, 1, 64, NULL, NULL},
     {"max-mib", 0, OPTION_NUMBER, "N", "MiB in flight at most (64)",
      &o.max_bytes, 1, 4096, NULL, NULL},
     {"seed", 0, OPTION_NUMBER, "N", "of the shuffle (0)", &o.seed, 0, 0, NULL,
@@ -70,11 +68,12 @@ static const struct option options[] = {
      &o.ack, 0, 0, "durable|learned|visible", NULL},
     {"ack-timeout", 0, OPTION_NUMBER, "SECONDS",
      "how long to wait for it (600)", &o.ack_timeout, 1, 86400, NULL, NULL},
-    {"run", 0, OPTION_TEXT, "NAME",
-     "name of this run in the idempotency keys (a hash)", &o.run, 0, 0, NULL,
-     NULL},
-    {"from-batch", 0, OPTION_NUMBER, "N", "resume: those before are skipped",
-     &o.from_batch, 0, 0, NULL, NULL},
+    {"producer", 'p', OPTION_TEXT, "NAME",
+     "who sends this, whom the same command finds again (a hash)", &o.producer,
+     0, 0, NULL, NULL},
+    {"resume", 0, OPTION_FLAG, NULL,
+     "go on only: it is an error when nothing was sent before", &o.resume, 0, 0,
+     NULL, NULL},
     {"patience", 0, OPTION_REAL, "SECONDS",
      "give up when nothing is accepted for so long (60)", &o.patience, 0, 0,
      NULL, NULL},
@@ -132,46 +131,6 @@ static int look_at_collection(struct tool *tool, const char *name,
     if (json_is_integer(dim) && json_integer_value(dim) > 0)
         params->dim = (uint64_t)json_integer_value(dim);
     json_decref(root);
-    return EXIT_OK;
-}
-
-static bool is_run_name(const char *name)
-{
-    size_t n = strlen(name);
-
-    return n >= 6 && n <= 100 &&
-           strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                        "0123456789._~-") == n;
-}
-
-/* The first part of every key; the same for the same files and options. */
-static int name_run(struct tool *tool, const struct source *source,
-                    const char *collection, char out[128])
-{
-    struct akin_error err = {0};
-    uint8_t digest[AK_SHA256_LEN];
-    char identity[33];
-    struct ak_piece pieces[3];
-
-    if (o.run != NULL) {
-        if (!is_run_name(o.run))
-            return tool_usage("--run is %.60s, must be 6 to 100 characters of "
-                              "A-Z a-z 0-9 . _ ~ -",
-                              o.run);
-        snprintf(out, 128, "%s", o.run);
-        return EXIT_OK;
-    }
-    if (!source_identity(source, identity)) {
-        if (akin_random_key(out, &err) != AKIN_OK)
-            return tool_failure(tool, &err);
-        return EXIT_OK;
-    }
-    pieces[0] = (struct ak_piece){identity, 32};
-    pieces[1] = (struct ak_piece){collection, strlen(collection)};
-    pieces[2] = (struct ak_piece){o.no_learn ? "n" : "l", 1};
-    if (ak_sha256(pieces, 3, digest, NULL) != AK_OK)
-        return tool_no_memory();
-    ak_hex_encode(digest, 12, out);
     return EXIT_OK;
 }
 
@@ -256,7 +215,7 @@ static json_t *real_or_null(double value)
 }
 
 static void report_json(const struct sender_result *r,
-                        const struct times *times, const char *run,
+                        const struct times *times, const char *producer,
                         const struct compare_result *compared)
 {
     json_t *root = json_pack(
@@ -264,8 +223,8 @@ static void report_json(const struct sender_result *r,
         "complete", r->complete, "rows", (json_int_t)r->rows, "replayed_rows",
         (json_int_t)r->replayed, "batches", (json_int_t)r->batches, "bytes",
         (json_int_t)r->bytes, "waits", (json_int_t)r->waits, "last_seq",
-        (json_int_t)r->last_seq, "next_batch", (json_int_t)r->next_batch, "run",
-        run, "durable_seconds", r->seconds, "rows_per_second",
+        (json_int_t)r->last_seq, "next_batch", (json_int_t)r->next_batch,
+        "producer", producer, "durable_seconds", r->seconds, "rows_per_second",
         rate(r->rows, r->seconds), "learned_seconds",
         real_or_null(times->learned), "visible_seconds",
         real_or_null(times->visible), "live", real_or_null(r->live), "served",
@@ -311,27 +270,26 @@ static void report(const struct sender_result *r, const struct times *times,
     putchar('\n');
 }
 
-static void say_how_to_resume(const struct sender_result *r, const char *run,
-                              bool is_stream)
+static void say_how_to_resume(const struct sender_result *r,
+                              const struct producer *producer, bool is_stream)
 {
     char a[CELL];
 
-    if (is_stream) {
+    if (is_stream)
         fprintf(stderr,
                 "akin: %s rows are stored; send the same stream again with "
-                "--run %s --from-batch %llu to go on\n",
-                human_count(r->rows, a), run,
-                (unsigned long long)r->next_batch);
-        return;
-    }
-    fprintf(stderr,
-            "akin: %s rows are stored; run the same command again to go on, "
-            "with --from-batch %llu to begin where it ended\n",
-            human_count(r->rows, a), (unsigned long long)r->next_batch);
+                "--producer %s to go on\n",
+                human_count(r->rows, a), producer->name);
+    else
+        fprintf(stderr,
+                "akin: %s rows are stored; run the same command again to go "
+                "on\n",
+                human_count(r->rows, a));
 }
 
 static int ingest(struct tool *tool, struct source *source,
-                  const char *collection, const char *path, const char *run)
+                  const char *collection, const char *path,
+                  const struct producer *producer)
 {
     struct sender_result r;
     struct times times = {-1, -1};
@@ -345,8 +303,8 @@ static int ingest(struct tool *tool, struct source *source,
             .collection = collection,
             .method = o.no_learn ? "PUT" : "POST",
             .path = path,
-            .run = run,
-            .first_batch = o.from_batch,
+            .producer = producer->name,
+            .last = producer->last,
             .in_flight = (unsigned)o.in_flight,
             .bytes_in_flight = (size_t)o.max_bytes << 20,
             .patience_seconds = o.patience,
@@ -359,18 +317,37 @@ static int ingest(struct tool *tool, struct source *source,
     if (r.complete)
         code = wait_for_ack(tool, collection, &r, began, &times);
     if (code == EXIT_OK && r.complete && o.compare != NULL) {
-        code = compare_sqlite(source, o.from_batch, o.compare, &compared);
+        code = compare_sqlite(source, 0, o.compare, &compared);
         has_compared = code == EXIT_OK;
     }
     if (tool->json)
-        report_json(&r, &times, run, has_compared ? &compared : NULL);
+        report_json(&r, &times, producer->name,
+                    has_compared ? &compared : NULL);
     else if (r.batches > 0)
         report(&r, &times, has_compared ? &compared : NULL);
     if (!r.complete && !tool->json)
-        say_how_to_resume(&r, run, is_stream);
+        say_how_to_resume(&r, producer, is_stream);
     if (code == EXIT_OK && stop)
         code = EXIT_INTERRUPTED;
     return code;
+}
+
+static int find_producer(struct tool *tool, const struct source *source,
+                         const char *collection, struct producer *out)
+{
+    int code =
+        producer_name(tool, o.producer, source, collection, !o.no_learn, out);
+
+    if (code == EXIT_OK && !out->drawn)
+        code = producer_ask(tool, collection, out);
+    if (code != EXIT_OK || !o.resume || out->last > 0)
+        return code;
+    if (out->drawn)
+        return tool_usage("--resume wants --producer for a stream, which "
+                          "cannot be told from others");
+    fprintf(stderr, "akin: producer %s has sent nothing to %s yet\n", out->name,
+            collection);
+    return EXIT_NEGATIVE;
 }
 
 static int run_ingest(struct tool *tool, int argc, char **argv)
@@ -389,7 +366,7 @@ static int run_ingest(struct tool *tool, int argc, char **argv)
     };
     struct source *source = NULL;
     char *path = NULL;
-    char run[128];
+    struct producer producer;
     int code = tool_connect(tool);
 
     if (code == EXIT_OK)
@@ -397,7 +374,7 @@ static int run_ingest(struct tool *tool, int argc, char **argv)
     if (code == EXIT_OK)
         code = source_open(&params, &source);
     if (code == EXIT_OK)
-        code = name_run(tool, source, argv[0], run);
+        code = find_producer(tool, source, argv[0], &producer);
     if (code != EXIT_OK)
         goto out;
     path =
@@ -407,7 +384,7 @@ static int run_ingest(struct tool *tool, int argc, char **argv)
         goto out;
     }
     catch_signals();
-    code = ingest(tool, source, argv[0], path, run);
+    code = ingest(tool, source, argv[0], path, &producer);
 
 out:
     free(path);
@@ -425,16 +402,16 @@ const struct command cmd_ingest = {
         "folders are the labels, or -\nfor NDJSON from stdin. Bytes of idx "
         "become vectors of byte / 255.\n\n"
         "Rows are shuffled by --seed, since a model that learns as it goes "
-        "wants no\nlabel at a time. Every batch has an idempotency key made "
-        "of the run and its\nnumber: the same command again resumes, and "
-        "doubles nothing. To send the same\nfiles again on purpose within a "
-        "day, say another --run.\n",
+        "wants no\nlabel at a time. Batches are numbered by their producer, "
+        "and the daemon takes each\nnumber once and in order: the same command "
+        "again goes on where it was killed,\nand doubles nothing. To send the "
+        "same files again on purpose, say another\n--producer.\n",
     .examples = "  akin ingest digits train-images-idx3-ubyte.gz -l "
                 "train-labels-idx1-ubyte.gz\n"
                 "  akin ingest shoes vectors.npy -l labels.npy --ack learned\n"
                 "  akin ingest shoes items.ndjson --batch 512\n"
                 "  akin ingest shoes photos/\n"
-                "  producer | akin ingest shoes - --run night-7\n",
+                "  crawler | akin ingest shoes - --producer night-7\n",
     .options = options,
     .min_args = 2,
     .max_args = -1,

@@ -105,6 +105,7 @@ static void decode_document(const struct akin_reply *reply,
     copy_member(root, "title", err->title, sizeof(err->title));
     copy_member(root, "detail", err->detail, sizeof(err->detail));
     copy_member(root, "request_id", err->request_id, sizeof(err->request_id));
+    err->expected = json_integer_value(json_object_get(root, "expected"));
     copy_fields(json_object_get(root, "errors"), err);
     json_decref(root);
 }

@@ -18,8 +18,8 @@
 
 int akin_is_idempotent(const struct akin_request *request)
 {
-    return request->idempotency_key != NULL || request->repeatable ||
-           strcmp(request->method, "GET") == 0 ||
+    return request->idempotency_key != NULL || request->producer != NULL ||
+           request->repeatable || strcmp(request->method, "GET") == 0 ||
            strcmp(request->method, "HEAD") == 0;
 }
 
@@ -34,7 +34,7 @@ static int may_pass(enum akin_result result, const struct akin_error *err)
     if (strcmp(err->slug, "read-only") == 0)
         return 0;
     return err->status == 429 || err->status == 502 || err->status == 503 ||
-           err->status == 504;
+           err->status == 504 || err->status == 507;
 }
 
 /* xorshift64* (Vigna, 2016): jitter needs spread, not quality. */

@@ -8,6 +8,7 @@
 
 #define QUALITY_NS 200000000u /* between two looks at the quality */
 #define POLL_MS    50u
+#define MOST_GAPS  5 /* of one batch, with none under way before it */
 
 enum slot_state { SLOT_FREE, SLOT_WAITING, SLOT_FLYING };
 
@@ -17,9 +18,10 @@ struct slot {
     struct source_batch batch;
     uint64_t number;
     unsigned attempt;
+    unsigned gaps;
+    bool behind;      /* it waits for the one before it */
     uint64_t due_ns;  /* when a waiting one may go */
     uint64_t sent_ns; /* when it went last */
-    char key[129];
 };
 
 struct sender {
@@ -31,17 +33,20 @@ struct sender {
     double window;
     uint64_t halved_ns; /* when the window was halved last */
     uint64_t pause_ns;  /* nothing goes before, after a refusal */
+    uint64_t first;     /* batch to be sent first */
     uint64_t next;      /* batch to be made next */
     uint64_t lost;      /* lowest batch that was given up or dropped */
     size_t flying;
-    size_t bytes;
+    size_t bytes; /* flying */
+    size_t held;  /* of all batches that were made */
     uint64_t began_ns;
     uint64_t success_ns;
     uint64_t quality_ns;
     uint64_t seed;
-    bool asking; /* for the quality */
-    bool at_end; /* the source has no more */
-    int code;    /* what ends it all */
+    bool asking;   /* for the quality */
+    bool checking; /* whether the last batch is what it was then */
+    bool at_end;   /* the source has no more */
+    int code;      /* what ends it all */
 };
 
 static struct progress_state state_of(const struct sender *s)
@@ -63,6 +68,7 @@ static struct progress_state state_of(const struct sender *s)
 
 static void slot_free(struct slot *slot)
 {
+    slot->sender->held -= slot->batch.body.len;
     akin_body_clear(&slot->batch.body);
     slot->state = SLOT_FREE;
 }
@@ -83,7 +89,7 @@ static uint64_t resume_at(const struct sender *s)
     for (unsigned i = 0; i < s->p->in_flight; i++)
         if (s->slots[i].state != SLOT_FREE && s->slots[i].number < least)
             least = s->slots[i].number;
-    return least < s->p->first_batch ? s->p->first_batch : least;
+    return least < s->first ? s->first : least;
 }
 
 static void accept_batch(struct sender *s, struct slot *slot,
@@ -92,6 +98,7 @@ static void accept_batch(struct sender *s, struct slot *slot,
 {
     double most = s->p->in_flight;
 
+    s->checking = false;
     s->success_ns = ak_clock_ns();
     s->r.rows += (uint64_t)receipt->accepted;
     s->r.replayed += reply->replayed ? (uint64_t)receipt->accepted : 0;
@@ -132,7 +139,35 @@ static void give_up(struct sender *s, const struct slot *slot,
         if (!s->p->tool->json)
             fprintf(stderr, "  in batch %llu\n",
                     (unsigned long long)slot->number);
+        if (!s->p->tool->json && s->checking)
+            fprintf(stderr,
+                    "  producer %s has sent something else under this number: "
+                    "other files or options want another --producer\n",
+                    s->p->producer);
     }
+}
+
+static bool before_is_under_way(const struct sender *s, uint64_t number)
+{
+    for (unsigned i = 0; i < s->p->in_flight; i++)
+        if (s->slots[i].state != SLOT_FREE && s->slots[i].number < number)
+            return true;
+    return false;
+}
+
+/*
+ * It has overtaken the one before it, and goes again after that one.  When none
+ * is under way it has been accepted since; if the gap stays the collection is
+ * not what it was.
+ */
+static bool falls_behind(struct sender *s, struct slot *slot)
+{
+    slot->behind = before_is_under_way(s, slot->number);
+    if (!slot->behind && ++slot->gaps > MOST_GAPS)
+        return false;
+    slot->state = SLOT_WAITING;
+    slot->due_ns = 0;
+    return true;
 }
 
 static void on_batch(void *context, enum akin_result result,
@@ -158,6 +193,9 @@ static void on_batch(void *context, enum akin_result result,
         slot_lose(s, slot);
         return;
     }
+    if (result == AKIN_EPROBLEM && strcmp(err->slug, "sequence-gap") == 0 &&
+        falls_behind(s, slot))
+        return;
     wait = akin_retry_delay_ms(
         &policy, &(struct akin_request){.method = "POST", .repeatable = 1},
         result, err, reply->retry_after_ms, slot->attempt, &s->seed);
@@ -187,7 +225,8 @@ static void send_slot(struct sender *s, struct slot *slot)
                        .content_type = slot->batch.body.content_type,
                        .pieces = &piece,
                        .n_pieces = 1,
-                       .idempotency_key = slot->key,
+                       .producer = s->p->producer,
+                       .producer_seq = slot->number + 1,
                    },
                    on_batch, slot, &err) != AKIN_OK) {
         s->flying--;
@@ -204,22 +243,38 @@ static bool stopping(const struct sender *s)
     return s->code != EXIT_OK || *s->p->stop != 0;
 }
 
-/* Whether a body of `len` more may fly; one always may. */
-static bool has_room(const struct sender *s, size_t len)
+/* Whether it may go now, with the others that fly; one always may. */
+static bool may_fly(const struct sender *s, const struct slot *slot,
+                    uint64_t now)
 {
+    size_t len = slot->batch.body.len;
+
+    if (slot->state != SLOT_WAITING || slot->due_ns > now ||
+        (slot->behind && before_is_under_way(s, slot->number)) ||
+        (s->checking && slot->number != s->first))
+        return false;
     return s->flying == 0 || (s->flying + 1 <= (size_t)s->window &&
                               s->bytes + len <= s->p->bytes_in_flight);
 }
 
+/* The lowest number first. */
+static struct slot *next_slot(struct sender *s, uint64_t now)
+{
+    struct slot *best = NULL;
+
+    for (unsigned i = 0; i < s->p->in_flight; i++)
+        if (may_fly(s, &s->slots[i], now) &&
+            (best == NULL || s->slots[i].number < best->number))
+            best = &s->slots[i];
+    return best;
+}
+
 static void send_waiting(struct sender *s, uint64_t now)
 {
-    for (unsigned i = 0; i < s->p->in_flight; i++) {
-        struct slot *slot = &s->slots[i];
+    struct slot *slot;
 
-        if (slot->state == SLOT_WAITING && slot->due_ns <= now &&
-            has_room(s, slot->batch.body.len))
-            send_slot(s, slot);
-    }
+    while ((slot = next_slot(s, now)) != NULL)
+        send_slot(s, slot);
 }
 
 static void make_batch(struct sender *s, struct slot *slot)
@@ -235,22 +290,25 @@ static void make_batch(struct sender *s, struct slot *slot)
         s->at_end = true;
         return;
     }
+    s->held += slot->batch.body.len;
     slot->number = s->next++;
-    if (slot->number < s->p->first_batch) {
+    if (slot->number < s->first) { /* of a stream */
+        s->r.rows += slot->batch.rows;
+        s->r.replayed += slot->batch.rows;
         slot_free(slot);
         return;
     }
-    slot->attempt = 0;
+    slot->attempt = slot->gaps = 0;
+    slot->behind = false;
     slot->due_ns = 0;
     slot->state = SLOT_WAITING;
-    snprintf(slot->key, sizeof(slot->key), "%s-%llu", s->p->run,
-             (unsigned long long)slot->number);
 }
 
 static void make_batches(struct sender *s)
 {
     for (unsigned i = 0; i < s->p->in_flight && !stopping(s) && !s->at_end; i++)
-        if (s->slots[i].state == SLOT_FREE)
+        if (s->slots[i].state == SLOT_FREE &&
+            (s->held == 0 || s->held < s->p->bytes_in_flight))
             make_batch(s, &s->slots[i]);
 }
 
@@ -317,10 +375,16 @@ static bool has_waiting(const struct sender *s)
     return false;
 }
 
+/* Those that only fell behind one that is still under way count as in flight
+   when the run is interrupted. */
 static void drop_waiting(struct sender *s)
 {
     for (unsigned i = 0; i < s->p->in_flight; i++)
-        if (s->slots[i].state == SLOT_WAITING)
+        if (s->slots[i].state == SLOT_WAITING &&
+            !(s->code == EXIT_OK && s->slots[i].behind))
+            slot_lose(s, &s->slots[i]);
+    for (unsigned i = 0; i < s->p->in_flight; i++)
+        if (s->slots[i].state == SLOT_WAITING && s->slots[i].number > s->lost)
             slot_lose(s, &s->slots[i]);
 }
 
@@ -332,12 +396,12 @@ static void loop(struct sender *s)
         uint64_t now = ak_clock_ns();
         struct progress_state state;
 
-        if (stopping(s)) {
+        if (stopping(s))
             drop_waiting(s);
-        } else if (now >= s->pause_ns) {
+        else if (now >= s->pause_ns)
             make_batches(s);
+        if (now >= s->pause_ns)
             send_waiting(s, now);
-        }
         if (s->flying == 0 && !has_waiting(s) && (stopping(s) || s->at_end))
             return;
         ask_quality(s, now);
@@ -348,6 +412,30 @@ static void loop(struct sender *s)
         state = state_of(s);
         progress_show(&s->progress, &state, false);
     }
+}
+
+/* Where to begin: with the last batch that is there. */
+static void begin(struct sender *s)
+{
+    const struct source *source = s->p->source;
+
+    s->checking = s->p->last > 0;
+    s->first = s->checking ? s->p->last - 1 : 0;
+    if (source_rows(source) > 0) {
+        s->next = s->first;
+        s->r.rows = s->r.replayed = source_rows_before(source, s->first);
+    }
+}
+
+/* The source came to its end before it came to what is there. */
+static void check_length(struct sender *s)
+{
+    if (s->code != EXIT_OK || !s->at_end || !s->checking)
+        return;
+    s->code = tool_usage("producer %s has sent %llu batches and these are "
+                         "fewer: other files or options want another "
+                         "--producer",
+                         s->p->producer, (unsigned long long)s->p->last);
 }
 
 int sender_run(const struct sender_params *params, struct sender_result *out)
@@ -367,7 +455,9 @@ int sender_run(const struct sender_params *params, struct sender_result *out)
     progress_init(&s.progress, params->tool);
     s.began_ns = s.success_ns = ak_clock_ns();
     s.seed = s.began_ns;
+    begin(&s);
     loop(&s);
+    check_length(&s);
     s.r.seconds = (double)(ak_clock_ns() - s.began_ns) * 1e-9;
     state = state_of(&s);
     progress_show(&s.progress, &state, true);

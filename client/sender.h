@@ -7,6 +7,12 @@
  * Increase and Decrease Algorithms for Congestion Avoidance in Computer
  * Networks", Computer Networks and ISDN Systems 17, 1989).  Nothing is given up
  * for being refused, only for a long time without any success.
+ *
+ * Batch n has the producer's number n + 1.  The daemon takes them in that order:
+ * one that overtakes the one before it is refused as a gap, and sent again when
+ * that one is in.  Of what the producer has sent before, only the last batch is
+ * sent, alone and first: the daemon compares it, so that other files under the
+ * name of an earlier run are found out before anything of them is stored.
  */
 #ifndef AK_CLIENT_SENDER_H
 #define AK_CLIENT_SENDER_H
@@ -23,8 +29,8 @@ struct sender_params {
     const char *collection;
     const char *method; /* and path of a batch */
     const char *path;
-    const char *run;      /* first part of every idempotency key */
-    uint64_t first_batch; /* those before are not sent */
+    const char *producer;
+    uint64_t last; /* number that it has sent; 0: none */
     unsigned in_flight;
     size_t bytes_in_flight;
     double patience_seconds; /* without any success */

@@ -134,6 +134,12 @@ uint64_t source_batches(const struct source *source)
     return source->n_batches;
 }
 
+uint64_t source_rows_before(const struct source *source, uint64_t number)
+{
+    return source
+        ->starts[number < source->n_batches ? number : source->n_batches];
+}
+
 int source_batch(struct source *source, uint64_t number,
                  struct source_batch *out)
 {

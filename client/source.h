@@ -43,6 +43,8 @@ void source_close(struct source *source);
 /* 0 for a stream. */
 uint64_t source_rows(const struct source *source);
 uint64_t source_batches(const struct source *source);
+/* Rows of the batches before `number`; not of a stream. */
+uint64_t source_rows_before(const struct source *source, uint64_t number);
 
 /*
  * Make batch `number`; of a stream they must be asked for in order.  EXIT_OK

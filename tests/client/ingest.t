@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -110,24 +111,83 @@ class IngestTests(Tests):
     def a_second_run_doubles_nothing_and_says_so(self):
         self.start()
         self.equal(self._ingest()[0], 0)
+        sent = len(self.mock.writes())
         code, out, _ = self._ingest()
         self.equal(code, 0)
         self.has(out, "50 rows were there before")
         self.equal(sorted(self.mock.ids), list(range(N)))
-        bodies = {}
-        for r in self.mock.writes():
-            bodies.setdefault(r["key"], set()).add(r["body"])
-        self.equal((len(bodies), {len(b) for b in bodies.values()}), (7, {1}))
+        # Only the last batch is sent again, to be compared.
+        again = self.mock.writes()[sent:]
+        self.equal([r["key"].split("; ")[1] for r in again], ["seq=7"])
 
-    def other_options_have_other_keys(self):
-        keys = set()
+    def other_options_have_other_producers(self):
         self.start()
         for more in ([], ["--seed", "1"], ["--first-id", "100"], ["--in-order"], ["--no-learn"],
-                     ["--run", "monday"]):
+                     ["--producer", "monday"]):
             self.equal(self._ingest(*more)[0], 0)
-            keys.add(self.mock.writes()[-1]["key"].rsplit("-", 1)[0])
-        self.equal(len(keys), 6)
-        self.check("monday" in keys)
+        self.equal({len(sent) for sent in self.mock.producers.values()}, {7})
+        self.equal(len(self.mock.producers), 6)
+        self.check("monday" in self.mock.producers)
+
+    def other_files_under_the_same_name_are_found_out_before_anything_is_stored(self):
+        mock = self.start()
+        self.equal(self._ingest("--producer", "p", "-b", "10")[0], 0)
+        seq = mock.seq
+        code, _, err = self._ingest("--producer", "p", "-b", "10", "--first-id", "1000")
+        self.equal(code, 5)
+        self.has(err, "producer p has sent something else", "another --producer")
+        # Shorter ones too, that do not come to the last batch.
+        code, _, err = self._ingest("--producer", "p", "-b", "25")
+        self.equal(code, 2)
+        self.has(err, "producer p has sent 5 batches and these are fewer")
+        code, _, err = self.akin("ingest", "c", "-", "--producer", "p", stdin='{"id":1}\n')
+        self.equal(code, 2)
+        self.has(err, "producer p has sent 5 batches and these are fewer")
+        self.equal((mock.seq, sorted(mock.ids)), (seq, list(range(N))))
+
+    def resume_wants_something_to_go_on_with(self):
+        mock = self.start()
+        code, _, err = self._ingest("--resume", "--producer", "p")
+        self.equal(code, 1)
+        self.has(err, "producer p has sent nothing to c yet")
+        code, _, err = self.akin("ingest", "c", "-", "--resume", stdin="")
+        self.equal(code, 2)
+        self.has(err, "--resume wants --producer")
+        self.equal(mock.writes(), [])
+        self.equal(self._ingest("--producer", "p")[0], 0)
+        self.equal(self._ingest("--resume", "--producer", "p")[0], 0)
+        self.equal(sorted(mock.ids), list(range(N)))
+
+    def batches_are_stored_in_their_order_however_many_are_in_flight(self):
+        self.start()
+        self.equal(self._ingest("-b", "1", "-j", "8", "-q", "--in-order")[0], 0)
+        self.equal(self.mock.ids, list(range(N)))
+
+    def a_batch_that_overtook_the_one_before_is_sent_again_after_it(self):
+        mock = self.start()
+        late = mock.hold["2"] = threading.Event()
+        images, labels = self._files()
+        p = subprocess.Popen([AKIN, "ingest", "c", images, "-l", labels, "-b", "8", "-j", "3",
+                              "-q", "--json"], stdout=subprocess.PIPE, env=self.environment())
+        def gaps():
+            return len([r for r in mock.writes() if r["key"].endswith("seq=3")])
+        while gaps() < 1 and p.poll() is None:
+            time.sleep(0.01)
+        time.sleep(0.2)     # it must not ask again and again
+        self.equal((gaps(), len(mock.ids)), (1, 8))
+        late.set()
+        out = json.loads(p.communicate(timeout=60)[0])
+        self.equal(p.returncode, 0)
+        self.equal(sorted(mock.ids), list(range(N)))
+        self.equal((gaps(), out["waits"]), (2, 0))
+
+    def a_gap_that_stays_ends_it(self):
+        mock = self.start()
+        mock.script = ["accept"] + [(409, {"Content-Type": "application/problem+json"}, dict(
+            mock.problem(409, "sequence-gap", "Gap")[2], expected=1))] * 100
+        code, _, err = self._ingest("-j", "1")
+        self.equal(code, 5)
+        self.has(err, "sequence-gap", "in batch 1")
 
     def a_full_queue_is_waited_for(self):
         mock = self.start()
@@ -140,10 +200,52 @@ class IngestTests(Tests):
         self.equal(sorted(mock.ids), list(range(N)))
         self.equal(json.loads(out)["waits"], 2)
 
-    def an_answer_that_is_lost_is_asked_for_again_with_its_key(self):
+    def a_full_disk_is_waited_for(self):
+        mock = self.start()
+        full = mock.problem(507, "disk-full", "Full", **{"Retry-After": "0"})
+        mock.script = ["accept", full, full, full]
+        self.equal(self._ingest("-j", "2")[0], 0)
+        self.equal(sorted(mock.ids), list(range(N)))
+
+    def a_refusal_halves_what_is_in_flight(self):
+        mock = self.start()
+        mock.gate.clear()
+        images, labels = self._files()
+        p = subprocess.Popen([AKIN, "ingest", "c", images, "-l", labels, "-b", "1", "-j", "8", "-q"],
+                             stdout=subprocess.DEVNULL, env=self.environment())
+        for flying in (8, 4, 2, 1, 1):
+            while mock.flying < flying and p.poll() is None:
+                time.sleep(0.01)
+            time.sleep(0.2)     # more must not come
+            self.equal(mock.flying, flying)
+            mock.script = [mock.problem(429, "queue-full", "Full", **{"Retry-After": "0"})] * flying
+            mock.gate.set()     # lets go those that wait, and holds those that come
+            mock.gate.clear()
+            while mock.script:
+                time.sleep(0.01)
+        mock.gate.set()
+        self.equal(p.wait(60), 0)
+        self.equal(sorted(mock.ids), list(range(N)))
+
+    def bytes_in_flight_are_bounded(self):
+        mock = self.start()
+        mock.gate.clear()
+        lines = "".join(json.dumps({"id": i, "payload": "x" * 300000}) + "\n" for i in range(12))
+        path = self.path("big.ndjson", lines)
+        p = subprocess.Popen([AKIN, "ingest", "c", path, "-b", "1", "-j", "8", "--max-mib", "1", "-q"],
+                             stdout=subprocess.DEVNULL, env=self.environment())
+        while mock.flying < 3 and p.poll() is None:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        self.equal(mock.flying, 3)
+        mock.gate.set()
+        self.equal(p.wait(60), 0)
+        self.equal((mock.most_flying, sorted(mock.ids)), (3, list(range(12))))
+
+    def an_answer_that_is_lost_is_asked_for_again_with_its_number(self):
         mock = self.start()
         mock.script = ["drop-after", "accept", "drop-before", "drop-after"]
-        code, out, _ = self._ingest("--json", "-j", "2")
+        code, out, _ = self._ingest("--json", "-j", "1")
         self.equal(code, 0)
         self.equal(sorted(mock.ids), list(range(N)))
         got = json.loads(out)
@@ -160,9 +262,9 @@ class IngestTests(Tests):
         got = json.loads(out)
         self.equal((got["rows"], got["next_batch"], got["complete"]), (16, 2, False))
         mock.script = [mock.problem(422, "non-finite-value", "Not finite", "NaN")]
-        code, _, err = self._ingest("-j", "1", "--run", "again-1")
+        code, _, err = self._ingest("-j", "1", "--producer", "again-1")
         self.equal(code, 5)
-        self.has(err, "in batch 0", "--from-batch 0")
+        self.has(err, "in batch 0", "run the same command again")
 
     def it_gives_up_when_nothing_is_accepted_for_too_long(self):
         mock = self.start()
@@ -187,18 +289,26 @@ class IngestTests(Tests):
         mock.gate.set()
         out, err = p.communicate(timeout=60)
         self.equal(p.returncode, 130)
-        self.has(err, "8 rows are stored", "run the same command again", "--from-batch 2")
+        self.has(err, "8 rows are stored", "run the same command again")
         self.equal(len(mock.ids), 8)
         code, out, _ = self.akin(*args[1:])
         self.equal(code, 0)
         self.has(out, "8 rows were there before")
         self.equal(sorted(mock.ids), list(range(N)))
 
-    def from_batch_skips_what_is_there(self):
-        self.start()
-        code, out, _ = self._ingest("--from-batch", "5", "--json")
-        self.equal(code, 0)
-        self.equal(json.loads(out)["rows"], N - 40)
+    def a_kill_at_any_batch_is_made_good_by_the_same_command(self):
+        mock = self.start()
+        images, labels = self._files()
+        args = [AKIN, "ingest", "c", images, "-l", labels, "-b", "4", "-j", "3", "-q"]
+        for number in (1, 2, 5, 9, 13):     # of 13
+            mock.hold[str(number)] = threading.Event()      # its answer never comes
+            p = subprocess.Popen(args, stdout=subprocess.DEVNULL, env=self.environment())
+            while str(number) in mock.hold and p.poll() is None:
+                time.sleep(0.01)
+            p.kill()
+            p.wait(10)
+        self.equal(self.akin(*args[1:])[0], 0)
+        self.equal(sorted(mock.ids), list(range(N)))
 
     def a_second_interrupt_ends_at_once(self):
         mock = self.start()
@@ -270,17 +380,19 @@ class IngestTests(Tests):
         self.equal(sorted(self.mock.ids), list(range(20)))
         self.check([i["id"] for i in json.loads(self.mock.writes()[0]["body"])["items"]] != list(range(6)))
 
-    def stdin_is_sent_in_order_and_resumes_by_run_and_batch(self):
+    def stdin_is_sent_in_order_and_resumes_by_its_producer(self):
         mock = self.start()
         lines = "".join(json.dumps({"id": i}) + "\n" for i in range(20))
-        args = ["ingest", "c", "-", "-b", "6", "-j", "1", "--run", "night-7"]
+        args = ["ingest", "c", "-", "-b", "6", "-j", "1", "--producer", "night-7"]
         mock.script = ["accept", "accept", mock.problem(422, "validation-failed", "Bad")]
         code, _, err = self.akin(*args, stdin=lines)
         self.equal(code, 5)
-        self.has(err, "--run night-7 --from-batch 2")
-        self.equal(self.akin(*args, "--from-batch", "2", stdin=lines)[0], 0)
+        self.has(err, "12 rows are stored", "--producer night-7 to go on")
+        code, out, _ = self.akin(*args, "--resume", stdin=lines)
+        self.equal(code, 0)
+        self.has(out, "12 rows were there before")
         self.equal(mock.ids, list(range(20)))
-        self.equal({r["key"] for r in mock.writes()}, {"night-7-%d" % i for i in range(4)})
+        self.equal(list(mock.producers), ["night-7"])
 
     def stdin_that_is_empty_sends_nothing(self):
         self.start()

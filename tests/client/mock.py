@@ -1,7 +1,7 @@
 """A stand-in for akind that answers by script, and TAP for the tests of it.
 
-Only what the tool's tests need: it keeps idempotency keys as the daemon does,
-remembers every request, and can be told to refuse, delay or drop the next
+Only what the tool's tests need: it keeps keys and the numbers of producers as
+the daemon does, remembers every request, and can be told to refuse, delay or drop the next
 writes.  It listens on a free port of 127.0.0.1.
 """
 import gzip
@@ -57,6 +57,8 @@ class Mock:
         self.requests = []      # dicts, in order of arrival
         self.script = []        # what becomes of the next writes, see answer()
         self.keys = {}          # key -> (fingerprint, answer)
+        self.producers = {}     # name -> [(fingerprint, answer)], of 1, 2, 3 ...
+        self.hold = {}          # number -> event that its write waits for
         self.ids = []           # ids stored, each as often as it was
         self.seq = 0
         self.flying = 0
@@ -128,13 +130,16 @@ class Mock:
         with self.lock:
             self.requests.append({
                 "method": h.command, "path": h.path, "body": body,
-                "type": h.headers.get("Content-Type", ""), "key": h.headers.get("Idempotency-Key"),
+                "type": h.headers.get("Content-Type", ""), "key": h.headers.get("Idempotency-Key") or h.headers.get("Akin-Producer"),
                 "headers": dict(h.headers)})
             self.flying += 1
             self.most_flying = max(self.most_flying, self.flying)
         try:
             if h.command in ("POST", "PUT") and re.search("/(batches|items)", h.path):
                 self.gate.wait(20)
+            number = (h.headers.get("Akin-Producer") or "=").split("=")[1]
+            if number in self.hold:
+                self.hold.pop(number).wait(20)
             answer = self.answer(h, body)
         finally:
             with self.lock:
@@ -176,6 +181,11 @@ class Mock:
                 learned = self.seq if self.learned_lag < 0 else 0
                 return 200, {}, {"durable_seq": self.seq, "learned_seq": learned,
                                  "visible_seq": learned, "state": "ready"}
+            producer = re.fullmatch("/v1/collections/c/producers/([A-Za-z0-9._~-]+)", path)
+            if h.command == "GET" and producer:
+                sent = self.producers.get(producer.group(1), [])
+                return 200, {}, {"producer": producer.group(1), "last_seq": len(sent),
+                                 "record_seq": sent[-1][1]["seq"] if sent else None}
             if path in ("/v1/collections/c/batches", "/v1/collections/c/items"):
                 return self.write(h, body)
             return self.problem(404, "not-found", "Not found", "no such route")
@@ -186,20 +196,31 @@ class Mock:
             return step
         if step == "drop-before":
             return None
-        key = h.headers.get("Idempotency-Key")
         fingerprint = hashlib.sha256(h.command.encode() + h.path.encode() + body).digest()
-        replayed = {}
-        if key in self.keys:
-            if self.keys[key][0] != fingerprint:
+        known, replayed = None, {}
+        if h.headers.get("Akin-Producer"):
+            name, number = re.fullmatch("(.+); seq=([0-9]+)", h.headers["Akin-Producer"]).groups()
+            sent = self.producers.setdefault(name, [])
+            if int(number) > len(sent) + 1:
+                status, headers, problem = self.problem(409, "sequence-gap", "Gap")
+                return status, headers, dict(problem, expected=len(sent) + 1)
+            known = (sent + [None])[int(number) - 1]
+        else:
+            known = self.keys.get(h.headers.get("Idempotency-Key"))
+        if known:
+            if known[0] != fingerprint:
                 return self.problem(422, "idempotency-key-reused", "Key reused")
-            answer, replayed = self.keys[key][1], {"Idempotency-Replayed": "true"}
+            answer, replayed = known[1], {"Idempotency-Replayed": "true"}
         else:
             ids = self.ids_of(h.headers.get("Content-Type", ""), body)
             self.ids += ids
             self.seq += 1
             answer = {"seq": self.seq, "state": "durable", "accepted": len(ids),
                       "first_id": ids[0] if ids and isinstance(ids[0], int) else None}
-            self.keys[key] = (fingerprint, answer)
+            if h.headers.get("Akin-Producer"):
+                sent.append((fingerprint, answer))
+            else:
+                self.keys[h.headers.get("Idempotency-Key")] = (fingerprint, answer)
         if step == "drop-after":
             return None
         return 200, replayed, answer

@@ -70,7 +70,7 @@ class ToolTests(Tests):
                 (["ingest", "c", labels], "holds labels, images are expected"),
                 (["ingest", "c", "/nonexistent"], "No such file"),
                 (["ingest", "c", self.path("t", "some text")], "neither idx, .npy"),
-                (["ingest", "c", images, "--run", "a b c d e"], "--run is"),
+                (["ingest", "c", images, "--producer", "a b"], "--producer is"),
                 (["ingest", "c", self.path("w", idx(range(10), (2, 1, 5)))],
                  "rows of 5, the collection takes vectors of 4"),
                 (["ingest", "c", self.path("short.npy", npy([1, 2, 3], (1, 3))[:-1])], "11 bytes"),

@@ -130,7 +130,7 @@ def _():
                         "labels": [LABELS[i]]}) for i in range(700)]
     (home / "a.ndjson").write_text("\n".join(rows[:400]) + "\n")
     tool("ingest", "lines", home / "a.ndjson", "--ack", "visible")
-    tool("ingest", "lines", "-", "--ack", "visible", "--run", "pipe-1",
+    tool("ingest", "lines", "-", "--ack", "visible", "--producer", "pipe-1",
          input="\n".join(rows[400:]))
     equal(Collection(daemon, "lines").info()["items"], 700, "items")
 
