@@ -132,16 +132,10 @@ void ak_collection_wait(struct ak_collection *c, uint64_t seq, enum ak_ack ack,
 
 /* ------------------------------------------------------------- submission */
 
-struct submit_job {
-    struct ak_job job; /* first */
-    struct ak_submission *submission;
-    struct ak_receipt receipt;
-};
-
 static enum ak_status submit_apply(struct ak_job *job, struct ak_store *store,
                                    struct ak_err *err)
 {
-    struct submit_job *j = (struct submit_job *)job;
+    struct ak_submit_job *j = (struct ak_submit_job *)job;
 
     return ak_store_apply(store, &j->submission->change, &j->receipt, err);
 }
@@ -150,11 +144,13 @@ static enum ak_status submit_apply(struct ak_job *job, struct ak_store *store,
 static void submit_done(struct ak_job *job, enum ak_status status,
                         const struct ak_err *err)
 {
-    struct submit_job *j = (struct submit_job *)job;
+    struct ak_submit_job *j = (struct ak_submit_job *)job;
     struct ak_submission *s = j->submission;
     struct ak_collection *c = s->collection;
     bool changed = status == AK_OK && !j->receipt.replayed;
 
+    if (status == AK_ESEQUENCE && ak_turns_park(c, j))
+        return;
     if (changed) {
         pthread_mutex_lock(&c->lock);
         if (s->settings_changed) {
@@ -172,6 +168,8 @@ static void submit_done(struct ak_job *job, enum ak_status status,
         }
         pthread_mutex_unlock(&c->lock);
     }
+    if (status == AK_OK && s->change.producer_seq > 0)
+        ak_turns_committed(c, &s->change);
     s->done(s, status, &j->receipt, err);
     free(j);
     if (changed) {
@@ -187,6 +185,8 @@ bool ak_collection_full(struct ak_collection *c, size_t bytes)
     size_t n, lane, all;
 
     ak_lane_load(c->engine->writer, &c->lane, &n, &lane, &all);
+    lane += atomic_load(&c->parked_bytes);
+    all += atomic_load(&c->engine->parked_bytes);
     /* What is larger than the bound by itself may go when nothing else waits. */
     return (lane > 0 && lane + bytes > p->collection_queue_bytes) ||
            (all > 0 && all + bytes > p->queue_bytes);
@@ -204,7 +204,7 @@ static void refuse(struct ak_submission *s, enum ak_status status,
 
 void ak_collection_submit(struct ak_collection *c, struct ak_submission *s)
 {
-    struct submit_job *j;
+    struct ak_submit_job *j;
 
     if (atomic_load(&c->engine->read_only)) {
         refuse(s, AK_EIO, "the disk refused a write; the daemon is read-only");
@@ -442,8 +442,8 @@ void ak_collection_status(struct ak_collection *c,
     out->labels = ak_labels_count(c->labels);
     if (out->labels > max_labels)
         out->unlearnt_labels = out->labels - max_labels;
-    out->queue_records = n;
-    out->queue_bytes = bytes;
+    out->queue_records = n + atomic_load(&c->n_parked);
+    out->queue_bytes = bytes + atomic_load(&c->parked_bytes);
     out->state = state_name(out);
 }
 

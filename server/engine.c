@@ -481,6 +481,7 @@ static enum ak_status remove_apply(struct ak_job *job, struct ak_store *store,
         ak_log_warn("engine", "a deleted collection's file stays for now",
                     AK_TEXT("collection", j->name),
                     AK_TEXT("reason", left.text));
+    ak_turns_expire(c, 0, true);
     ak_collection_expire(c, 0, true);
     ak_collection_drop(c); /* the one of the list */
     ak_collection_drop(c);
@@ -707,8 +708,10 @@ void ak_engine_close(struct ak_engine *e)
     if (e == NULL)
         return;
     atomic_store(&e->stopping, true);
-    for (size_t i = 0; i < e->n; i++)
+    for (size_t i = 0; i < e->n; i++) {
+        ak_turns_expire(e->collections[i], 0, true);
         ak_collection_expire(e->collections[i], 0, true);
+    }
     /* Actors end their slices; then learners are saved; the writer does what
        it has, and its callbacks wake nobody any more. */
     if (e->search != NULL)

@@ -192,6 +192,21 @@ struct ak_submission {
 };
 void ak_collection_submit(struct ak_collection *c, struct ak_submission *s);
 
+/*
+ * The turn of a request with a producer's number, from when its headers are
+ * there to its end.  A submission that leaves a gap waits while all the numbers
+ * in between have turns (turns.c), up to 10 s; then it is AK_ESEQUENCE.  The
+ * struct is the caller's, and so is the reference that holds the collection.
+ */
+struct ak_turn {
+    char producer[AK_STORE_KEY_MAX + 1];
+    uint64_t number;
+    struct ak_turn *next; /* the engine's */
+    bool committed;
+};
+void ak_collection_begin_turn(struct ak_collection *c, struct ak_turn *turn);
+void ak_collection_end_turn(struct ak_collection *c, struct ak_turn *turn);
+
 /* True when a submission of so many bytes would be refused now: answer 429
    before the body is read. */
 bool ak_collection_full(struct ak_collection *c, size_t bytes);

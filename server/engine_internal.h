@@ -1,7 +1,7 @@
 /*
  * engine_internal.h -- the engine and its collections from the inside; for the
- * engine's own files: engine.c, collection.c, disk.c, loader.c, indexer.c,
- * learner.c.
+ * engine's own files: engine.c, collection.c, disk.c, turns.c, loader.c,
+ * indexer.c, learner.c.
  *
  * Who touches what:
  *
@@ -54,6 +54,7 @@ struct ak_engine {
     bool unclean; /* the last run was not ended */
     atomic_bool stopping, read_only;
     struct ak_disk disk;
+    atomic_size_t parked_bytes;
     uint64_t last_tidy_ns; /* the ticking thread's */
 
     pthread_mutex_t lock;               /* guards what follows */
@@ -158,6 +159,7 @@ struct ak_collection {
     char *path;
     struct ak_store_shape shape;
     struct ak_lane lane;
+    atomic_size_t n_parked, parked_bytes;
 
     struct ak_index *index;
     struct ak_gather gather; /* of searches */
@@ -182,13 +184,24 @@ struct ak_collection {
     bool wal_dirty;   /* committed since the log was copied */
     bool unsaved;     /* the learner is idle, but has something to do later */
     bool index_waits; /* for memory, until the clock wakes the indexer */
-    uint64_t stored_seq;  /* of the checkpoint in the file */
-    uint64_t erased_ns;   /* when it was last tried */
-    bool erasing;         /* the writer is at it */
-    bool rebuilding;      /* a generation is being made */
-    bool rebuild_failed;  /* the last one was not installed */
-    bool rebuild_refused; /* the job for one was not accepted */
-    bool can_flush;       /* it has rows that a flush would let it learn */
+    uint64_t stored_seq;   /* of the checkpoint in the file */
+    uint64_t erased_ns;    /* when it was last tried */
+    bool erasing;          /* the writer is at it */
+    bool rebuilding;       /* a generation is being made */
+    bool rebuild_failed;   /* the last one was not installed */
+    bool rebuild_refused;  /* the job for one was not accepted */
+    struct ak_turn *turns; /* under way */
+    struct ak_job *parked; /* submissions, until their turn comes */
+    bool can_flush;        /* it has rows that a flush would let it learn */
+};
+
+/* A submission on its way through the writer. */
+struct ak_submit_job {
+    struct ak_job job; /* first */
+    struct ak_submission *submission;
+    struct ak_receipt receipt;
+    uint64_t parked_ns;
+    bool last_try; /* it is not parked (again) */
 };
 
 /* The collection whose actor this is. */
@@ -254,6 +267,16 @@ void ak_collection_free(struct ak_collection *c); /* by the last drop */
 enum ak_status ak_collection_load_model(struct ak_view *view, uint64_t version,
                                         struct ak_encoder **out,
                                         struct ak_err *err) AK_MUST_CHECK;
+
+/* ----------------------------------------------------------------- turns.c */
+
+/* A gap: true when it was parked, and is submitted again when its turn comes. */
+bool ak_turns_park(struct ak_collection *c, struct ak_submit_job *job);
+/* A number was committed, or was before: the next one may go. */
+void ak_turns_committed(struct ak_collection *c,
+                        const struct ak_change *change);
+/* Try those a last time that have waited long, or all. */
+void ak_turns_expire(struct ak_collection *c, uint64_t now_ns, bool all);
 
 /* ---------------------------------------------------------------- eraser.c */
 

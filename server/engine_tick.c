@@ -60,6 +60,7 @@ static void tick(struct ak_collection *c, uint64_t now, bool tidy)
     bool flush, copy, unsaved, waits;
 
     ak_collection_expire(c, now, false);
+    ak_turns_expire(c, now, false);
     pthread_mutex_lock(&c->lock);
     idle = now - c->last_commit_ns;
     cause = c->reached.seq[AK_ACK_DURABLE];

@@ -1,10 +1,12 @@
 #include "server/ingest.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/clock.h"
 #include "server/body_rows.h"
+#include "server/limits.h"
 #include "server/op.h"
 
 /* A longer body is read on the pool: the threads of HTTP serve all. */
@@ -83,6 +85,62 @@ static void read_rows(struct ak_op *op)
         ak_op_fail(op, status, &err);
     else
         ak_op_submit(op, ak_rows_bytes(&op->rows) + len, answer);
+}
+
+/* A number that is under way, as long as its request. */
+struct numbered {
+    struct ak_turn turn;
+    struct ak_collection *c; /* held */
+};
+
+static void end_turn(void *arg)
+{
+    struct numbered *n = arg;
+
+    ak_collection_end_turn(n->c, &n->turn);
+    ak_collection_drop(n->c);
+}
+
+/* Without one, a request is only refused as a gap the sooner. */
+static void begin_turn(struct ak_request *rq)
+{
+    const char *text = ak_request_header(rq, "Akin-Producer");
+    struct ak_op_key key = {0};
+    struct numbered *n;
+
+    if (text == NULL || !ak_op_parse_producer(text, &key))
+        return;
+    n = ak_request_alloc(rq, sizeof(*n));
+    if (n == NULL ||
+        ak_engine_get(ak_request_engine(rq), ak_request_param(rq, "c"), &n->c,
+                      NULL) != AK_OK)
+        return;
+    snprintf(n->turn.producer, sizeof(n->turn.producer), "%.*s",
+             (int)key.key.len, (const char *)key.key.data);
+    n->turn.number = key.producer_seq;
+    ak_collection_begin_turn(n->c, &n->turn);
+    ak_request_on_end(rq, end_turn, n);
+}
+
+/* A body that will be refused for its length: the server says so. */
+static bool too_long(struct ak_request *rq)
+{
+    const char *length = ak_request_header(rq, "Content-Length");
+
+    return length != NULL &&
+           strtoull(length, NULL, 10) > ak_limits()->max_body_bytes;
+}
+
+bool ak_ingest_headers(struct ak_request *rq, unsigned accepted)
+{
+    enum ak_body_kind kind = ak_body_kind(rq);
+
+    if (kind != AK_BODY_NDJSON && too_long(rq))
+        return true;
+    if (ak_body_accept(rq, accepted) == AK_BODY_OTHER)
+        return false;
+    begin_turn(rq);
+    return true;
 }
 
 void ak_ingest(struct ak_request *rq, enum ak_record_kind kind,

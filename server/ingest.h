@@ -10,6 +10,12 @@
 #include "server/http.h"
 #include "storage/collection.h"
 
+/*
+ * The headers are there.  What can be said of them is answered before the body
+ * comes; a producer's number takes its turn.  False: it was answered.
+ */
+bool ak_ingest_headers(struct ak_request *rq, unsigned accepted);
+
 /* The whole body is there and is of one of `accepted` (ak_body_kind). */
 void ak_ingest(struct ak_request *rq, enum ak_record_kind kind,
                unsigned accepted);

@@ -287,27 +287,32 @@ bool ak_op_is_producer(const char *name)
 }
 
 /* "NAME; seq=S" */
-static bool read_producer(struct ak_op *op, const char *text,
-                          struct ak_op_key *out)
+bool ak_op_parse_producer(const char *text, struct ak_op_key *out)
 {
     size_t len = strspn(text, KEY_ALPHABET), digits;
     const char *p = text + len;
 
     p += strspn(p, " ");
-    if (len >= 1 && len <= AK_STORE_KEY_MAX && *p == ';') {
-        p++;
-        p += strspn(p, " ");
-        if (strncmp(p, "seq=", 4) == 0) {
-            p += 4;
-            digits = strspn(p, "0123456789");
-            if (digits >= 1 && digits <= 18 && p[digits] == '\0') {
-                out->key = (struct ak_bytes){text, len};
-                out->producer_seq = strtoull(p, NULL, 10);
-                if (out->producer_seq >= 1)
-                    return true;
-            }
-        }
-    }
+    if (len < 1 || len > AK_STORE_KEY_MAX || *p != ';')
+        return false;
+    p++;
+    p += strspn(p, " ");
+    if (strncmp(p, "seq=", 4) != 0)
+        return false;
+    p += 4;
+    digits = strspn(p, "0123456789");
+    if (digits < 1 || digits > 18 || p[digits] != '\0')
+        return false;
+    out->key = (struct ak_bytes){text, len};
+    out->producer_seq = strtoull(p, NULL, 10);
+    return out->producer_seq >= 1;
+}
+
+static bool read_producer(struct ak_op *op, const char *text,
+                          struct ak_op_key *out)
+{
+    if (ak_op_parse_producer(text, out))
+        return true;
     ak_op_fault(op, "/Akin-Producer", "validation-failed",
                 "must be \"NAME; seq=S\": a name of 1..%d characters of A-Z "
                 "a-z 0-9 . _ ~ - and a number from 1 on",

@@ -74,6 +74,7 @@ struct ak_op_key {
     uint64_t producer_seq;
 };
 bool ak_op_is_producer(const char *name);
+bool ak_op_parse_producer(const char *text, struct ak_op_key *out);
 bool ak_op_read_key(struct ak_op *op, struct ak_op_key *out);
 /* SHA-256 of what was asked: its method and collection, `path` (as the route
    has it), and the body; the query is not in it, so a repeat may ask for

@@ -9,34 +9,24 @@
 #include "core/base/clock.h"
 #include "server/body_rows.h"
 #include "server/ingest.h"
-#include "server/limits.h"
 #include "server/op.h"
 
 #define ACCEPTED (AK_BODY_JSON | AK_BODY_MULTIPART | AK_BODY_NDJSON)
-
-/* A body that will be refused for its length: the server says so. */
-static bool too_long(struct ak_request *rq)
-{
-    const char *length = ak_request_header(rq, "Content-Length");
-
-    return length != NULL &&
-           strtoull(length, NULL, 10) > ak_limits()->max_body_bytes;
-}
 
 /* Called after the headers, and again with the whole body unless it streams. */
 static void post_batches(struct ak_request *rq)
 {
     bool lines = ak_body_kind(rq) == AK_BODY_NDJSON;
 
-    if (lines && !ak_request_complete(rq))
-        ak_ingest_stream(rq);
-    else if (lines)
+    if (!ak_request_complete(rq)) {
+        if (ak_ingest_headers(rq, ACCEPTED) && lines)
+            ak_ingest_stream(rq);
+    } else if (lines) {
         ak_reply_problem(rq, "validation-failed",
                          "the body has no line with an item");
-    else if (ak_request_complete(rq))
+    } else {
         ak_ingest(rq, AK_RECORD_BATCH, ACCEPTED);
-    else if (!too_long(rq))
-        (void)ak_body_accept(rq, ACCEPTED); /* before it is sent in vain */
+    }
 }
 
 /* ------------------------------------------------------------- what became */

@@ -23,10 +23,15 @@
 /* Rows that one page looks at when few of them have the label. */
 #define MAX_WALK 65536
 
+#define ACCEPTED (AK_BODY_JSON | AK_BODY_MULTIPART | AK_BODY_NPY)
+
+/* Called after the headers, and again with the whole body. */
 static void put_items(struct ak_request *rq)
 {
-    ak_ingest(rq, AK_RECORD_UPSERT,
-              AK_BODY_JSON | AK_BODY_MULTIPART | AK_BODY_NPY);
+    if (ak_request_complete(rq))
+        ak_ingest(rq, AK_RECORD_UPSERT, ACCEPTED);
+    else
+        (void)ak_ingest_headers(rq, ACCEPTED);
 }
 
 /* Answer with what was looked up and end the look-up; `o` is stolen. */
@@ -717,7 +722,8 @@ static void delete_items(struct ak_request *rq)
 }
 
 const struct ak_route ak_routes_items[] = {
-    {"PUT", "/v1/collections/{c}/items", put_items, AK_ROUTE_WRITES,
+    {"PUT", "/v1/collections/{c}/items", put_items,
+     AK_ROUTE_WRITES | AK_ROUTE_STREAMS,
      "store items without learning from them"},
     {"GET", "/v1/collections/{c}/items", get_items, 0,
      "items in order of arrival"},
