@@ -306,9 +306,10 @@ static void make_batch(struct sender *s, struct slot *slot)
 
 static void make_batches(struct sender *s)
 {
-    for (unsigned i = 0; i < s->p->in_flight && !stopping(s) && !s->at_end; i++)
-        if (s->slots[i].state == SLOT_FREE &&
-            (s->held == 0 || s->held < s->p->bytes_in_flight))
+    for (unsigned i = 0; i < s->p->in_flight; i++)
+        /* Of a stream, those that are there leave the slot free. */
+        while (s->slots[i].state == SLOT_FREE && !stopping(s) && !s->at_end &&
+               (s->held == 0 || s->held < s->p->bytes_in_flight))
             make_batch(s, &s->slots[i]);
 }
 
