@@ -244,6 +244,44 @@ static void stream(struct ak_request *rq)
                 .data = sum_data, .end = sum_end, .gone = sum_gone, .arg = s});
 }
 
+atomic_size_t stalled_taken;
+static struct ak_request *_Atomic stalled;
+
+static size_t stalled_data(struct ak_request *rq, void *arg,
+                           const uint8_t *bytes, size_t len)
+{
+    (void)arg;
+    (void)bytes;
+    if (atomic_load(&stalled_taken) == 0) {
+        ak_request_pause(rq);
+        len = len < 1000 ? len : 1000;
+        atomic_store(&stalled, rq);
+    }
+    atomic_fetch_add(&stalled_taken, len);
+    return len;
+}
+
+static void stalled_end(struct ak_request *rq, void *arg)
+{
+    (void)arg;
+    ak_reply_json(
+        rq, 200,
+        json_pack("{s:I}", "len", (json_int_t)atomic_load(&stalled_taken)));
+}
+
+static void stall(struct ak_request *rq)
+{
+    enter(rq);
+    atomic_store(&stalled_taken, 0);
+    ak_request_stream(
+        rq, &(struct ak_stream){.data = stalled_data, .end = stalled_end});
+}
+
+void stalled_go_on(void)
+{
+    ak_request_go_on(atomic_load(&stalled));
+}
+
 /* Of a route that may stream, but does not want to. */
 static void collect(struct ak_request *rq)
 {
@@ -301,6 +339,7 @@ const struct ak_route fixture_routes[] = {
     {"POST", "/echo", echo, 0, ""},
     {"POST", "/collect", collect, AK_ROUTE_STREAMS, ""},
     {"POST", "/stream", stream, AK_ROUTE_STREAMS, ""},
+    {"POST", "/stalled", stall, AK_ROUTE_STREAMS, ""},
     {"POST", "/fingerprint", fingerprint, 0, ""},
     {"POST", "/v1/collections/{c}/things", store, AK_ROUTE_WRITES, ""},
     {"POST", "/v1/collections/{c}/things/delete", store,

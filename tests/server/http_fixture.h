@@ -40,6 +40,8 @@ void fixture_stop_http(struct fixture *f); /* only the daemon */
  *   POST /stream         a stream that takes at most 1,000 bytes at a time and
  *                        pauses after each; answers their sum; 422 when a byte
  *                        is '!', or after "!later" from another thread
+ *   POST /stalled        a stream that pauses after its first 1,000 bytes until
+ *                        stalled_go_on(); answers how many there were
  *   POST /fingerprint    its SHA-256 in hex
  *   POST /v1/collections/{c}/things     AK_ROUTE_WRITES; "stored"
  *   POST /v1/collections/{c}/things/delete   the same with AK_ROUTE_DELETES
@@ -50,6 +52,10 @@ extern const struct ak_route fixture_routes[];
 /* Wait until `n` requests are held; then answer them. */
 void held_wait(unsigned n);
 void held_release(void);
+
+/* Bytes that /stalled has taken. */
+extern atomic_size_t stalled_taken;
+void stalled_go_on(void);
 
 /* Requests that reached a route, and ends of them. */
 extern atomic_uint reached, ended, gone;

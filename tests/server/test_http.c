@@ -1,4 +1,6 @@
 /* What a request gets, from whichever thread, and what becomes of it. */
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,6 +211,52 @@ static void bodies_come_whole(void **state)
         free(body);
         close(fd);
     }
+    fixture_stop(&f);
+}
+
+/* Sends until the other side does not take any more for a while. */
+static size_t send_until_full(int fd, const char *bytes, size_t len)
+{
+    struct pollfd writable = {.fd = fd, .events = POLLOUT};
+    size_t sent = 0;
+
+    while (sent < len && poll(&writable, 1, 500) > 0) {
+        ssize_t n = send(fd, bytes + sent, len - sent, MSG_DONTWAIT);
+
+        assert_true(n > 0 || errno == EAGAIN);
+        sent += n > 0 ? (size_t)n : 0;
+    }
+    return sent;
+}
+
+static void
+what_a_paused_stream_does_not_take_stays_with_the_client(void **state)
+{
+    /* Above what the buffers of the system hold. */
+    const size_t len = (size_t)64 << 20;
+    char *body = calloc(1, len);
+    struct fixture f;
+    struct answer a;
+    size_t sent;
+    int fd;
+
+    (void)state;
+    assert_non_null(body);
+    fixture_start(&f, NULL);
+    fd = dial(&f);
+    puts_to(fd, "POST /stalled HTTP/1.1\r\nHost: localhost\r\n"
+                "Content-Length: 67108864\r\n\r\n");
+    sent = send_until_full(fd, body, len);
+    assert_in_range(sent, 1000, len - 1);
+    assert_int_equal(atomic_load(&stalled_taken), 1000);
+    stalled_go_on();
+    put(fd, body + sent, len - sent);
+    get_answer(fd, false, &a);
+    assert_int_equal(a.status, 200);
+    assert_string_equal(a.body, "{\"len\":67108864}\n");
+    answer_clear(&a);
+    close(fd);
+    free(body);
     fixture_stop(&f);
 }
 
@@ -492,6 +540,8 @@ int main(void)
         cmocka_unit_test(head_is_get_without_a_body),
         cmocka_unit_test(bodies_come_whole),
         cmocka_unit_test(a_stream_may_pause),
+        cmocka_unit_test(
+            what_a_paused_stream_does_not_take_stays_with_the_client),
         cmocka_unit_test(a_stream_is_answered_before_its_end),
         cmocka_unit_test(a_stream_is_told_that_its_client_left),
         cmocka_unit_test(a_request_in_pieces_is_one),
