@@ -137,6 +137,11 @@ static enum ak_status submit_apply(struct ak_job *job, struct ak_store *store,
 {
     struct ak_submit_job *j = (struct ak_submit_job *)job;
 
+    /* The queue may be long, and what is in it would take the reserve. */
+    job->alone = j->submission->change.kind != AK_RECORD_DELETE &&
+                 atomic_load(&j->submission->collection->engine->disk.low);
+    if (job->alone)
+        return ak_fail(err, AK_EFULL, "there is little room on the disk");
     return ak_store_apply(store, &j->submission->change, &j->receipt, err);
 }
 
@@ -151,6 +156,12 @@ static void submit_done(struct ak_job *job, enum ak_status status,
 
     if (status == AK_ESEQUENCE && ak_turns_park(c, j))
         return;
+    if (status == AK_EFULL) {
+        /* What it has written into the log before is given back with it. */
+        pthread_mutex_lock(&c->lock);
+        c->wal_dirty = true;
+        pthread_mutex_unlock(&c->lock);
+    }
     if (changed) {
         pthread_mutex_lock(&c->lock);
         if (s->settings_changed) {
@@ -238,7 +249,7 @@ static void appended(struct ak_submission *s, enum ak_status status,
                      const struct ak_receipt *receipt, const struct ak_err *err)
 {
     (void)receipt;
-    if (status != AK_OK && status != AK_ENOTFOUND)
+    if (status != AK_OK && status != AK_ENOTFOUND && status != AK_EFULL)
         ak_log_warn("engine", "a record of a policy was not appended",
                     AK_TEXT("reason", err->text));
     free(s);

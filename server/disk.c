@@ -8,10 +8,16 @@
  * are taken again when there is a quarter more than that, so that the answer
  * does not change with every batch.
  *
- * The writer looks, ten times a second, since it is the thread that may wait for
- * a disk.  A commit that finds no room all the same (a quota, or somebody else
+ * What is in a log (of SQLite's, up to 64 MiB a collection) will be copied into
+ * its file and take as much once more, so that it does not count as free.  When
+ * there is little room, logs are copied and emptied without waiting for an idle
+ * moment.
+ *
+ * The writer looks after each transaction and ten times a second, since it is
+ * the thread that may wait for a disk.  A commit that finds no room all the same (a quota, or somebody else
  * was quicker) counts as having seen it, until the next look.  What the engine
- * itself must write to go on, such as the flip of a version, waits for room.
+ * itself must write to go on (checkpoints, versions and their flips) waits for
+ * room, in its order.
  */
 #include <sys/statvfs.h>
 
@@ -20,13 +26,24 @@
 #include "server/engine_internal.h"
 #include "server/log.h"
 
-static uint64_t ask_system(const char *path)
+static uint64_t ask_system(struct ak_engine *e)
 {
+    uint64_t log = atomic_load(&e->disk.log_bytes), n;
     struct statvfs s;
 
-    if (statvfs(path, &s) != 0)
+    if (statvfs(e->params.data_dir, &s) != 0)
         return UINT64_MAX;
-    return (uint64_t)s.f_bavail * (uint64_t)s.f_frsize;
+    n = (uint64_t)s.f_bavail * (uint64_t)s.f_frsize;
+    return n > log ? n - log : 0;
+}
+
+void ak_disk_count_log(struct ak_engine *e, struct ak_lane *lane)
+{
+    uint64_t now = lane->store != NULL ? ak_store_wal_bytes(lane->store) : 0;
+
+    /* Unsigned, so that a sum of differences is right below 0, too. */
+    atomic_fetch_add(&e->disk.log_bytes, now - lane->log_bytes);
+    lane->log_bytes = now;
 }
 
 static void set_low(struct ak_engine *e, bool low, uint64_t free_bytes,
@@ -84,13 +101,16 @@ void ak_disk_look(struct ak_engine *e)
     uint64_t mark = atomic_load(&e->disk.low_bytes);
     uint64_t n = e->params.disk_free != NULL
                      ? e->params.disk_free(e->params.data_dir)
-                     : ask_system(e->params.data_dir);
+                     : ask_system(e);
+    bool low;
 
     atomic_store(&e->disk.free_bytes, n);
     if (atomic_load(&e->disk.low))
         mark += mark / 4;
-    set_low(e, n < mark, n, "there is little room on the disk");
-    if (n >= mark)
+    /* With nothing to spare what is in the logs could not be copied. */
+    low = n < mark || n == 0;
+    set_low(e, low, n, "there is little room on the disk");
+    if (!low)
         go_on(e);
 }
 

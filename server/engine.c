@@ -477,6 +477,7 @@ static enum ak_status remove_apply(struct ak_job *job, struct ak_store *store,
     ak_lane_close(e->writer, &c->lane);
     ak_store_close(c->lane.store);
     c->lane.store = NULL;
+    ak_disk_count_log(e, &c->lane);
     if (ak_store_remove(c->path, &left) != AK_OK)
         ak_log_warn("engine", "a deleted collection's file stays for now",
                     AK_TEXT("collection", j->name),
@@ -630,6 +631,14 @@ static void disk_failed(void *arg, const struct ak_err *err)
                      AK_TEXT("reason", err->text));
 }
 
+static void written(void *arg, struct ak_lane *lane)
+{
+    struct ak_engine *e = arg;
+
+    ak_disk_count_log(e, lane);
+    ak_disk_look(e);
+}
+
 static enum ak_status open_jobs(struct ak_engine *e, struct ak_err *err)
 {
     const struct ak_jobs_params params = {
@@ -685,7 +694,9 @@ enum ak_status ak_engine_open(const struct ak_engine_params *params,
     if (status == AK_OK)
         status = open_jobs(e, err);
     if (status == AK_OK)
-        status = ak_writer_start(disk_failed, e, &e->writer, err);
+        status =
+            ak_writer_start(&(struct ak_writer_hooks){disk_failed, written, e},
+                            &e->writer, err);
     /* The writer owns the catalog, but has nothing to do yet. */
     if (status == AK_OK)
         status = ak_catalog_list(e->catalog, load_one, e, err);

@@ -39,8 +39,8 @@ struct ak_engine_params {
     size_t queue_bytes; /* submitted and not committed, all collections */
     size_t collection_queue_bytes;
     uint64_t disk_low_bytes; /* free on the disk: below, writes are refused */
-    /* What is free beneath data_dir; NULL: the system is asked.  On the writer;
-       UINT64_MAX: it cannot be told. */
+    /* What is free beneath data_dir, without what the logs will take; NULL: the
+       system is asked.  On the writer; UINT64_MAX: it cannot be told. */
     uint64_t (*disk_free)(const char *data_dir);
     unsigned max_jobs;         /* that have not ended; 0: 64 */
     unsigned max_running_jobs; /* 0: 2 */

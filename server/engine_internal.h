@@ -38,6 +38,7 @@
 /* disk.c: the room that there is. */
 struct ak_disk {
     atomic_uint_fast64_t low_bytes, free_bytes;
+    atomic_uint_fast64_t log_bytes; /* of all collections */
     atomic_bool low;
     atomic_bool looking;    /* the writer is about to */
     struct ak_job *waiting; /* for room; the writer's */
@@ -230,6 +231,8 @@ static inline struct ak_collection *ak_learner_owner(struct ak_actor *actor)
 
 /* Look now, on the caller's thread; before there are others, or the writer's. */
 void ak_disk_look(struct ak_engine *e);
+/* Count the log of a lane's store, by who has the store. */
+void ak_disk_count_log(struct ak_engine *e, struct ak_lane *lane);
 /* Let the writer look soon. */
 void ak_disk_ask(struct ak_engine *e);
 /* A commit found no room, whatever was seen. */

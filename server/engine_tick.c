@@ -36,6 +36,7 @@ static void tidy_done(struct ak_job *job, enum ak_status status,
             AK_OK)
             ak_log_warn("engine", "the log was not copied",
                         AK_TEXT("reason", why.text));
+        ak_disk_count_log(j->collection->engine, &j->collection->lane);
     }
     (void)err;
     ak_collection_drop(j->collection);
@@ -68,7 +69,8 @@ static void tick(struct ak_collection *c, uint64_t now, bool tidy)
     unsaved = c->unsaved;
     waits = c->index_waits;
     c->index_waits = false;
-    copy = c->wal_dirty && idle > IDLE_WAL_NS;
+    copy = c->wal_dirty &&
+           (idle > IDLE_WAL_NS || atomic_load(&c->engine->disk.low));
     if (copy)
         c->wal_dirty = false;
     pthread_mutex_unlock(&c->lock);

@@ -81,7 +81,11 @@ static void checkpoint_done(struct ak_job *job, enum ak_status status,
     struct ak_collection *c = j->c;
     struct ak_outcome **at;
 
-    if (status != AK_OK && status != AK_ENOTFOUND)
+    if (status == AK_EFULL) {
+        ak_disk_wait(c->engine, job);
+        return;
+    }
+    if (status != AK_OK && status != AK_ENOTFOUND && status != AK_ECANCELED)
         ak_log_warn("engine", "a checkpoint was not stored",
                     AK_TEXT("collection", c->settings.name),
                     AK_NUMBER("seq", j->checkpoint.learned_seq),

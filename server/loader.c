@@ -364,6 +364,8 @@ enum ak_status ak_collection_load(struct ak_collection *c, struct ak_err *err)
         status =
             ak_store_open(c->path, c->engine->unclean, &c->lane.store, err);
     if (status == AK_OK)
+        ak_disk_count_log(c->engine, &c->lane);
+    if (status == AK_OK)
         status = ak_view_open(c->path, &c->indexer.view, err);
     if (status == AK_OK)
         status = ak_view_open(c->path, &c->learner.view, err);

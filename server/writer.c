@@ -23,8 +23,7 @@ struct ak_writer_thread {
     struct ak_lane *head, *tail; /* lanes with jobs */
     size_t bytes;
     bool stopping;
-    void (*failed)(void *arg, const struct ak_err *err);
-    void *arg;
+    struct ak_writer_hooks hooks;
 };
 
 /* Failures that the change itself is to blame for. */
@@ -113,9 +112,10 @@ static void finish(struct ak_writer_thread *w, struct ak_lane *lane,
  * One transaction of `jobs`.  Jobs for which there was no time are put in
  * *left; of the others each has its status when this returns.
  */
-static void run_group(struct ak_writer_thread *w, struct ak_store *store,
+static void run_group(struct ak_writer_thread *w, struct ak_lane *lane,
                       struct ak_job *jobs, struct ak_job **left)
 {
+    struct ak_store *store = lane->store;
     uint64_t start = ak_clock_ns();
     struct ak_err err = {0};
     enum ak_status status = ak_store_begin(store, &err);
@@ -126,7 +126,7 @@ static void run_group(struct ak_writer_thread *w, struct ak_store *store,
          job = job->next) {
         job->err = (struct ak_err){0};
         job->status = job->apply(job, store, &job->err);
-        if (job->status != AK_OK && !fails_alone(job->status)) {
+        if (job->status != AK_OK && !job->alone && !fails_alone(job->status)) {
             status = job->status;
             err = job->err;
         }
@@ -139,14 +139,16 @@ static void run_group(struct ak_writer_thread *w, struct ak_store *store,
         status = ak_store_commit(store, &err);
     else if (begun)
         ak_store_rollback(store);
-    if (status == AK_OK)
+    if (status == AK_OK) {
+        w->hooks.written(w->hooks.arg, lane);
         return;
+    }
     for (struct ak_job *job = jobs; job != NULL; job = job->next) {
         job->status = status;
         job->err = err;
     }
-    if (w->failed != NULL && status != AK_ENOMEM)
-        w->failed(w->arg, &err);
+    if (status != AK_ENOMEM)
+        w->hooks.failed(w->hooks.arg, &err);
 }
 
 static void *write_all(void *arg)
@@ -171,7 +173,7 @@ static void *write_all(void *arg)
         jobs = take_group(lane);
         pthread_mutex_unlock(&w->lock);
         if (lane->store != NULL) {
-            run_group(w, lane->store, jobs, &left);
+            run_group(w, lane, jobs, &left);
             give_back(w, lane, left);
         } else {
             jobs->err = (struct ak_err){0};
@@ -190,9 +192,9 @@ static void *write_all(void *arg)
     return NULL;
 }
 
-enum ak_status
-ak_writer_start(void (*failed)(void *arg, const struct ak_err *err), void *arg,
-                struct ak_writer_thread **out, struct ak_err *err)
+enum ak_status ak_writer_start(const struct ak_writer_hooks *hooks,
+                               struct ak_writer_thread **out,
+                               struct ak_err *err)
 {
     struct ak_writer_thread *w = calloc(1, sizeof(*w));
     int error;
@@ -201,8 +203,7 @@ ak_writer_start(void (*failed)(void *arg, const struct ak_err *err), void *arg,
         return ak_fail(err, AK_ENOMEM, "no memory for the writer");
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->more, NULL);
-    w->failed = failed;
-    w->arg = arg;
+    w->hooks = *hooks;
     error = pthread_create(&w->thread, NULL, write_all, w);
     if (error) {
         free(w);

@@ -26,6 +26,7 @@ struct ak_job {
     void (*done)(struct ak_job *job, enum ak_status status,
                  const struct ak_err *err);
     size_t bytes; /* behind it, for the bounds of queue and group */
+    bool alone;   /* set by apply(): it was not begun, and fails by itself */
 
     /* The writer's. */
     struct ak_lane *lane;
@@ -39,15 +40,21 @@ struct ak_lane {
 
     /* The writer's, under its lock. */
     struct ak_job *head, *tail;
-    size_t n, bytes; /* waiting or being committed */
+    uint64_t log_bytes; /* of disk.c: not copied into the file yet */
+    size_t n, bytes;    /* waiting or being committed */
     bool queued, closed;
     struct ak_lane *next;
 };
 
-/* `failed` is called on the writer when a disk refused; may be NULL. */
-enum ak_status ak_writer_start(void (*failed)(void *arg,
-                                              const struct ak_err *err),
-                               void *arg, struct ak_writer_thread **out,
+/* Both are called on the writer: `failed` when a disk refused, `written` after
+   each transaction of a lane. */
+struct ak_writer_hooks {
+    void (*failed)(void *arg, const struct ak_err *err);
+    void (*written)(void *arg, struct ak_lane *lane);
+    void *arg;
+};
+enum ak_status ak_writer_start(const struct ak_writer_hooks *hooks,
+                               struct ak_writer_thread **out,
                                struct ak_err *err) AK_MUST_CHECK;
 /* Does what is queued, then ends.  NULL is a no-op. */
 void ak_writer_stop(struct ak_writer_thread *writer);

@@ -209,6 +209,9 @@ enum ak_status ak_store_open(const char *path, bool check,
        there already only puts it off. */
     if (status == AK_OK)
         status = ak_store_checkpoint_wal(store, false, err);
+    /* On a full disk it stays in the log, which can be read as well. */
+    if (status == AK_EFULL)
+        status = AK_OK;
     if (status != AK_OK) {
         ak_db_close(&store->db);
         free(store);

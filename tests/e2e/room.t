@@ -30,6 +30,10 @@ def metric(d, name):
 daemon = Daemon(config=CONFIG % "0").start()
 c = daemon.collection("room", dim=DIM)
 c.learn(X[:1000], NAMES[:1000], ids=list(range(1000)), ack="visible")
+# It takes longer than all that follows: the records are 256 kB.
+slow_job = daemon.post("/v1/jobs", {
+    "kind": "verify", "target": "room",
+    "budget": {"bytes_per_second": 100}}).expect(202).json["id"]
 
 
 @test("with little room on the disk, writes are 507 before the body is read")
@@ -66,7 +70,11 @@ def _():
     equal(deleted["deleted"], 3, "deleted")
     c.wait_visible(deleted["seq"])
     equal(c.info()["items"], 996, "items")
-    daemon.post("/v1/jobs/1/cancel").expect(404)
+    job = "/v1/jobs/%s" % slow_job
+    equal(daemon.get(job).json["state"], "running", "state of the job")
+    daemon.post(job + "/cancel").expect(202)
+    wait_until(lambda: daemon.get(job).json["state"] == "canceled",
+               "the job is canceled")
 
 
 @test("a stream that is under way ends with disk-full in its line")

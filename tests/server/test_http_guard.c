@@ -427,24 +427,27 @@ static void states_are_told(void **state)
     atomic_store(&f.engine.full, true);
     expect(&f, things, body, 429, "urn:akin:problem:queue-full");
     expect(&f, things, body, 429, "Retry-After: 1");
+    /* Before a byte of the body has come. */
+    expect(&f, things, "Content-Length: 900000\r\n\r\n", 429, "queue-full");
     /* Deletes are never held back, nor is what the route itself refuses. */
     expect(&f, "POST /v1/collections/c1/things/delete", body, 200, "stored");
     expect(&f, "POST /v1/collections/nothing/things", body, 200, "stored");
     expect(&f, "GET /metrics", NULL, 200,
-           "akind_ingest_refused_total{reason=\"queue\"} 2\n");
+           "akind_ingest_refused_total{reason=\"queue\"} 3\n");
     atomic_store(&f.engine.full, false);
     atomic_store(&f.engine.disk_low, true);
     expect(&f, things, body, 507, "urn:akin:problem:disk-full");
     expect(&f, things, body, 507, "Retry-After: 1");
     expect(&f, things, body, 507,
            "1000 bytes are free, disk_low_bytes is 2000");
+    expect(&f, things, "Content-Length: 900000\r\n\r\n", 507, "disk-full");
     expect(&f, "POST /v1/collections/c1/things/delete", body, 200, "stored");
     expect(&f, "GET /inline", NULL, 200, NULL);
     expect(&f, "GET /healthz", NULL, 200, "\"ok\"");
     expect(&f, "GET /readyz", NULL, 200, "\"storage\":\"disk-low\"");
     expect(&f, "GET /metrics", NULL, 200, "akind_disk_low 1\n");
     expect(&f, "GET /metrics", NULL, 200,
-           "akind_ingest_refused_total{reason=\"disk\"} 3\n");
+           "akind_ingest_refused_total{reason=\"disk\"} 4\n");
     atomic_store(&f.engine.disk_low, false);
     expect(&f, things, body, 200, "stored");
     atomic_store(&f.engine.read_only, true);

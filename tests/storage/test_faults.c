@@ -281,6 +281,33 @@ static void a_full_disk_is_told(void **state)
         AK_OK);
 }
 
+static void a_full_disk_leaves_the_log_and_can_be_read(void **state)
+{
+    const struct ak_store_shape shape = {false, ROW_BYTES, CODE_BYTES};
+    struct fixture *f = *state;
+    struct ak_store_info info;
+
+    assert_status(
+        ak_store_create(f->path, &shape, bytes_of("{}"), &f->store, &f->err),
+        AK_OK);
+    assert_status(ak_view_open(f->path, &f->view, &f->err), AK_OK);
+    put_rows(f, GROUP_ROWS, NULL, 0);
+    /* The log cannot be copied: neither at the end nor at the start. */
+    faulty_arm(FAULT_FULL, 1);
+    close_all(f);
+    assert_true(faulty_met());
+    faulty_arm(FAULT_FULL, 1);
+    open_all(f);
+    assert_true(faulty_disarm());
+    assert_status(ak_view_info(f->view, &info, &f->err), AK_OK);
+    assert_int_equal(info.live_rows, GROUP_ROWS);
+    /* And goes on when there is room. */
+    put_rows(f, 1, NULL, 0);
+    assert_status(ak_store_checkpoint_wal(f->store, false, &f->err), AK_OK);
+    assert_status(ak_view_info(f->view, &info, &f->err), AK_OK);
+    assert_int_equal(info.live_rows, GROUP_ROWS + 1);
+}
+
 #define TEST(name) \
     cmocka_unit_test_setup_teardown(name, make_folder_fixture, remove_fixture)
 
@@ -293,6 +320,7 @@ int main(void)
         TEST(a_failed_read_is_an_error_and_no_harm),
         TEST(a_failed_allocation_is_told_and_no_harm),
         TEST(a_full_disk_is_told),
+        TEST(a_full_disk_leaves_the_log_and_can_be_read),
     };
 
     faulty_install();
