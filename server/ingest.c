@@ -7,10 +7,31 @@
 #include "core/base/clock.h"
 #include "server/body_rows.h"
 #include "server/limits.h"
+#include "server/metrics.h"
 #include "server/op.h"
 
 /* A longer body is read on the pool: the threads of HTTP serve all. */
 #define READ_HERE 65536
+
+void ak_ingest_count(const struct ak_receipt *receipt)
+{
+    ak_metric_add(AK_METRIC_INGEST_ITEMS,
+                  receipt->replayed ? AK_OUTCOME_REPLAYED : AK_OUTCOME_ACCEPTED,
+                  receipt->accepted);
+}
+
+/* By what the bytes hold: an array in a form is an array. */
+static void count_bytes(const struct ak_op *op, enum ak_body_kind kind,
+                        size_t len)
+{
+    bool images = op->settings.extractor[0] != '\0';
+
+    ak_metric_add(AK_METRIC_INGEST_BYTES,
+                  kind == AK_BODY_JSON ? AK_INGEST_JSON
+                  : images             ? AK_INGEST_IMAGE
+                                       : AK_INGEST_NPY,
+                  len);
+}
 
 static void answer(struct ak_op *op)
 {
@@ -19,6 +40,7 @@ static void answer(struct ak_op *op)
     bool batch = op->submission.change.kind == AK_RECORD_BATCH;
     json_t *o = ak_op_receipt_json(op);
 
+    ak_ingest_count(r);
     ak_collection_status(op->c, &now);
     ak_op_headers(op, now.published, r->seq);
     if (o != NULL) {
@@ -77,6 +99,7 @@ static void read_rows(struct ak_op *op)
         return;
     }
     if (!ak_faults_none(&op->rows.faults)) {
+        ak_metric_add(AK_METRIC_INGEST_ITEMS, AK_OUTCOME_REFUSED, op->rows.n);
         ak_faults_reply(op->rq, &op->rows.faults);
         return;
     }
@@ -160,6 +183,7 @@ void ak_ingest(struct ak_request *rq, enum ak_record_kind kind,
     op->submission.change.key = key.key;
     op->submission.change.producer_seq = key.producer_seq;
     ak_request_body(rq, &len);
+    count_bytes(op, body_kind, len);
     if (len > READ_HERE || op->settings.extractor[0] != '\0')
         ak_op_offload(op, read_rows);
     else

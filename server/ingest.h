@@ -16,6 +16,9 @@
  */
 bool ak_ingest_headers(struct ak_request *rq, unsigned accepted);
 
+/* Count what became of the items of a request, for /metrics. */
+void ak_ingest_count(const struct ak_receipt *receipt);
+
 /* The whole body is there and is of one of `accepted` (ak_body_kind). */
 void ak_ingest(struct ak_request *rq, enum ak_record_kind kind,
                unsigned accepted);

@@ -25,6 +25,7 @@
 #include "server/json_memory.h"
 #include "server/json_read.h"
 #include "server/limits.h"
+#include "server/metrics.h"
 #include "server/op.h"
 #include "server/pointer.h"
 
@@ -297,6 +298,7 @@ static void submitted(struct ak_submission *s, enum ak_status status,
         return;
     }
     result.receipt = *receipt;
+    ak_ingest_count(receipt);
     ak_write_bytes(&st->done, &result, sizeof(result));
     if (st->done.status != AK_OK)
         ak_op_fail(st->op, AK_ENOMEM, NULL);
@@ -413,6 +415,7 @@ static void submit_chunk(struct ak_op *op)
         status = st->rows.status;
     if (status == AK_OK && !ak_faults_none(&st->rows.faults)) {
         ak_faults_detail(&st->rows.faults, detail, sizeof(detail));
+        ak_metric_add(AK_METRIC_INGEST_ITEMS, AK_OUTCOME_REFUSED, st->rows.n);
         fail_chunk(st, ak_faults_slug(&st->rows.faults), st->rows.faults.list,
                    st->rows.faults.n, detail);
         return;
@@ -496,6 +499,7 @@ static size_t stream_data(struct ak_request *rq, void *arg,
            read. */
         endless = st->bytes.len - st->line_at > ak_limits()->max_line_bytes;
     }
+    ak_metric_add(AK_METRIC_INGEST_BYTES, AK_INGEST_NDJSON, taken);
     if (st->n_lines == st->chunk || endless) {
         st->n_lines += endless;
         ak_request_pause(rq);

@@ -27,7 +27,7 @@ enum ak_metric {
     AK_METRIC_QUERY_INCOMPLETE,       /* counter */
     AK_METRIC_QUERY_TOP_DISTANCE,     /* histogram: bits */
     AK_METRIC_INGEST_ITEMS,           /* counter: enum ak_item_outcome */
-    AK_METRIC_INGEST_BYTES,           /* counter: enum ak_body_format */
+    AK_METRIC_INGEST_BYTES,           /* counter: enum ak_ingest_format */
     AK_METRIC_INGEST_REFUSED,         /* counter: enum ak_no_room */
     AK_METRIC_IMAGE_DECODE_FAILURES,  /* counter: enum ak_image_failure */
     AK_METRIC_JOBS_STARTED,           /* counter */
@@ -58,11 +58,11 @@ enum ak_item_outcome {
     AK_OUTCOME_REPLAYED,
     AK_OUTCOME_REFUSED
 };
-enum ak_body_format {
-    AK_BODY_JSON,
-    AK_BODY_NDJSON,
-    AK_BODY_NPY,
-    AK_BODY_IMAGE
+enum ak_ingest_format {
+    AK_INGEST_JSON,
+    AK_INGEST_NDJSON,
+    AK_INGEST_NPY,
+    AK_INGEST_IMAGE
 };
 enum ak_no_room { AK_NO_ROOM_QUEUE, AK_NO_ROOM_MEMORY, AK_NO_ROOM_DISK };
 enum ak_job_end {

@@ -450,6 +450,35 @@ def _():
     equal(len(c.items()), 50, "items")
 
 
+def counted():
+    """What /metrics says of items by outcome and of bytes by format."""
+    found = {}
+    for line in daemon.get("/metrics").body.decode().splitlines():
+        for name in ("items", "bytes"):
+            if line.startswith("akind_ingest_%s_total{" % name):
+                key, value = line.split()
+                found[key.split('"')[1]] = int(value)
+    return found
+
+
+@test("what came is counted: stored, replayed and refused, by its format")
+def _():
+    c = daemon.collection("counted", dim=16, model=HMOH)
+    before = counted()
+    keyed(c, "counted-1", n=8).expect(200)
+    keyed(c, "counted-1", n=8).expect(200)
+    stream(c, "\n".join(lines(20, first=100)) + "\n", chunk=10)
+    c.batch({"items": [{"id": 1, "vector": [1] * 16},
+                       {"id": 1, "vector": [1] * 16}]}, expect=(422,))
+    after = counted()
+    more = {k: after[k] - before[k] for k in after}
+    equal((more["accepted"], more["replayed"], more["refused"]), (28, 8, 2),
+          "items")
+    for name in ("json", "ndjson", "npy"):
+        check(more[name] > 0, "no bytes of %s" % name)
+    equal(more["image"], 0, "bytes of images")
+
+
 @test("a timeout is 202 with the state that was reached")
 def _():
     c = daemon.collection("late", dim=16, bits=512,
