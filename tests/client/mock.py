@@ -127,15 +127,16 @@ class Mock:
 
     def serve(self, h):
         body = h.rfile.read(int(h.headers.get("Content-Length") or 0))
+        writes = h.command in ("POST", "PUT") and re.search("/(batches|items)", h.path) is not None
         with self.lock:
             self.requests.append({
                 "method": h.command, "path": h.path, "body": body,
                 "type": h.headers.get("Content-Type", ""), "key": h.headers.get("Idempotency-Key") or h.headers.get("Akin-Producer"),
                 "headers": dict(h.headers)})
-            self.flying += 1
+            self.flying += writes
             self.most_flying = max(self.most_flying, self.flying)
         try:
-            if h.command in ("POST", "PUT") and re.search("/(batches|items)", h.path):
+            if writes:
                 self.gate.wait(20)
             number = (h.headers.get("Akin-Producer") or "=").split("=")[1]
             if number in self.hold:
@@ -143,7 +144,7 @@ class Mock:
             answer = self.answer(h, body)
         finally:
             with self.lock:
-                self.flying -= 1
+                self.flying -= writes
         if answer is None:          # drop the connection without a word
             h.close_connection = True
             h.connection.shutdown(socket.SHUT_RDWR)

@@ -151,8 +151,8 @@ def _():
 
 @test("a chunk that the memory of all bodies has no room for is queue-full")
 def _():
-    big = b'{"vector": [' + b" " * (9 << 20) + b"]}\n"
-    daemon.post(c.path + "/batches", big,
+    line = b'{"vector": [' + b" " * 900000 + b"]}\n"
+    daemon.post(c.path + "/batches", 11 * line,
                 type="application/x-ndjson").problem(429, "queue-full")
 
 
