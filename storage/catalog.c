@@ -451,50 +451,67 @@ enum ak_status ak_catalog_reserve(struct ak_catalog *catalog, uint64_t *file,
     return status;
 }
 
-static enum ak_status find_name(struct ak_catalog *catalog, const char *name,
-                                bool *found, struct ak_err *err)
+enum ak_status ak_catalog_made_by(struct ak_catalog *catalog, const char *name,
+                                  uint64_t *job, struct ak_err *err)
 {
-    static const char select[] = "SELECT 1 FROM files WHERE name = ?";
-    enum ak_status status;
-    struct ak_sql q;
-
-    ak_sql_start(&q, &catalog->db, select);
-    ak_sql_text(&q, name, strlen(name));
-    status = ak_sql_next(&q, found, err);
-    if (status == AK_OK && *found)
-        ak_sql_end(&q);
-    return status;
-}
-
-enum ak_status ak_catalog_add(struct ak_catalog *catalog, const char *name,
-                              uint64_t file, struct ak_err *err)
-{
-    static const char update[] =
-        "UPDATE files SET name = ? WHERE file = ? AND name IS NULL";
-    size_t len = strlen(name);
+    static const char select[] = "SELECT job FROM files WHERE name = ?";
     enum ak_status status;
     struct ak_sql q;
     bool found;
+
+    ak_sql_start(&q, &catalog->db, select);
+    ak_sql_text(&q, name, strlen(name));
+    status = ak_sql_next(&q, &found, err);
+    if (status != AK_OK)
+        return status;
+    if (!found)
+        return ak_fail(err, AK_ENOTFOUND, "there is no collection %s", name);
+    *job = ak_sql_col_u64(&q, 0); /* NULL is 0 */
+    ak_sql_end(&q);
+    return AK_OK;
+}
+
+enum ak_status ak_catalog_add_by(struct ak_catalog *catalog, const char *name,
+                                 uint64_t file, uint64_t job,
+                                 struct ak_err *err)
+{
+    static const char update[] = "UPDATE files SET name = ?, job = ?"
+                                 " WHERE file = ? AND name IS NULL";
+    size_t len = strlen(name);
+    enum ak_status status;
+    uint64_t other;
+    struct ak_sql q;
 
     if (len < 1 || len > AK_NAME_MAX)
         return ak_fail(err, AK_EINVAL,
                        "a name has %zu bytes, must have 1 to %d", len,
                        AK_NAME_MAX);
     status = ak_catalog_writable(catalog, err);
-    if (status == AK_OK)
-        status = find_name(catalog, name, &found, err);
     if (status != AK_OK)
         return status;
-    if (found)
+    status = ak_catalog_made_by(catalog, name, &other, err);
+    if (status == AK_OK)
         return ak_fail(err, AK_EEXISTS, "there is a collection %s", name);
+    if (status != AK_ENOTFOUND)
+        return status;
     ak_sql_start(&q, &catalog->db, update);
     ak_sql_text(&q, name, len);
+    if (job > 0)
+        ak_sql_u64(&q, job);
+    else
+        ak_sql_null(&q);
     ak_sql_u64(&q, file);
     status = ak_sql_run(&q, err);
     if (status == AK_OK && sqlite3_changes(catalog->db.handle) == 0)
         status = ak_fail(err, AK_EINVAL, "file %llu is not reserved",
                          (unsigned long long)file);
     return status;
+}
+
+enum ak_status ak_catalog_add(struct ak_catalog *catalog, const char *name,
+                              uint64_t file, struct ak_err *err)
+{
+    return ak_catalog_add_by(catalog, name, file, 0, err);
 }
 
 enum ak_status ak_catalog_remove(struct ak_catalog *catalog, const char *name,

@@ -50,6 +50,14 @@ enum ak_status ak_catalog_reserve(struct ak_catalog *catalog, uint64_t *file,
 /* Give the file a name: from here on the collection exists.  AK_EEXISTS. */
 enum ak_status ak_catalog_add(struct ak_catalog *catalog, const char *name,
                               uint64_t file, struct ak_err *err) AK_MUST_CHECK;
+/* The same by a job, whose id is kept with it. */
+enum ak_status ak_catalog_add_by(struct ak_catalog *catalog, const char *name,
+                                 uint64_t file, uint64_t job,
+                                 struct ak_err *err) AK_MUST_CHECK;
+/* The job that made the collection, 0: none did.  AK_ENOTFOUND. */
+enum ak_status ak_catalog_made_by(struct ak_catalog *catalog, const char *name,
+                                  uint64_t *job,
+                                  struct ak_err *err) AK_MUST_CHECK;
 /* Take the name away; the caller then removes the file.  AK_ENOTFOUND. */
 enum ak_status ak_catalog_remove(struct ak_catalog *catalog, const char *name,
                                  struct ak_err *err) AK_MUST_CHECK;

@@ -111,6 +111,36 @@ enum ak_status ak_store_checkpoint_wal(struct ak_store *store, bool truncate,
 /* Size of the log that was written since it started over. */
 uint64_t ak_store_wal_bytes(const struct ak_store *store);
 
+/*
+ * Copy the whole file to a new one at `path`, some pages at a time and between
+ * groups, so that changes go on meanwhile and are copied too: it is the state of
+ * the moment in which a step says that it is over, which is a prefix of the
+ * sequence.  At most one at a time.  A step that fails ends it, as does
+ * ak_store_close(); the caller then removes the file.  The copy has no log, and
+ * is not on the disk before the caller has synced it.
+ */
+struct ak_store_copy {
+    uint64_t done, total; /* bytes; the total grows with the file */
+    bool over;
+    /* When it is over: what the copy has. */
+    uint64_t last_seq, next_ordinal, live_rows, published;
+};
+/* AK_EEXISTS: there is something at `path`.  AK_EBUSY: one is under way. */
+enum ak_status ak_store_begin_copy(struct ak_store *store, const char *path,
+                                   struct ak_err *err) AK_MUST_CHECK;
+enum ak_status ak_store_copy(struct ak_store *store, int pages,
+                             struct ak_store_copy *out,
+                             struct ak_err *err) AK_MUST_CHECK;
+void ak_store_end_copy(struct ak_store *store); /* none: a no-op */
+/* SQLite's quick check of a copy.  `older`: of a format that a store would have
+   to bring up before it can be viewed. */
+enum ak_status ak_store_check_copy(const char *path, bool *older,
+                                   struct ak_err *err) AK_MUST_CHECK;
+/* A file that came from elsewhere, in a group: its generations belong to no job
+   here, and one that was being made is dropped. */
+enum ak_status ak_store_forget_jobs(struct ak_store *store,
+                                    struct ak_err *err) AK_MUST_CHECK;
+
 /* Rows of a batch or an upsert. */
 struct ak_store_rows {
     size_t n;
@@ -332,6 +362,9 @@ enum ak_status ak_store_tidy(struct ak_store *store, int64_t now_ms,
    up, or of a later one: AK_ECORRUPT. */
 enum ak_status ak_view_open(const char *path, struct ak_view **out,
                             struct ak_err *err) AK_MUST_CHECK;
+/* The same of a copy (below): nothing is put beside it. */
+enum ak_status ak_view_open_copy(const char *path, struct ak_view **out,
+                                 struct ak_err *err) AK_MUST_CHECK;
 void ak_view_close(struct ak_view *view); /* NULL is a no-op */
 
 /*

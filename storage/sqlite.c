@@ -178,6 +178,11 @@ static enum ak_status set_wal(struct ak_db *db, struct ak_err *err)
     return status;
 }
 
+static bool reads_only(enum ak_db_mode mode)
+{
+    return mode == AK_DB_READ || mode == AK_DB_COPY;
+}
+
 static enum ak_status configure(struct ak_db *db, enum ak_db_mode mode,
                                 struct ak_err *err)
 {
@@ -194,18 +199,48 @@ static enum ak_status configure(struct ak_db *db, enum ak_db_mode mode,
     status = ak_db_exec(db, settings, err);
     if (status == AK_OK)
         status = ak_db_exec(
-            db, mode == AK_DB_READ ? reader_settings : writer_settings, err);
-    if (status == AK_OK && mode != AK_DB_READ)
+            db, reads_only(mode) ? reader_settings : writer_settings, err);
+    if (status == AK_OK && !reads_only(mode))
         status = set_wal(db, err);
     return status;
+}
+
+/* The address of a file that does not change, to be freed by sqlite3_free(). */
+static char *immutable(const char *path)
+{
+    sqlite3_str *text = sqlite3_str_new(NULL);
+
+    sqlite3_str_appendall(text, "file:");
+    for (const char *p = path; *p != '\0'; p++)
+        if (strchr("%?#", *p) != NULL)
+            sqlite3_str_appendf(text, "%%%02x", (unsigned char)*p);
+        else
+            sqlite3_str_append(text, p, 1);
+    sqlite3_str_appendall(text, "?immutable=1");
+    return sqlite3_str_finish(text);
+}
+
+static int open_handle(struct ak_db *db, const char *path, enum ak_db_mode mode)
+{
+    int flags =
+        SQLITE_OPEN_NOMUTEX |
+        (reads_only(mode) ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
+    char *uri;
+    int rc;
+
+    if (mode != AK_DB_COPY)
+        return sqlite3_open_v2(path, &db->handle, flags, NULL);
+    uri = immutable(path);
+    if (uri == NULL)
+        return SQLITE_NOMEM;
+    rc = sqlite3_open_v2(uri, &db->handle, flags | SQLITE_OPEN_URI, NULL);
+    sqlite3_free(uri);
+    return rc;
 }
 
 enum ak_status ak_db_open(struct ak_db *db, const char *path,
                           enum ak_db_mode mode, struct ak_err *err)
 {
-    int flags =
-        SQLITE_OPEN_NOMUTEX |
-        (mode == AK_DB_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
     enum ak_status status = AK_OK;
     int rc;
 
@@ -217,7 +252,7 @@ enum ak_status ak_db_open(struct ak_db *db, const char *path,
         status = ak_fail(err, AK_ENOTFOUND, "%s is not there", db->name);
     if (status != AK_OK)
         return status;
-    rc = sqlite3_open_v2(path, &db->handle, flags, NULL);
+    rc = open_handle(db, path, mode);
     status =
         rc == SQLITE_OK ? configure(db, mode, err) : ak_db_fail(db, rc, err);
     if (status != AK_OK)

@@ -33,7 +33,8 @@
 enum ak_db_mode {
     AK_DB_CREATE, /* the file must not be there */
     AK_DB_WRITE,
-    AK_DB_READ
+    AK_DB_READ,
+    AK_DB_COPY /* nobody writes it, it has no log, and nothing is put beside it */
 };
 
 struct ak_db {

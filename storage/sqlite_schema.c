@@ -47,6 +47,8 @@ static const char *const catalog_steps[] = {
     "  level INTEGER NOT NULL,"
     "  text TEXT NOT NULL,"
     "  PRIMARY KEY (job, n)) STRICT, WITHOUT ROWID;",
+    /* The job that made the collection; NULL: none did. */
+    "ALTER TABLE files ADD COLUMN job INTEGER;",
 };
 
 /*
@@ -270,8 +272,8 @@ static enum ak_status upgrade_file(struct ak_db *db,
     return status;
 }
 
-enum ak_status ak_schema_check(struct ak_db *db, const struct ak_schema *schema,
-                               bool upgrade, struct ak_err *err)
+enum ak_status ak_schema_read(struct ak_db *db, const struct ak_schema *schema,
+                              uint32_t *out, struct ak_err *err)
 {
     static const char get_application[] = "PRAGMA application_id";
     static const char get_version[] = "PRAGMA user_version";
@@ -294,8 +296,18 @@ enum ak_status ak_schema_check(struct ak_db *db, const struct ak_schema *schema,
                        "written by a later one",
                        db->name, schema->what, (unsigned)version,
                        (unsigned)schema->n_steps);
-    if (version == schema->n_steps)
-        return AK_OK;
+    *out = version;
+    return AK_OK;
+}
+
+enum ak_status ak_schema_check(struct ak_db *db, const struct ak_schema *schema,
+                               bool upgrade, struct ak_err *err)
+{
+    uint32_t version = 0;
+    enum ak_status status = ak_schema_read(db, schema, &version, err);
+
+    if (status != AK_OK || version == schema->n_steps)
+        return status;
     if (!upgrade)
         return ak_fail(err, AK_ECORRUPT,
                        "%s: %s format is %u, must be brought to %u by its "

@@ -24,6 +24,12 @@ enum ak_status ak_schema_create(struct ak_db *db,
                                 const struct ak_schema *schema,
                                 struct ak_err *err) AK_MUST_CHECK;
 
+/* Which steps the file has been through; AK_ECORRUPT: not of this schema, or of
+   a later build. */
+enum ak_status ak_schema_read(struct ak_db *db, const struct ak_schema *schema,
+                              uint32_t *version,
+                              struct ak_err *err) AK_MUST_CHECK;
+
 /*
  * See that the file is of this schema.  With `upgrade`, a file of an earlier
  * step goes through the missing ones, all or none; without it, or from a later

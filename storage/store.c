@@ -100,7 +100,7 @@ static enum ak_status read_shape(struct ak_store *store, struct ak_err *err)
     return AK_OK;
 }
 
-static enum ak_status quick_check(struct ak_db *db, struct ak_err *err)
+enum ak_status ak_store_quick_check(struct ak_db *db, struct ak_err *err)
 {
     static const char sql[] = "PRAGMA quick_check(1)";
     struct ak_bytes text = {0};
@@ -200,7 +200,7 @@ enum ak_status ak_store_open(const char *path, bool check,
     }
     sqlite3_wal_hook(store->db.handle, note_log, store);
     if (check)
-        status = quick_check(&store->db, err);
+        status = ak_store_quick_check(&store->db, err);
     if (status == AK_OK)
         status = ak_schema_check(&store->db, &ak_schema_collection, true, err);
     if (status == AK_OK)
@@ -227,6 +227,7 @@ void ak_store_close(struct ak_store *store)
         return;
     if (store->in_group)
         ak_store_rollback(store);
+    ak_store_end_copy(store);
     if (!store->db.sync_failed) {
         /* What views that are still there keep in the log is safe in it. */
         enum ak_status copied = ak_store_checkpoint_wal(store, false, NULL);

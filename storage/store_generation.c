@@ -298,3 +298,24 @@ enum ak_status ak_view_generations(struct ak_view *view, uint64_t *installed,
         ak_sql_end(&q);
     return AK_OK;
 }
+
+static enum ak_status forget_jobs(struct ak_store *store, struct ak_err *err)
+{
+    static const char own_none[] = "UPDATE generations SET job = 0";
+    enum ak_status status = forget(store, err);
+    struct ak_sql q;
+
+    if (status != AK_OK)
+        return status;
+    ak_sql_start(&q, &store->db, own_none);
+    return ak_sql_run(&q, err);
+}
+
+enum ak_status ak_store_forget_jobs(struct ak_store *store, struct ak_err *err)
+{
+    enum ak_status status = ak_store_enter(store, err);
+
+    if (status != AK_OK)
+        return status;
+    return ak_store_leave(store, forget_jobs(store, err), err);
+}

@@ -1,8 +1,8 @@
 /*
  * store_internal.h -- the writer's side of a collection's file, as its parts
  * share it: store.c (life, groups, the log), store_apply.c (changes),
- * store_key.c (exactly once), store_version.c (versions and codes),
- * store_packed.c (packed rows).
+ * store_copy.c (copies), store_key.c (exactly once), store_version.c (versions
+ * and codes), store_packed.c (packed rows).
  */
 #ifndef AK_STORAGE_STORE_INTERNAL_H
 #define AK_STORAGE_STORE_INTERNAL_H
@@ -43,6 +43,7 @@ struct ak_store {
     size_t n_changed;
     uint64_t opened_seq;
     uint64_t unpacked; /* 1 + the segment that this change unpacked last */
+    struct ak_copy *copy;   /* under way, or NULL; store_copy.c */
     /* Scratch of one change: the parts of its record. */
     struct ak_writer ordinals, label_first, labels, row_labels;
 };
@@ -56,6 +57,10 @@ enum ak_status ak_store_enter(struct ak_store *store,
                               struct ak_err *err) AK_MUST_CHECK;
 enum ak_status ak_store_leave(struct ak_store *store, enum ak_status status,
                               struct ak_err *err) AK_MUST_CHECK;
+
+/* AK_ECORRUPT: what SQLite's quick check found. */
+enum ak_status ak_store_quick_check(struct ak_db *db,
+                                    struct ak_err *err) AK_MUST_CHECK;
 
 /*
  * Look a change's key up.  `replayed` in the receipt says that it had been used

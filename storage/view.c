@@ -45,15 +45,15 @@ static enum ak_status read_shape(struct ak_view *view, struct ak_err *err)
     return AK_OK;
 }
 
-enum ak_status ak_view_open(const char *path, struct ak_view **out,
-                            struct ak_err *err)
+static enum ak_status open_view(const char *path, enum ak_db_mode mode,
+                                struct ak_view **out, struct ak_err *err)
 {
     struct ak_view *view = calloc(1, sizeof(*view));
     enum ak_status status;
 
     if (view == NULL)
         return ak_fail(err, AK_ENOMEM, "no memory for a view");
-    status = ak_db_open(&view->db, path, AK_DB_READ, err);
+    status = ak_db_open(&view->db, path, mode, err);
     if (status != AK_OK) {
         free(view);
         return status;
@@ -68,6 +68,18 @@ enum ak_status ak_view_open(const char *path, struct ak_view **out,
     }
     *out = view;
     return AK_OK;
+}
+
+enum ak_status ak_view_open(const char *path, struct ak_view **out,
+                            struct ak_err *err)
+{
+    return open_view(path, AK_DB_READ, out, err);
+}
+
+enum ak_status ak_view_open_copy(const char *path, struct ak_view **out,
+                                 struct ak_err *err)
+{
+    return open_view(path, AK_DB_COPY, out, err);
 }
 
 void ak_view_close(struct ak_view *view)

@@ -24,4 +24,16 @@ enum ak_status ak_sha256(const struct ak_piece *pieces, size_t n,
                          uint8_t out[AK_SHA256_LEN],
                          struct ak_err *err) AK_MUST_CHECK;
 
+/* The same of what comes piece by piece. */
+struct ak_sha256_sum;
+enum ak_status ak_sha256_create(struct ak_sha256_sum **out,
+                                struct ak_err *err) AK_MUST_CHECK;
+enum ak_status ak_sha256_update(struct ak_sha256_sum *sum, const void *data,
+                                size_t len, struct ak_err *err) AK_MUST_CHECK;
+/* Once; then it can only be destroyed. */
+enum ak_status ak_sha256_finish(struct ak_sha256_sum *sum,
+                                uint8_t out[AK_SHA256_LEN],
+                                struct ak_err *err) AK_MUST_CHECK;
+void ak_sha256_destroy(struct ak_sha256_sum *sum); /* NULL is a no-op */
+
 #endif
