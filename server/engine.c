@@ -11,6 +11,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/rng.h"
+#include "server/backup.h"
 #include "server/engine_internal.h"
 #include "server/job_kind.h"
 #include "server/log.h"
@@ -287,6 +288,38 @@ static enum ak_status put_first_version(struct ak_store *store,
     return status;
 }
 
+enum ak_status ak_engine_adopt(struct ak_engine *e, struct ak_collection *c,
+                               uint64_t job, struct ak_err *err)
+{
+    struct ak_collection *other = find(e, c->settings.name);
+    enum ak_status status;
+
+    if (other != NULL) {
+        ak_collection_drop(other);
+        return ak_fail(err, AK_EEXISTS, "there is a collection \"%s\"",
+                       c->settings.name);
+    }
+    status = ak_catalog_add_by(e->catalog, c->settings.name, c->file, job, err);
+    if (status != AK_OK)
+        return status;
+    pthread_mutex_lock(&c->lock);
+    c->state = AK_SERVING;
+    pthread_mutex_unlock(&c->lock);
+    status = insert(e, ak_collection_ref(c), err);
+    if (status != AK_OK) {
+        enum ak_status undone =
+            ak_catalog_remove(e->catalog, c->settings.name, NULL);
+
+        (void)undone; /* else it is there after a restart */
+        ak_collection_drop(c);
+        return status;
+    }
+    pthread_mutex_lock(&e->lock);
+    e->progress.loaded++;
+    pthread_mutex_unlock(&e->lock);
+    return AK_OK;
+}
+
 /* Writes the file; the collection exists when the catalog has its name. */
 static enum ak_status make_file(struct ak_engine *e,
                                 const struct ak_settings *s,
@@ -316,14 +349,11 @@ static enum ak_status make_file(struct ak_engine *e,
     if (status == AK_OK)
         status = ak_collection_load(c, err);
     if (status == AK_OK)
-        status = ak_catalog_add(e->catalog, s->name, file, err);
-    if (status == AK_OK) {
-        c->state = AK_SERVING;
-        *out = ak_collection_ref(c);
-        status = insert(e, c, err);
-        c = status == AK_OK ? NULL : c;
-    }
-    ak_collection_drop(c);
+        status = ak_engine_adopt(e, c, 0, err);
+    if (status == AK_OK)
+        *out = c;
+    else
+        ak_collection_drop(c);
     free(text);
     return status;
 }
@@ -653,6 +683,11 @@ static enum ak_status open_jobs(struct ak_engine *e, struct ak_err *err)
     return ak_jobs_open(&params, &e->jobs, err);
 }
 
+const char *ak_engine_data_dir(const struct ak_engine *engine)
+{
+    return engine->params.data_dir;
+}
+
 struct ak_jobs *ak_engine_jobs(struct ak_engine *engine)
 {
     return engine->jobs;
@@ -687,6 +722,8 @@ enum ak_status ak_engine_open(const struct ak_engine_params *params,
     status = ak_catalog_open(params->data_dir, &e->catalog, &e->unclean, err);
     if (status == AK_OK)
         ak_disk_look(e);
+    if (status == AK_OK)
+        status = ak_backups_open(params->data_dir, err);
     if (status == AK_OK)
         status = ak_pool_create(threads, WORK_NICE, "work", &e->work, err);
     if (status == AK_OK)

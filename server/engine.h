@@ -59,6 +59,8 @@ void ak_engine_close(struct ak_engine *engine);
 /* Call about ten times a second, from one thread: timeouts, idle, tidy. */
 void ak_engine_tick(struct ak_engine *engine);
 
+const char *ak_engine_data_dir(const struct ak_engine *engine);
+
 struct ak_engine_progress {
     bool ready;
     uint32_t collections, loaded;

@@ -251,6 +251,14 @@ enum ak_status ak_collection_new(struct ak_engine *e,
                                  uint64_t file, struct ak_collection **out,
                                  struct ak_err *err) AK_MUST_CHECK;
 
+/*
+ * On the writer: a collection that is loaded gets the name of its settings, made
+ * by a job (0: by none); from here on it exists, and serves.  The list takes a
+ * reference of its own.  AK_EEXISTS.
+ */
+enum ak_status ak_engine_adopt(struct ak_engine *e, struct ak_collection *c,
+                               uint64_t job, struct ak_err *err) AK_MUST_CHECK;
+
 /* ---------------------------------------------------------- collection.c */
 
 /* Other settings, under the lock; not the name, which is read without it. */

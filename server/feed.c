@@ -1,5 +1,5 @@
 /*
- * feed.c -- answers whose end is not known when they begin: event streams.
+ * feed.c -- answers that are made while they are sent: event streams, exports.
  *
  * libmicrohttpd asks for the next bytes when the client has taken those before.
  * When there are none the connection is suspended, under the request's lock, so
@@ -18,7 +18,7 @@ static ssize_t read_feed(void *arg, uint64_t pos, char *out, size_t cap)
 {
     struct ak_request *rq = arg;
     struct ak_http *http = rq->http;
-    size_t n = AK_FEED_END;
+    size_t n = rq->feed.whole ? AK_FEED_CUT : AK_FEED_END;
 
     (void)pos;
     pthread_mutex_lock(&rq->lock);
@@ -34,14 +34,19 @@ static ssize_t read_feed(void *arg, uint64_t pos, char *out, size_t cap)
     pthread_mutex_unlock(&rq->lock);
     if (n == AK_FEED_END)
         return MHD_CONTENT_READER_END_OF_STREAM;
+    if (n == AK_FEED_CUT)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
     ak_metric_add(AK_METRIC_HTTP_REPLY_BYTES, 0, n);
     return (ssize_t)n;
 }
 
 struct MHD_Response *ak_feed_response(struct ak_request *rq)
 {
-    return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, read_feed,
-                                             rq, NULL);
+    const struct ak_feed *feed = &rq->feed;
+
+    return MHD_create_response_from_callback(
+        feed->size > 0 ? feed->size : MHD_SIZE_UNKNOWN,
+        feed->block > 0 ? feed->block : BLOCK, read_feed, rq, NULL);
 }
 
 /* Under the request's lock. */

@@ -130,15 +130,20 @@ void ak_reply_empty(struct ak_request *rq, unsigned status);
  * An answer without an end that is known.  `pull` copies up to `cap` bytes to
  * `out` and says how many, from a thread of HTTP that holds a lock: it must not
  * block, nor call back into the request.  0: none for now; ak_request_wake()
- * says when there are, AK_FEED_END: that was all.  `gone` is called once, when
+ * says when there are, AK_FEED_END: that was all, AK_FEED_CUT: there is more, but
+ * it cannot be had, and the connection is cut.  `gone` is called once, when
  * the exchange is over, and is the last call.  The server ends it when it stops,
  * and when the client has not taken for 30 s what it got.
  */
 #define AK_FEED_END SIZE_MAX
+#define AK_FEED_CUT (SIZE_MAX - 1)
 struct ak_feed {
     size_t (*pull)(void *arg, char *out, size_t cap);
     void (*gone)(void *arg);
     void *arg;
+    uint64_t size; /* of all of it; 0: not known */
+    size_t block;  /* `cap` of a pull; 0: 4096 */
+    bool whole;    /* cut, too, when the server ends it before its end */
 };
 void ak_reply_feed(struct ak_request *rq, unsigned status, const char *type,
                    const struct ak_feed *feed);

@@ -35,7 +35,9 @@ struct ak_run_kind {
     const char *name;
     const char *help;   /* one line */
     bool on_collection; /* the target is the name of one */
-    bool exclusive;     /* one a target at a time */
+    /* Unless the parameters say so; NULL: they never do. */
+    bool (*elsewhere)(const json_t *params);
+    bool exclusive; /* one a target at a time */
 
     /* AK_EINVAL with a fault; NULL: it takes no parameters. */
     enum ak_status (*check)(struct ak_run_check *check,
@@ -58,6 +60,8 @@ extern const struct ak_run_kind *const ak_run_kinds[];
 struct ak_engine *ak_run_engine(struct ak_run *run);
 struct ak_collection *ak_run_collection(struct ak_run *run);
 uint64_t ak_run_id(const struct ak_run *run);
+const char *ak_run_target(const struct ak_run *run);
+int64_t ak_run_created_ms(const struct ak_run *run);
 /* Lent; as they are after `check`. */
 const json_t *ak_run_params(const struct ak_run *run);
 const json_t *ak_run_budget(const struct ak_run *run);

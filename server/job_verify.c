@@ -1,39 +1,51 @@
 /*
- * job_verify.c -- the job `verify`: read all that a collection's file holds and
- * compare it with its checksums.
+ * job_verify.c -- the job `verify`: read all that a collection's file holds, or
+ * a snapshot's, and compare it with its checksums.
  *
- * Records, vectors, packed rows, the published version's codes and the models, in
- * this order, up to what there was when it began.  What is damaged goes into the log
- * of the job, and the job fails at its end.  `budget.bytes_per_second` bounds
+ * Of a snapshot first its bytes, against the manifest, and its pages, by
+ * SQLite's quick check.  Then of both: records, vectors, packed rows, the
+ * published version's codes and the models, in this order, up to what there was
+ * when it began.  What is damaged goes into the log of the job, and the job fails at its end.  `budget.bytes_per_second` bounds
  * how fast it reads, so that it can go on for days beside the traffic.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/clock.h"
+#include "server/backup.h"
 #include "server/engine_internal.h"
 #include "server/job_kinds.h"
 #include "server/log.h"
+#include "server/pace.h"
 
 #define SLICE_NS     UINT64_C(10000000)
 #define BLOCK_ROWS   256
 #define MAX_TOLD     100 /* of what is damaged */
-#define FORMAT       2
-#define MAX_RATE     1e12
+#define FORMAT       3
+#define PIECE        ((size_t)1 << 20)
 #define RECORD_BYTES 64 /* what a record counts for at least */
 #define PACKED_BYTES (AK_STORE_SEGMENT_ROWS * 8) /* packed rows of a segment */
 
-enum phase { RECORDS, ROWS, PACKED, CODES, MODELS, OVER };
+enum phase { BYTES, PAGES, RECORDS, ROWS, PACKED, CODES, MODELS, OVER };
 
-static const char *const phase_names[] = {"records", "vectors", "packed rows",
-                                          "codes", "models"};
+static const char *const phase_names[] = {
+    "bytes", "pages", "records", "vectors", "packed rows", "codes", "models"};
 
 struct verify {
     struct ak_view *view;
     void *buffer;
-    double rate; /* bytes a second; 0: any */
-    uint64_t begun_ns, begun_bytes;
+    struct ak_pace pace;
+    struct ak_store_shape shape;
+
+    /* Of a snapshot. */
+    struct ak_backup backup;
+    char path[AK_BACKUP_PATH];
+    int fd;
+    struct ak_sha256_sum *sum;
 
     /* Kept in the checkpoint. */
     uint64_t phase, at;
@@ -42,37 +54,48 @@ struct verify {
     uint64_t bytes, damaged;
 };
 
+static bool of_snapshot(const json_t *params)
+{
+    const char *of = json_string_value(json_object_get(params, "of"));
+
+    return of != NULL && strcmp(of, "snapshot") == 0;
+}
+
 static enum ak_status verify_check(struct ak_run_check *check,
                                    struct ak_settings_error *fault)
 {
-    const char *key;
+    struct ak_backup backup;
+    struct ak_err err = {0};
+    const char *key, *text;
     json_t *value;
 
-    fault->slug = "unknown-field";
-    snprintf(fault->detail, sizeof(fault->detail), "is not known here");
     json_object_foreach(check->params, key, value)
     {
         snprintf(fault->pointer, sizeof(fault->pointer), "/params/%.80s", key);
-        return AK_EINVAL;
-    }
-    if (json_object_size(check->gate) > 0) {
-        snprintf(fault->pointer, sizeof(fault->pointer), "/gate");
-        return AK_EINVAL;
-    }
-    json_object_foreach(check->budget, key, value)
-    {
-        snprintf(fault->pointer, sizeof(fault->pointer), "/budget/%.80s", key);
-        if (strcmp(key, "bytes_per_second") != 0)
+        if (strcmp(key, "of") != 0) {
+            fault->slug = "unknown-field";
+            snprintf(fault->detail, sizeof(fault->detail), "is not known here");
             return AK_EINVAL;
-        if (json_is_number(value) && json_number_value(value) >= 0 &&
-            json_number_value(value) <= MAX_RATE)
+        }
+        text = json_string_value(value);
+        if (text != NULL &&
+            (strcmp(text, "snapshot") == 0 || strcmp(text, "collection") == 0))
             continue;
         fault->slug = "validation-failed";
         snprintf(fault->detail, sizeof(fault->detail),
-                 "must be a number, 0..%g; 0: as fast as it goes", MAX_RATE);
+                 "must be \"collection\" or \"snapshot\"");
         return AK_EINVAL;
     }
-    return AK_OK;
+    if (of_snapshot(check->params) &&
+        ak_backup_read(check->engine->params.data_dir, check->target, &backup,
+                       &err) == AK_ENOTFOUND) {
+        fault->slug = "validation-failed";
+        strcpy(fault->pointer, "/target");
+        snprintf(fault->detail, sizeof(fault->detail),
+                 "there is no such snapshot");
+        return AK_EINVAL;
+    }
+    return ak_pace_check(check, fault);
 }
 
 static void verify_end(struct ak_run *run, enum ak_run_state why)
@@ -82,8 +105,13 @@ static void verify_end(struct ak_run *run, enum ak_run_state why)
     (void)why;
     if (v == NULL)
         return;
-    if (v->view != NULL)
+    if (v->view != NULL && ak_run_collection(run) != NULL)
         ak_collection_return(ak_run_collection(run), v->view);
+    else
+        ak_view_close(v->view);
+    if (v->fd >= 0)
+        close(v->fd);
+    ak_sha256_destroy(v->sum);
     free(v->buffer);
     free(v);
     *ak_run_data(run) = NULL;
@@ -134,49 +162,141 @@ static enum ak_status count_version(void *arg, const struct ak_version *version,
     return AK_OK;
 }
 
+/* What is to be read, when the view is there. */
+static enum ak_status measure(struct verify *v, struct ak_err *err)
+{
+    struct ak_store_info info;
+    enum ak_status status = ak_view_info(v->view, &info, err);
+    size_t code, row;
+
+    if (status != AK_OK)
+        return status;
+    v->shape = info.shape;
+    row = (size_t)BLOCK_ROWS * info.shape.row_bytes;
+    code = (size_t)AK_STORE_SEGMENT_ROWS * info.shape.code_bytes;
+    free(v->buffer);
+    v->buffer = malloc(row > code ? row : code);
+    if (v->buffer == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory to verify");
+    if (v->phase > PAGES) /* it was taken up */
+        return AK_OK;
+    v->ends[RECORDS] = info.last_seq;
+    v->ends[ROWS] = info.next_ordinal;
+    v->ends[PACKED] = info.next_ordinal / AK_STORE_SEGMENT_ROWS;
+    v->ends[CODES] = info.next_ordinal / AK_STORE_SEGMENT_ROWS;
+    v->version = info.published;
+    return ak_view_versions(v->view, count_version, &v->ends[MODELS], err);
+}
+
+static enum ak_status begin_snapshot(struct ak_run *run, struct verify *v,
+                                     struct ak_err *err)
+{
+    const char *dir = ak_run_engine(run)->params.data_dir;
+    enum ak_status status =
+        ak_backup_read(dir, ak_run_target(run), &v->backup, err);
+
+    if (status != AK_OK)
+        return status;
+    if (ak_backup_path(dir, v->backup.name, v->path))
+        v->fd = open(v->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (v->fd < 0)
+        return ak_fail(err, AK_EIO, "snapshot %s: %s: %s", v->backup.name,
+                       AK_BACKUP_FILE, strerror(errno));
+    if (v->phase > PAGES)
+        return AK_OK;
+    v->phase = v->at = v->bytes = 0;
+    v->ends[BYTES] = v->backup.bytes > 0 ? v->backup.bytes : 1;
+    v->ends[PAGES] = 1;
+    v->buffer = malloc(PIECE);
+    if (v->buffer == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory to verify");
+    return ak_sha256_create(&v->sum, err);
+}
+
 static enum ak_status verify_begin(struct ak_run *run, struct ak_err *err)
 {
     struct ak_collection *c = ak_run_collection(run);
-    const json_t *request = ak_run_budget(run);
     struct verify *v = calloc(1, sizeof(*v));
-    struct ak_store_info info;
     enum ak_status status;
-    size_t code, row;
 
     if (v == NULL)
         return ak_fail(err, AK_ENOMEM, "no memory to verify");
     *ak_run_data(run) = v;
-    v->rate = json_number_value(json_object_get(request, "bytes_per_second"));
-    status = ak_collection_borrow(c, &v->view, err);
-    if (status == AK_OK)
-        status = ak_view_info(v->view, &info, err);
-    if (status != AK_OK)
-        return status;
-    row = (size_t)BLOCK_ROWS * info.shape.row_bytes;
-    code = (size_t)AK_STORE_SEGMENT_ROWS * info.shape.code_bytes;
-    v->buffer = malloc(row > code ? row : code);
-    if (v->buffer == NULL)
-        return ak_fail(err, AK_ENOMEM, "no memory to verify");
-    if (!load(v, ak_run_last_checkpoint(run))) {
-        v->phase = v->at = v->bytes = v->damaged = 0;
-        v->ends[RECORDS] = info.last_seq;
-        v->ends[ROWS] = info.next_ordinal;
-        v->ends[PACKED] = info.next_ordinal / AK_STORE_SEGMENT_ROWS;
-        v->ends[CODES] = info.next_ordinal / AK_STORE_SEGMENT_ROWS;
-        v->version = info.published;
-        status =
-            ak_view_versions(v->view, count_version, &v->ends[MODELS], err);
+    v->fd = -1;
+    if (!load(v, ak_run_last_checkpoint(run)))
+        v->phase = v->at = v->bytes = v->damaged = v->version = 0;
+    if (c != NULL) {
+        status = ak_collection_borrow(c, &v->view, err);
+        if (status == AK_OK)
+            status = measure(v, err);
+        if (status == AK_OK && v->phase < RECORDS)
+            v->phase = RECORDS;
+    } else {
+        status = begin_snapshot(run, v, err);
+        if (status == AK_OK && v->phase > PAGES && v->phase < OVER) {
+            status = ak_view_open_copy(v->path, &v->view, err);
+            if (status == AK_OK)
+                status = measure(v, err);
+        }
     }
-    v->begun_ns = ak_clock_ns();
-    v->begun_bytes = v->bytes;
+    ak_pace_begin(&v->pace, ak_run_budget(run), v->bytes);
     return status;
+}
+
+/* A piece of the bytes of a snapshot; *n of them, and at the end the sum. */
+static enum ak_status look_at_bytes(struct verify *v, uint64_t *n,
+                                    struct ak_err *err)
+{
+    uint8_t sum[AK_SHA256_LEN];
+    ssize_t got = pread(v->fd, v->buffer, PIECE, (off_t)v->at);
+    enum ak_status status = AK_OK;
+
+    *n = got > 0 ? (uint64_t)got : 0;
+    if (got < 0)
+        status =
+            ak_fail(err, AK_EIO, "%s: %s", AK_BACKUP_FILE, strerror(errno));
+    else if (got > 0)
+        status = ak_sha256_update(v->sum, v->buffer, (size_t)got, err);
+    if (status == AK_OK && *n > 0 && v->at + *n < v->ends[BYTES])
+        return AK_OK;
+    /* All, or as much as there is. */
+    if (status == AK_OK && v->at + *n != v->backup.bytes)
+        status = ak_fail(err, AK_ECORRUPT,
+                         "%s has %llu bytes or more, must have %llu",
+                         AK_BACKUP_FILE, (unsigned long long)(v->at + *n),
+                         (unsigned long long)v->backup.bytes);
+    if (status == AK_OK)
+        status = ak_sha256_finish(v->sum, sum, err);
+    if (status == AK_OK && memcmp(sum, v->backup.sha256, sizeof(sum)) != 0)
+        status = ak_fail(err, AK_ECORRUPT, "%s does not have its checksum",
+                         AK_BACKUP_FILE);
+    *n = v->ends[BYTES] - v->at;
+    return status;
+}
+
+/* Its pages, in one go, since SQLite's check cannot be cut; then the view of
+   what follows. */
+static enum ak_status look_at_pages(struct ak_run *run, struct verify *v,
+                                    struct ak_err *err)
+{
+    bool older = false;
+    enum ak_status status = ak_store_check_copy(v->path, &older, err);
+
+    if (status == AK_OK && older) {
+        ak_run_log(run, AK_LOG_INFO,
+                   "it is of an earlier format: its records are checked when "
+                   "it is restored");
+        return AK_OK;
+    }
+    if (status == AK_OK)
+        status = ak_view_open_copy(v->path, &v->view, err);
+    return status == AK_OK ? measure(v, err) : status;
 }
 
 /* One piece of a phase; it moves on whatever it finds. */
 static enum ak_status look(struct ak_run *run, struct verify *v,
                            struct ak_err *err)
 {
-    struct ak_collection *c = ak_run_collection(run);
     enum ak_status status = AK_OK;
     struct ak_record record;
     struct ak_packed packed;
@@ -185,6 +305,14 @@ static enum ak_status look(struct ak_run *run, struct verify *v,
     uint64_t step = 1;
 
     switch ((enum phase)v->phase) {
+    case BYTES:
+        status = look_at_bytes(v, &step, err);
+        bytes = step;
+        break;
+    case PAGES:
+        bytes = v->backup.bytes;
+        status = look_at_pages(run, v, err);
+        break;
     case RECORDS:
         status = ak_view_record(v->view, v->at, &record, err);
         /* Headers that were trimmed are no damage. */
@@ -193,7 +321,7 @@ static enum ak_status look(struct ak_run *run, struct verify *v,
         break;
     case ROWS:
         step = left < BLOCK_ROWS ? left : BLOCK_ROWS;
-        bytes = step * c->shape.row_bytes;
+        bytes = step * v->shape.row_bytes;
         status = ak_view_block(v->view, v->at, (size_t)step, v->buffer, err);
         break;
     case PACKED:
@@ -203,7 +331,7 @@ static enum ak_status look(struct ak_run *run, struct verify *v,
             status = AK_OK;
         break;
     case CODES:
-        bytes = (uint64_t)AK_STORE_SEGMENT_ROWS * c->shape.code_bytes;
+        bytes = (uint64_t)AK_STORE_SEGMENT_ROWS * v->shape.code_bytes;
         status = ak_view_codes(v->view, v->version, v->at, v->buffer, err);
         if (status == AK_ENOTFOUND) /* a cache too */
             status = AK_OK;
@@ -244,7 +372,6 @@ static enum ak_run_step verify_step(struct ak_run *run, struct ak_err *err)
     uint64_t start = ak_clock_ns();
 
     while (ak_clock_ns() - start < SLICE_NS) {
-        double seconds = (double)(ak_clock_ns() - v->begun_ns) * 1e-9;
         struct ak_err found = {0};
         enum ak_status status;
 
@@ -254,8 +381,7 @@ static enum ak_run_step verify_step(struct ak_run *run, struct ak_err *err)
         }
         if (v->phase == OVER)
             return tell_end(run, v, err);
-        if (v->rate > 0 &&
-            (double)(v->bytes - v->begun_bytes) > v->rate * seconds) {
+        if (!ak_pace_allows(&v->pace, v->bytes)) {
             ak_run_progress(run, phase_names[v->phase], v->at,
                             v->ends[v->phase]);
             return AK_STEP_WAIT;
@@ -277,8 +403,10 @@ static enum ak_run_step verify_step(struct ak_run *run, struct ak_err *err)
 
 const struct ak_run_kind ak_run_verify = {
     .name = "verify",
-    .help = "read all of a collection's file and compare the checksums",
+    .help = "read all of a collection's file, or a snapshot's, and compare "
+            "the checksums",
     .on_collection = true,
+    .elsewhere = of_snapshot,
     .exclusive = true,
     .check = verify_check,
     .begin = verify_begin,

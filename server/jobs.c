@@ -49,6 +49,13 @@ static const struct ak_run_kind *find_kind(const struct ak_jobs *jobs,
     return NULL;
 }
 
+static bool wants_collection(const struct ak_run_kind *kind,
+                             const json_t *params)
+{
+    return kind->on_collection &&
+           (kind->elsewhere == NULL || !kind->elsewhere(params));
+}
+
 struct ak_run *ak_jobs_find(struct ak_jobs *jobs, uint64_t id)
 {
     for (size_t i = jobs->n; i-- > 0;)
@@ -202,7 +209,8 @@ static void finish(struct ak_run *run, enum ak_run_state state,
     struct ak_jobs *jobs = run->jobs;
 
     /* One that never began here may have left something there. */
-    if (run->kind != NULL && run->kind->on_collection && run->c == NULL &&
+    if (run->kind != NULL && run->c == NULL &&
+        wants_collection(run->kind, ak_run_params(run)) &&
         ak_engine_get(jobs->engine, run->target, &run->c, NULL) != AK_OK)
         run->c = NULL;
     if (run->kind != NULL && run->kind->end != NULL)
@@ -273,7 +281,7 @@ static bool begin(struct ak_run *run, enum ak_run_step *step,
                 run->kind_name);
         return false;
     }
-    if (run->kind->on_collection && run->c == NULL)
+    if (run->c == NULL && wants_collection(run->kind, ak_run_params(run)))
         status = ak_engine_get(run->jobs->engine, run->target, &run->c, err);
     if (status == AK_EBUSY) {
         *step = AK_STEP_WAIT;
@@ -451,11 +459,15 @@ static enum ak_status check_target(const struct ak_run_kind *kind,
 {
     enum ak_status status;
 
-    if (kind->on_collection && check->target[0] == '\0')
+    if (!wants_collection(kind, check->params))
+        return strlen(check->target) < AK_SETTINGS_NAME
+                   ? AK_OK
+                   : fault_at(fault, "validation-failed", "/target",
+                              "must have at most %d bytes",
+                              AK_SETTINGS_NAME - 1);
+    if (check->target[0] == '\0')
         return fault_at(fault, "validation-failed", "/target",
                         "must be the name of a collection");
-    if (!kind->on_collection)
-        return AK_OK;
     if (strlen(check->target) >= AK_SETTINGS_NAME)
         return fault_at(fault, "validation-failed", "/target",
                         "there is no such collection");

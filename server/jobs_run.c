@@ -24,6 +24,16 @@ uint64_t ak_run_id(const struct ak_run *run)
     return run->id;
 }
 
+const char *ak_run_target(const struct ak_run *run)
+{
+    return run->target;
+}
+
+int64_t ak_run_created_ms(const struct ak_run *run)
+{
+    return run->created_ms;
+}
+
 const json_t *ak_run_params(const struct ak_run *run)
 {
     return json_object_get(run->root, "params");

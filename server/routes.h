@@ -12,6 +12,8 @@ extern const struct ak_route ak_routes_search[];
 extern const struct ak_route ak_routes_models[];
 extern const struct ak_route ak_routes_jobs[];
 extern const struct ak_route ak_routes_stats[];
+extern const struct ak_route ak_routes_snapshots[];
+extern const struct ak_route ak_routes_export[];
 
 /* All of them, for ak_http_start(). */
 extern const struct ak_route *const ak_route_tables[];

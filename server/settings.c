@@ -164,7 +164,7 @@ static enum ak_status choice(const json_t *object, const char *key,
     return AK_OK;
 }
 
-static bool name_is_good(const char *name)
+bool ak_settings_good_name(const char *name)
 {
     size_t len = strlen(name);
 
@@ -500,7 +500,7 @@ enum ak_status ak_settings_parse(const char *name, const json_t *body,
 
     /* All bytes: equal settings may then be compared by memcmp(). */
     memset(&s, 0, sizeof(s));
-    if (!name_is_good(name))
+    if (!ak_settings_good_name(name))
         return invalid(error, "", "the name is \"%.70s\", must match %s", name,
                        NAME_RULE);
     strcpy(s.name, name);

@@ -47,6 +47,9 @@ struct ak_settings {
     uint32_t quality_depth;  /* R of mAP@R */
 };
 
+/* Whether it may be a name in the API: ^[a-z0-9][a-z0-9_-]{0,62}$ */
+bool ak_settings_good_name(const char *name);
+
 /* Bytes of one row in a block, as stored. */
 uint32_t ak_settings_row_bytes(const struct ak_settings *s);
 

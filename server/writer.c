@@ -54,8 +54,9 @@ static struct ak_job *take_group(struct ak_lane *lane)
     struct ak_job *first = lane->head, *last = first;
     size_t bytes = first->bytes;
 
-    if (lane->store != NULL)
-        while (last->next != NULL && bytes + last->next->bytes <= GROUP_BYTES) {
+    if (lane->store != NULL && !first->apart)
+        while (last->next != NULL && !last->next->apart &&
+               bytes + last->next->bytes <= GROUP_BYTES) {
             last = last->next;
             bytes += last->bytes;
         }
@@ -172,12 +173,12 @@ static void *write_all(void *arg)
             w->tail = NULL;
         jobs = take_group(lane);
         pthread_mutex_unlock(&w->lock);
-        if (lane->store != NULL) {
+        if (lane->store != NULL && !jobs->apart) {
             run_group(w, lane, jobs, &left);
             give_back(w, lane, left);
         } else {
             jobs->err = (struct ak_err){0};
-            jobs->status = jobs->apply(jobs, NULL, &jobs->err);
+            jobs->status = jobs->apply(jobs, lane->store, &jobs->err);
         }
         /* Back in the queue before its jobs are done: the last of them may be
            what keeps the lane alive. */

@@ -27,6 +27,7 @@ struct ak_job {
                  const struct ak_err *err);
     size_t bytes; /* behind it, for the bounds of queue and group */
     bool alone;   /* set by apply(): it was not begun, and fails by itself */
+    bool apart;   /* not in a transaction, but between two */
 
     /* The writer's. */
     struct ak_lane *lane;

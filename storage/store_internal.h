@@ -42,8 +42,8 @@ struct ak_store {
     uint64_t *changed_seq;
     size_t n_changed;
     uint64_t opened_seq;
-    uint64_t unpacked; /* 1 + the segment that this change unpacked last */
-    struct ak_copy *copy;   /* under way, or NULL; store_copy.c */
+    uint64_t unpacked;    /* 1 + the segment that this change unpacked last */
+    struct ak_copy *copy; /* under way, or NULL; store_copy.c */
     /* Scratch of one change: the parts of its record. */
     struct ak_writer ordinals, label_first, labels, row_labels;
 };

@@ -1,0 +1,526 @@
+/*
+ * job_restore.c -- the job `restore`: a collection from a snapshot, under a name
+ * that is free.
+ *
+ * The snapshot is copied to a file that the catalog has reserved, and its
+ * checksum is taken on the way.  The copy is checked, opened and loaded as at a
+ * start, counted, and asked for some of its own rows; only then is it given its
+ * name, which is when it exists.  A crash before leaves a file without a name,
+ * which the next start removes; one after it leaves the name with the number of
+ * this job, by which it is known when the job is taken up.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/moment.h"
+#include "server/ask.h"
+#include "server/backup.h"
+#include "server/job_kinds.h"
+#include "server/log.h"
+#include "server/pace.h"
+
+#define PIECE      ((size_t)1 << 20)
+#define SYNC_BYTES ((uint64_t)64 << 20)
+#define SLICE_NS   UINT64_C(10000000)
+#define SEARCHES   16
+
+enum where { RESERVE, COPY, LOAD, NAME, DONE };
+
+struct name_ask {
+    struct ak_ask ask; /* first */
+    char name[AK_SETTINGS_NAME];
+    uint64_t job, file;
+    bool made; /* this job had made it before */
+};
+
+struct restore {
+    enum where where;
+    struct ak_backup backup;
+    struct ak_pace pace;
+    struct name_ask *ask; /* under way; NULL: none */
+    int from, to;
+    char path[AK_BACKUP_PATH]; /* of the new file; "": none yet */
+    uint64_t at, synced;
+    struct ak_sha256_sum *sum;
+    void *piece;
+    struct ak_collection *c; /* held */
+    bool named;
+    unsigned searches;
+};
+
+static enum ak_status fault_at(struct ak_settings_error *fault,
+                               const char *slug, const char *pointer,
+                               const char *detail)
+{
+    fault->slug = slug;
+    snprintf(fault->pointer, sizeof(fault->pointer), "%s", pointer);
+    snprintf(fault->detail, sizeof(fault->detail), "%s", detail);
+    return AK_EINVAL;
+}
+
+static enum ak_status restore_check(struct ak_run_check *check,
+                                    struct ak_settings_error *fault)
+{
+    const char *name =
+        json_string_value(json_object_get(check->params, "snapshot"));
+    struct ak_collection *c = NULL;
+    struct ak_backup backup;
+    struct ak_err err = {0};
+    enum ak_status status;
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(check->params, key, value)
+    {
+        char pointer[128];
+
+        if (strcmp(key, "snapshot") == 0)
+            continue;
+        snprintf(pointer, sizeof(pointer), "/params/%.80s", key);
+        return fault_at(fault, "unknown-field", pointer, "is not known here");
+    }
+    if (!ak_settings_good_name(check->target))
+        return fault_at(fault, "validation-failed", "/target",
+                        "must be the name of the collection to be made: "
+                        "^[a-z0-9][a-z0-9_-]{0,62}$");
+    if (name == NULL)
+        return fault_at(fault, "validation-failed", "/params/snapshot",
+                        "must be the name of a snapshot");
+    status = ak_engine_get(check->engine, check->target, &c, NULL);
+    ak_collection_drop(status == AK_OK ? c : NULL);
+    if (status != AK_ENOTFOUND)
+        return fault_at(fault, "already-exists", "/target",
+                        "there is a collection of this name");
+    status =
+        ak_backup_read(check->engine->params.data_dir, name, &backup, &err);
+    if (status != AK_OK)
+        return fault_at(fault, "validation-failed", "/params/snapshot",
+                        err.text);
+    return ak_pace_check(check, fault);
+}
+
+static enum ak_status restore_begin(struct ak_run *run, struct ak_err *err)
+{
+    const char *dir = ak_run_engine(run)->params.data_dir;
+    const char *name =
+        json_string_value(json_object_get(ak_run_params(run), "snapshot"));
+    struct restore *r = calloc(1, sizeof(*r));
+    char path[AK_BACKUP_PATH];
+    enum ak_status status;
+
+    if (r == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory to restore");
+    *ak_run_data(run) = r;
+    r->from = r->to = -1;
+    ak_pace_begin(&r->pace, ak_run_budget(run), 0);
+    status = ak_backup_read(dir, name, &r->backup, err);
+    if (status != AK_OK)
+        return status;
+    if (ak_backup_path(dir, name, path))
+        r->from = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (r->from < 0)
+        return ak_fail(err, AK_EIO, "snapshot %s: %s: %s", name, AK_BACKUP_FILE,
+                       strerror(errno));
+    r->piece = malloc(PIECE);
+    if (r->piece == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory to restore");
+    return ak_sha256_create(&r->sum, err);
+}
+
+/* ----------------------------------------------------------------- the catalog */
+
+static enum ak_status reserve_apply(struct ak_ask *ask, struct ak_store *store,
+                                    struct ak_err *err)
+{
+    struct name_ask *a = (struct name_ask *)ask;
+    struct ak_catalog *catalog = ask->engine->catalog;
+    uint64_t job = 0;
+    enum ak_status status;
+
+    (void)store;
+    status = ak_catalog_made_by(catalog, a->name, &job, NULL);
+    if (status == AK_OK && job == a->job) {
+        a->made = true;
+        return AK_OK;
+    }
+    if (status == AK_OK)
+        return ak_fail(err, AK_EEXISTS, "there is a collection \"%s\"",
+                       a->name);
+    if (status != AK_ENOTFOUND)
+        return ak_fail(err, status, "the catalog cannot be read");
+    return ak_catalog_reserve(catalog, &a->file, err);
+}
+
+static enum ak_status name_apply(struct ak_ask *ask, struct ak_store *store,
+                                 struct ak_err *err)
+{
+    struct name_ask *a = (struct name_ask *)ask;
+
+    (void)store;
+    return ak_engine_adopt(ask->engine, ask->c, a->job, err);
+}
+
+static enum ak_run_step
+push(struct ak_run *run, struct restore *r,
+     enum ak_status (*fn)(struct ak_ask *, struct ak_store *, struct ak_err *),
+     struct ak_err *err)
+{
+    struct name_ask *a = ak_ask_create(sizeof(*a), fn, run, r->c);
+
+    if (a == NULL) {
+        ak_fail(err, AK_ENOMEM, "no memory to restore");
+        return AK_STEP_FAILED;
+    }
+    snprintf(a->name, sizeof(a->name), "%s", ak_run_target(run));
+    a->job = ak_run_id(run);
+    r->ask = a;
+    ak_ask_push(&a->ask, ak_run_engine(run), &ak_run_engine(run)->catalog_lane);
+    return AK_STEP_WAIT;
+}
+
+/* True when there is an answer: *a, to be dropped. */
+static bool take(struct restore *r, struct name_ask **a, enum ak_status *status,
+                 struct ak_err *err)
+{
+    if (!ak_ask_over(&r->ask->ask))
+        return false;
+    *a = r->ask;
+    r->ask = NULL;
+    *status = (*a)->ask.status;
+    if (*status != AK_OK)
+        *err = (*a)->ask.err;
+    return true;
+}
+
+static enum ak_run_step reserve(struct ak_run *run, struct restore *r,
+                                struct ak_err *err)
+{
+    struct ak_engine *e = ak_run_engine(run);
+    enum ak_status status;
+    struct ak_settings named = {.name = ""};
+    struct name_ask *a;
+
+    if (r->ask == NULL)
+        return push(run, r, reserve_apply, err);
+    if (!take(r, &a, &status, err))
+        return AK_STEP_WAIT;
+    snprintf(named.name, sizeof(named.name), "%s", a->name);
+    if (status == AK_OK && !a->made)
+        status = ak_collection_new(e, &named, a->file, &r->c, err);
+    if (status == AK_OK && a->made)
+        r->where = DONE;
+    ak_ask_drop(&a->ask);
+    if (status != AK_OK)
+        return AK_STEP_FAILED;
+    if (r->where == DONE)
+        return AK_STEP_MORE;
+    /* A log that somebody left there is not this file's. */
+    status = ak_store_remove(r->c->path, err);
+    if (status != AK_OK)
+        return AK_STEP_FAILED;
+    snprintf(r->path, sizeof(r->path), "%s", r->c->path);
+    r->to = open(r->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (r->to < 0) {
+        ak_fail(err, AK_EIO, "the new file cannot be made: %s",
+                strerror(errno));
+        return AK_STEP_FAILED;
+    }
+    ak_moment("restore reserved");
+    r->where = COPY;
+    return AK_STEP_MORE;
+}
+
+/* --------------------------------------------------------------------- copying */
+
+static enum ak_status write_all(int fd, const uint8_t *data, size_t len,
+                                struct ak_err *err)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, data, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return ak_fail(err, AK_EIO, "the new file cannot be written: %s",
+                           strerror(errno));
+        data += n;
+        len -= (size_t)n;
+    }
+    return AK_OK;
+}
+
+static enum ak_status sync_file(struct restore *r, struct ak_err *err)
+{
+    r->synced = r->at;
+    return fsync(r->to) == 0
+               ? AK_OK
+               : ak_fail(err, AK_EIO, "the new file cannot be synced: %s",
+                         strerror(errno));
+}
+
+/* It is all there: is it what the manifest says? */
+static enum ak_status compare(struct restore *r, struct ak_err *err)
+{
+    uint8_t sum[AK_SHA256_LEN];
+    enum ak_status status = ak_sha256_finish(r->sum, sum, err);
+
+    if (status != AK_OK)
+        return status;
+    if (r->at != r->backup.bytes)
+        return ak_fail(
+            err, AK_ECORRUPT, "snapshot %s: %s has %llu bytes, must have %llu",
+            r->backup.name, AK_BACKUP_FILE, (unsigned long long)r->at,
+            (unsigned long long)r->backup.bytes);
+    if (memcmp(sum, r->backup.sha256, sizeof(sum)) != 0)
+        return ak_fail(err, AK_ECORRUPT,
+                       "snapshot %s: %s does not have its checksum",
+                       r->backup.name, AK_BACKUP_FILE);
+    status = sync_file(r, err);
+    if (status == AK_OK)
+        status = ak_backup_sync_folder(r->path, err);
+    close(r->to);
+    r->to = -1;
+    return status;
+}
+
+static enum ak_run_step copy(struct ak_run *run, struct restore *r,
+                             struct ak_err *err)
+{
+    uint64_t start = ak_clock_ns();
+    ssize_t n = 1;
+
+    while (n > 0 && ak_clock_ns() - start < SLICE_NS) {
+        if (!ak_pace_allows(&r->pace, r->at)) {
+            ak_run_progress(run, "copy", r->at, r->backup.bytes);
+            return AK_STEP_WAIT;
+        }
+        n = pread(r->from, r->piece, PIECE, (off_t)r->at);
+        if (n < 0) {
+            ak_fail(err, AK_EIO, "snapshot %s cannot be read: %s",
+                    r->backup.name, strerror(errno));
+            return AK_STEP_FAILED;
+        }
+        if (ak_sha256_update(r->sum, r->piece, (size_t)n, err) != AK_OK ||
+            write_all(r->to, r->piece, (size_t)n, err) != AK_OK)
+            return AK_STEP_FAILED;
+        r->at += (uint64_t)n;
+        ak_moment("restore bytes copied");
+        if (r->at - r->synced >= SYNC_BYTES && sync_file(r, err) != AK_OK)
+            return AK_STEP_FAILED;
+    }
+    ak_run_progress(run, "copy", r->at, r->backup.bytes);
+    if (n > 0)
+        return AK_STEP_MORE;
+    if (compare(r, err) != AK_OK)
+        return AK_STEP_FAILED;
+    r->where = LOAD;
+    return AK_STEP_MORE;
+}
+
+/* -------------------------------------------------------------------- checking */
+
+static enum ak_status forget_jobs(struct ak_store *store, struct ak_err *err)
+{
+    enum ak_status status = ak_store_begin(store, err);
+
+    if (status != AK_OK)
+        return status;
+    status = ak_store_forget_jobs(store, err);
+    if (status == AK_OK)
+        return ak_store_commit(store, err);
+    ak_store_rollback(store);
+    return status;
+}
+
+static enum ak_status count(const struct ak_backup *b, struct ak_collection *c,
+                            const struct ak_snapshot *s, struct ak_err *err)
+{
+    struct ak_store_info info;
+    enum ak_status status = ak_view_info(c->indexer.view, &info, err);
+
+    if (status != AK_OK)
+        return status;
+    if (info.last_seq != b->seq || info.next_ordinal != b->rows ||
+        info.live_rows != b->items || ak_snapshot_rows(s) != b->rows ||
+        ak_snapshot_live(s) != b->items)
+        return ak_fail(
+            err, AK_ECORRUPT,
+            "snapshot %s has %llu records, %llu rows and %llu items, "
+            "must have %llu, %llu and %llu",
+            b->name, (unsigned long long)info.last_seq,
+            (unsigned long long)ak_snapshot_rows(s),
+            (unsigned long long)ak_snapshot_live(s), (unsigned long long)b->seq,
+            (unsigned long long)b->rows, (unsigned long long)b->items);
+    return AK_OK;
+}
+
+/* A row is found by its own code, and has the code that its vector gets. */
+static enum ak_status find_row(struct ak_collection *c,
+                               const struct ak_snapshot *s, uint64_t row,
+                               uint8_t *codes, struct ak_err *err)
+{
+    size_t len = c->shape.code_bytes;
+    struct ak_search search = {
+        .codes = codes, .n = 1, .limit = 1, .max_distance = UINT32_MAX};
+    struct ak_search_result result;
+    struct ak_hit hit = {0};
+    enum ak_status status;
+
+    ak_snapshot_code(s, row, codes);
+    status = ak_snapshot_search(s, &search, &hit, &result, err);
+    if (status == AK_OK)
+        status = ak_indexer_encode(c, c->indexer.view, ak_collection_model(s),
+                                   row, 1, codes + len, err);
+    if (status != AK_OK)
+        return status;
+    if (result.n_hits != 1 || hit.distance != 0 ||
+        memcmp(codes, codes + len, len) != 0)
+        return ak_fail(err, AK_ECORRUPT, "row %llu is not found by itself",
+                       (unsigned long long)row);
+    return AK_OK;
+}
+
+static enum ak_status
+try_searches(struct restore *r, const struct ak_snapshot *s, struct ak_err *err)
+{
+    uint8_t *codes = calloc(2, r->c->shape.code_bytes);
+    uint64_t rows = ak_snapshot_rows(s);
+    enum ak_status status = AK_OK;
+
+    if (codes == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory to restore");
+    for (uint64_t i = 0; i < SEARCHES && status == AK_OK; i++) {
+        uint64_t row = ak_snapshot_next(s, rows / SEARCHES * i, NULL);
+
+        if (row >= rows)
+            break;
+        status = find_row(r->c, s, row, codes, err);
+        r->searches += status == AK_OK;
+    }
+    free(codes);
+    return status;
+}
+
+/* In one slice, as at a start: SQLite's check and the loading cannot be cut. */
+static enum ak_run_step load(struct ak_run *run, struct restore *r,
+                             struct ak_err *err)
+{
+    struct ak_collection *c = r->c;
+    struct ak_snapshot *s = NULL;
+    enum ak_status status;
+
+    ak_run_progress(run, "load", 0, r->backup.rows);
+    status = ak_store_open(c->path, true, &c->lane.store, err);
+    if (status == AK_OK)
+        status = forget_jobs(c->lane.store, err);
+    if (status == AK_OK)
+        status = ak_collection_load(c, err);
+    ak_moment("restore loaded");
+    if (status == AK_OK) {
+        s = ak_index_snapshot(c->index);
+        status = count(&r->backup, c, s, err);
+    }
+    if (status == AK_OK)
+        status = try_searches(r, s, err);
+    ak_snapshot_drop(s);
+    if (status != AK_OK)
+        return AK_STEP_FAILED;
+    ak_run_progress(run, "load", r->backup.rows, r->backup.rows);
+    r->where = NAME;
+    return AK_STEP_MORE;
+}
+
+static enum ak_run_step name(struct ak_run *run, struct restore *r,
+                             struct ak_err *err)
+{
+    enum ak_status status;
+    struct name_ask *a;
+
+    if (r->ask == NULL) {
+        if (!ak_run_no_return(run))
+            return AK_STEP_MORE;
+        ak_moment("restore named");
+        return push(run, r, name_apply, err);
+    }
+    if (!take(r, &a, &status, err))
+        return AK_STEP_WAIT;
+    ak_ask_drop(&a->ask);
+    if (status != AK_OK)
+        return AK_STEP_FAILED;
+    ak_moment("restore over");
+    r->named = true;
+    r->where = DONE;
+    ak_actor_wake(&r->c->indexer.actor);
+    ak_actor_wake(&r->c->learner.actor);
+    return AK_STEP_MORE;
+}
+
+static enum ak_run_step restore_step(struct ak_run *run, struct ak_err *err)
+{
+    struct restore *r = *ak_run_data(run);
+    const struct ak_backup *b = &r->backup;
+
+    switch (r->where) {
+    case RESERVE:
+        return reserve(run, r, err);
+    case COPY:
+        return copy(run, r, err);
+    case LOAD:
+        return load(run, r, err);
+    case NAME:
+        return name(run, r, err);
+    case DONE:
+        break;
+    }
+    ak_run_result(
+        run, json_pack("{s:s, s:s, s:I, s:I, s:I, s:i}", "snapshot", b->name,
+                       "collection", ak_run_target(run), "seq",
+                       (json_int_t)b->seq, "rows", (json_int_t)b->rows, "items",
+                       (json_int_t)b->items, "searches", (int)r->searches));
+    return AK_STEP_DONE;
+}
+
+static void restore_end(struct ak_run *run, enum ak_run_state why)
+{
+    struct restore *r = *ak_run_data(run);
+    struct ak_err err = {0};
+
+    (void)why;
+    if (r == NULL)
+        return;
+    /* One that is being named, while the daemon stops, may yet become; its file
+       is then left, and the next start knows. */
+    if (r->c != NULL && !r->named && r->ask == NULL) {
+        ak_collection_drop(r->c);
+        if (r->path[0] != '\0' && ak_store_remove(r->path, &err) != AK_OK)
+            ak_log_warn("jobs", "the file of a restore stays for now",
+                        AK_TEXT("reason", err.text));
+        r->c = NULL;
+    }
+    ak_collection_drop(r->c);
+    ak_ask_drop(r->ask != NULL ? &r->ask->ask : NULL);
+    if (r->from >= 0)
+        close(r->from);
+    if (r->to >= 0)
+        close(r->to);
+    ak_sha256_destroy(r->sum);
+    free(r->piece);
+    free(r);
+    *ak_run_data(run) = NULL;
+}
+
+const struct ak_run_kind ak_run_restore = {
+    .name = "restore",
+    .help = "make a collection from a snapshot",
+    .exclusive = true,
+    .check = restore_check,
+    .begin = restore_begin,
+    .step = restore_step,
+    .end = restore_end,
+};
