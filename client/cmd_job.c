@@ -118,12 +118,30 @@ static int add_object(json_t *body, const char *name, const char *text)
     return code;
 }
 
+int job_start(struct tool *tool, json_t *body, bool watch)
+{
+    json_t *root = NULL;
+    uint64_t id;
+    int code;
+
+    if (body == NULL)
+        return tool_no_memory();
+    code = tool_call(tool, "POST", strdup("/v1/jobs"), body, CALL_KEYED, &root);
+    if (code != EXIT_OK)
+        return code;
+    id = (uint64_t)json_integer_value(json_object_get(root, "id"));
+    if (!watch && tool->json)
+        tool_print_json(root);
+    else if (!watch)
+        printf("job %llu\n", (unsigned long long)id);
+    json_decref(root);
+    return watch ? job_watch(tool, id) : EXIT_OK;
+}
+
 static int run_start(struct tool *tool, int argc, char **argv)
 {
     json_t *body = json_pack("{s:s, s:s*}", "kind", argv[0], "target",
                              argc > 1 ? argv[1] : NULL);
-    json_t *root = NULL;
-    uint64_t id;
     int code = body != NULL ? EXIT_OK : tool_no_memory();
 
     if (code == EXIT_OK)
@@ -136,16 +154,7 @@ static int run_start(struct tool *tool, int argc, char **argv)
         json_decref(body);
         return code;
     }
-    code = tool_call(tool, "POST", strdup("/v1/jobs"), body, CALL_KEYED, &root);
-    if (code != EXIT_OK)
-        return code;
-    id = (uint64_t)json_integer_value(json_object_get(root, "id"));
-    if (!o.watch && tool->json)
-        tool_print_json(root);
-    else if (!o.watch)
-        printf("job %llu\n", (unsigned long long)id);
-    json_decref(root);
-    return o.watch ? job_watch(tool, id) : EXIT_OK;
+    return job_start(tool, body, o.watch);
 }
 
 struct listing {

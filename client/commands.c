@@ -35,6 +35,12 @@ const struct command *const akin_commands[] = {
     &cmd_job_pause,
     &cmd_job_resume,
     &cmd_job_kinds,
+    &cmd_snapshot_create,
+    &cmd_snapshot_list,
+    &cmd_snapshot_verify,
+    &cmd_snapshot_restore,
+    &cmd_snapshot_delete,
+    &cmd_export,
     &cmd_api,
     &cmd_completion,
 };

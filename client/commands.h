@@ -37,6 +37,12 @@ extern const struct command cmd_job_cancel;
 extern const struct command cmd_job_pause;
 extern const struct command cmd_job_resume;
 extern const struct command cmd_job_kinds;
+extern const struct command cmd_snapshot_create;
+extern const struct command cmd_snapshot_list;
+extern const struct command cmd_snapshot_verify;
+extern const struct command cmd_snapshot_restore;
+extern const struct command cmd_snapshot_delete;
+extern const struct command cmd_export;
 extern const struct command cmd_api;
 extern const struct command cmd_completion;
 

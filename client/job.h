@@ -12,6 +12,10 @@ int job_watch(struct tool *tool, uint64_t id);
 int job_follow(struct tool *tool, uint64_t id, json_t **job);
 bool job_succeeded(const json_t *job);
 
+/* Start what `body` (stolen; NULL: no memory) asks for, and print its number, or
+   follow it. */
+int job_start(struct tool *tool, json_t *body, bool watch);
+
 /* The job for a person, or as a line of JSON. */
 void job_print(const struct tool *tool, const json_t *job);
 
