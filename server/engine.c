@@ -637,7 +637,8 @@ void ak_engine_progress(const struct ak_engine *engine,
     pthread_mutex_lock(&e->lock);
     *out = e->progress;
     pthread_mutex_unlock(&e->lock);
-    out->read_only = atomic_load(&e->read_only);
+    out->sync_failed = ak_storage_sync_failed();
+    out->read_only = atomic_load(&e->read_only) || out->sync_failed;
     out->disk_low = atomic_load(&e->disk.low);
     out->disk_free_bytes = atomic_load(&e->disk.free_bytes);
     out->disk_low_bytes = atomic_load(&e->disk.low_bytes);

@@ -96,6 +96,9 @@ void ak_engine_tick(struct ak_engine *e)
     if (atomic_load(&e->stopping) ||
         ak_engine_list(e, &list, &n, NULL) != AK_OK)
         return;
+    /* Of the catalog or of a log that was copied, too. */
+    if (ak_storage_sync_failed())
+        atomic_store(&e->read_only, true);
     if (tidy)
         e->last_tidy_ns = now;
     ak_disk_ask(e);

@@ -21,7 +21,7 @@
  * connections are accepted, the requests under way are waited for at most
  * `drain_timeout`, the engine finishes what was submitted and closes.  A second
  * signal skips the waiting, nothing else: what was acknowledged is on the disk
- * anyway.
+ * anyway.  A failed fsync ends it in the same way, with 74.
  */
 #include <config.h> /* autoconf's: ours beside it has the same name */
 
@@ -72,6 +72,7 @@ struct daemon {
     enum phase phase;
     uint64_t until_ns; /* of the phase */
     bool told_ready;
+    bool sync_failed;
 };
 
 /* Tell systemd, if it wants to know: a datagram to a socket (sd_notify(3)). */
@@ -132,6 +133,20 @@ static void on_stop(evutil_socket_t number, short what, void *arg)
     event_base_loopbreak(d->base);
 }
 
+/*
+ * After a failed fsync the kernel may have thrown away what it could not write
+ * and report success the next time (PostgreSQL's "fsyncgate", 2018), so nothing
+ * is tried again: reads end in good order, and a new process reads the disk.
+ */
+static void end_after_sync(struct daemon *d)
+{
+    d->sync_failed = true;
+    ak_log_error("main", "an fsync failed: the daemon ends, so that a start "
+                         "reads what is on the disk");
+    if (d->phase == RUNNING)
+        drain(d);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct daemon *d = arg;
@@ -142,8 +157,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)what;
     ak_engine_tick(d->engine);
     ak_http_tick(d->http);
+    ak_engine_progress(d->engine, &progress);
+    if (progress.sync_failed && !d->sync_failed)
+        end_after_sync(d);
     if (!d->told_ready) {
-        ak_engine_progress(d->engine, &progress);
         if (progress.ready) {
             d->told_ready = true;
             ak_log_info("main", "ready",
@@ -361,6 +378,8 @@ static int run(struct daemon *d)
         AK_TEXT("data_dir", c->data_dir), AK_TEXT("version", PACKAGE_VERSION),
         AK_TEXT("revision", AK_BUILD_GIT));
     code = event_base_dispatch(d->base) >= 0 ? EX_OK : EX_SOFTWARE;
+    if (code == EX_OK && d->sync_failed)
+        code = EX_IOERR;
     /* From here on a signal ends the process: what was acknowledged is on the
        disk, and the next start learns again what was not checkpointed. */
     free_events(d);

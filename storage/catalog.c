@@ -375,7 +375,8 @@ void ak_catalog_close(struct ak_catalog *catalog)
 {
     if (catalog == NULL)
         return;
-    if (!catalog->db.sync_failed) {
+    /* Whatever file it was of: the next start must look at all of them. */
+    if (!ak_storage_sync_failed()) {
         enum ak_status status = set_clean(catalog, true, NULL);
 
         /* Else the next start only checks more than it needs to. */

@@ -31,7 +31,8 @@ struct ak_catalog;
  */
 enum ak_status ak_catalog_open(const char *dir, struct ak_catalog **out,
                                bool *unclean, struct ak_err *err) AK_MUST_CHECK;
-/* Marks a clean stop, closes, gives the lock back.  NULL is a no-op. */
+/* Marks a clean stop, unless an fsync failed, closes, gives the lock back.  NULL
+   is a no-op. */
 void ak_catalog_close(struct ak_catalog *catalog);
 
 /* Call `each` for every collection, by name upwards; stops at a failure. */

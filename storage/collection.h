@@ -81,6 +81,9 @@ enum ak_status ak_store_open(const char *path, bool check,
                              struct ak_store **out,
                              struct ak_err *err) AK_MUST_CHECK;
 void ak_store_close(struct ak_store *store); /* NULL is a no-op */
+/* An fsync of any of our files failed since the process began: what it said was
+   written may not be on the disk, and only a new process can tell. */
+bool ak_storage_sync_failed(void);
 /* Remove a closed file and what SQLite keeps beside it; absent is fine. */
 enum ak_status ak_store_remove(const char *path,
                                struct ak_err *err) AK_MUST_CHECK;

@@ -24,6 +24,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,13 @@ static const char reader_settings[] = "PRAGMA cache_size=-2048;"
 
 /* ------------------------------------------------------------- connection */
 
+static atomic_bool sync_failed; /* of any file */
+
+bool ak_storage_sync_failed(void)
+{
+    return atomic_load(&sync_failed);
+}
+
 static const char *base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -77,6 +85,7 @@ enum ak_status ak_db_fail(struct ak_db *db, int rc, struct ak_err *err)
     case SQLITE_IOERR_FSYNC:
     case SQLITE_IOERR_DIR_FSYNC:
         db->sync_failed = true;
+        atomic_store(&sync_failed, true);
         return ak_fail(err, AK_EIO,
                        "%s: fsync failed (%s): what was written last may not "
                        "be on the disk, and only a restart can tell",
