@@ -332,10 +332,13 @@ static enum ak_status forget_jobs(struct ak_store *store, struct ak_err *err)
     if (status != AK_OK)
         return status;
     status = ak_store_forget_jobs(store, err);
-    if (status == AK_OK)
-        return ak_store_commit(store, err);
-    ak_store_rollback(store);
-    return status;
+    if (status != AK_OK) {
+        ak_store_rollback(store);
+        return status;
+    }
+    status = ak_store_commit(store, err);
+    return status == AK_OK ? ak_store_checkpoint_wal(store, false, err)
+                           : status;
 }
 
 static enum ak_status count(const struct ak_backup *b, struct ak_collection *c,

@@ -354,6 +354,19 @@ static enum ak_status load_settings(struct ak_collection *c, struct ak_err *err)
     return AK_OK;
 }
 
+/* It serves what there is, and says so. */
+static void tell_loss(struct ak_collection *c)
+{
+    ak_log_error("engine",
+                 "the log of a file is missing: what was in it is "
+                 "lost",
+                 AK_TEXT("collection", c->settings.name),
+                 AK_NUMBER("file", c->file));
+    pthread_mutex_lock(&c->engine->lock);
+    c->engine->progress.logs_lost++;
+    pthread_mutex_unlock(&c->engine->lock);
+}
+
 enum ak_status ak_collection_load(struct ak_collection *c, struct ak_err *err)
 {
     struct ak_store_info info;
@@ -363,6 +376,8 @@ enum ak_status ak_collection_load(struct ak_collection *c, struct ak_err *err)
     if (c->lane.store == NULL)
         status =
             ak_store_open(c->path, c->engine->unclean, &c->lane.store, err);
+    if (status == AK_OK && ak_store_log_lost(c->lane.store))
+        tell_loss(c);
     if (status == AK_OK)
         ak_disk_count_log(c->engine, &c->lane);
     if (status == AK_OK)

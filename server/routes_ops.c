@@ -53,19 +53,20 @@ static void readyz(struct ak_request *rq)
     ak_engine_progress(http->engine, &p);
     state = state_of(http, &ready);
     body = json_pack(
-        "{s:s, s:{s:s, s:s, s:s}, s:{s:I, s:I, s:I, s:I, s:I}}", "status",
+        "{s:s, s:{s:s, s:s, s:s}, s:{s:I, s:I, s:I, s:I, s:I, s:I}}", "status",
         state, "checks", "accepting",
         atomic_load(&http->draining) ? "draining" : "ok", "storage",
         p.read_only  ? "read-only"
         : p.disk_low ? "disk-low"
                      : "ok",
         "collections",
-        !p.ready       ? "loading"
-        : p.failed > 0 ? "degraded"
-                       : "ok",
+        !p.ready                     ? "loading"
+        : p.failed + p.logs_lost > 0 ? "degraded"
+                                     : "ok",
         "progress", "collections", (json_int_t)p.collections, "loaded",
-        (json_int_t)p.loaded, "failed", (json_int_t)p.failed, "rows",
-        (json_int_t)p.rows, "rows_loaded", (json_int_t)p.rows_loaded);
+        (json_int_t)p.loaded, "failed", (json_int_t)p.failed, "logs_lost",
+        (json_int_t)p.logs_lost, "rows", (json_int_t)p.rows, "rows_loaded",
+        (json_int_t)p.rows_loaded);
     if (!ready)
         ak_reply_header(rq, "Retry-After", "1");
     ak_reply_json(rq, ready ? 200 : 503, body);

@@ -196,6 +196,21 @@ static bool is_new(const char *path)
     return new;
 }
 
+static enum ak_status open_known(struct ak_catalog *catalog, const char *path,
+                                 struct ak_err *err)
+{
+    /* Of an end that was not clean, or of somebody else. */
+    bool check = ak_db_has_log(path);
+    enum ak_status status = ak_db_open(&catalog->db, path, AK_DB_WRITE, err);
+
+    catalog->opened = status == AK_OK;
+    if (status == AK_OK && check)
+        status = ak_db_quick_check(&catalog->db, err);
+    if (status == AK_OK)
+        status = ak_schema_check(&catalog->db, &ak_schema_catalog, true, err);
+    return status;
+}
+
 static enum ak_status open_database(struct ak_catalog *catalog,
                                     struct ak_err *err)
 {
@@ -207,13 +222,17 @@ static enum ak_status open_database(struct ak_catalog *catalog,
         status = no_memory(err);
     } else if (is_new(path)) {
         status = make_database(catalog, path, folder, err);
+    } else if (ak_db_log_lost(path)) {
+        /* Names may be lost with it, and what has no name is removed. */
+        status = ak_fail(err, AK_ECORRUPT,
+                         "catalog.db-wal is missing, with what was made or "
+                         "removed last: put it back, or remove "
+                         "catalog.db-open to go on without it");
     } else {
-        status = ak_db_open(&catalog->db, path, AK_DB_WRITE, err);
-        catalog->opened = status == AK_OK;
-        if (status == AK_OK)
-            status =
-                ak_schema_check(&catalog->db, &ak_schema_catalog, true, err);
+        status = open_known(catalog, path, err);
     }
+    if (status == AK_OK)
+        status = ak_db_mark(path, err);
     if (status == AK_OK)
         status = make_folder(folder, err);
     sqlite3_free(path);
@@ -373,6 +392,8 @@ enum ak_status ak_catalog_open(const char *dir, struct ak_catalog **out,
 
 void ak_catalog_close(struct ak_catalog *catalog)
 {
+    char *path;
+
     if (catalog == NULL)
         return;
     /* Whatever file it was of: the next start must look at all of them. */
@@ -382,6 +403,10 @@ void ak_catalog_close(struct ak_catalog *catalog)
         /* Else the next start only checks more than it needs to. */
         (void)status;
     }
+    path = catalog->db.sync_failed ? NULL : join(catalog, "catalog.db");
+    if (path != NULL)
+        ak_db_unmark(path);
+    sqlite3_free(path);
     ak_db_settle(&catalog->db);
     catalog->opened = false;
     end(catalog);

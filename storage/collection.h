@@ -65,7 +65,8 @@ struct ak_bytes {
 /*
  * Make a new file with `config` (opaque text, kept in it), or open one.
  * `string_ids` and `row_bytes` (of one row in a block) are fixed in the file.
- * `check` runs SQLite's quick check first, as after an unclean stop.
+ * `check`, as after an unclean stop, runs SQLite's quick check first, which is
+ * also done where there is a log; AK_ECORRUPT: the log is of another file.
  */
 struct ak_store_shape {
     bool string_ids;
@@ -80,6 +81,9 @@ enum ak_status ak_store_create(const char *path,
 enum ak_status ak_store_open(const char *path, bool check,
                              struct ak_store **out,
                              struct ak_err *err) AK_MUST_CHECK;
+/* With `check`: its log was taken away, and what was in it is lost.  What is
+   there is a prefix of the sequence. */
+bool ak_store_log_lost(const struct ak_store *store);
 void ak_store_close(struct ak_store *store); /* NULL is a no-op */
 /* An fsync of any of our files failed since the process began: what it said was
    written may not be on the disk, and only a new process can tell. */
@@ -140,7 +144,8 @@ void ak_store_end_copy(struct ak_store *store); /* none: a no-op */
 enum ak_status ak_store_check_copy(const char *path, bool *older,
                                    struct ak_err *err) AK_MUST_CHECK;
 /* A file that came from elsewhere, in a group: its generations belong to no job
-   here, and one that was being made is dropped. */
+   here, one that was being made is dropped, and it is another file than the one
+   that it was copied from.  The log shall be copied after it. */
 enum ak_status ak_store_forget_jobs(struct ak_store *store,
                                     struct ak_err *err) AK_MUST_CHECK;
 

@@ -28,9 +28,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BUSY_MS 5000
+#define MARK    "-open" /* beside a file that is open */
 /* Above the largest block (32 MiB), and far below what could hurt. */
 #define MAX_VALUE_BYTES (64 << 20)
 
@@ -309,7 +311,7 @@ static enum ak_status unlink_if_there(const char *path, const char *beside,
 
 enum ak_status ak_db_remove(const char *path, struct ak_err *err)
 {
-    static const char *const beside[] = {"", "-wal", "-shm", "-journal"};
+    static const char *const beside[] = {"", "-wal", "-shm", "-journal", MARK};
 
     for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++) {
         enum ak_status status = unlink_if_there(path, beside[i], err);
@@ -338,6 +340,79 @@ enum ak_status ak_db_sync_folder(const char *path, struct ak_err *err)
     if (fd >= 0)
         close(fd);
     sqlite3_free(folder);
+    return status;
+}
+
+/* ------------------------------------------------------- what lies beside */
+
+/* Whether FILE + `beside` is there, with at least `len` bytes. */
+static bool is_beside(const char *path, const char *beside, off_t len)
+{
+    char *name = sqlite3_mprintf("%s%s", path, beside);
+    struct stat info;
+    bool there = name != NULL && stat(name, &info) == 0 && info.st_size >= len;
+
+    sqlite3_free(name);
+    return there;
+}
+
+bool ak_db_has_log(const char *path)
+{
+    return is_beside(path, "-wal", 1);
+}
+
+bool ak_db_log_lost(const char *path)
+{
+    return is_beside(path, MARK, 0) && !is_beside(path, "-wal", 0);
+}
+
+enum ak_status ak_db_mark(const char *path, struct ak_err *err)
+{
+    char *name = sqlite3_mprintf("%s%s", path, MARK);
+    enum ak_status status = AK_OK;
+    int fd;
+
+    if (name == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory for a path");
+    fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    /* A full disk can be read without it. */
+    if (fd < 0 && errno != ENOSPC)
+        status = ak_fail(err, AK_EIO, "cannot make %s: %s", base_name(name),
+                         strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    sqlite3_free(name);
+    return status;
+}
+
+void ak_db_unmark(const char *path)
+{
+    enum ak_status status = unlink_if_there(path, MARK, NULL);
+
+    (void)status; /* what stays of a clean stop is not looked at */
+}
+
+enum ak_status ak_db_quick_check(struct ak_db *db, struct ak_err *err)
+{
+    static const char sql[] = "PRAGMA quick_check(1)";
+    struct ak_bytes text = {0};
+    enum ak_status status;
+    struct ak_sql q;
+    bool row;
+
+    ak_sql_start(&q, db, sql);
+    status = ak_sql_next(&q, &row, err);
+    if (status != AK_OK)
+        return status;
+    if (!row)
+        return ak_fail(err, AK_ECORRUPT, "%s: the check said nothing",
+                       db->name);
+    status = ak_sql_col_bytes(&q, 0, &text, err);
+    if (status == AK_OK && (text.len != 2 || memcmp(text.data, "ok", 2) != 0))
+        status =
+            ak_fail(err, AK_ECORRUPT, "%s: quick check: %.*s", db->name,
+                    (int)strcspn(text.data, "\n"), (const char *)text.data);
+    ak_sql_end(&q);
     return status;
 }
 

@@ -68,6 +68,21 @@ enum ak_status ak_db_fail(struct ak_db *db, int rc, struct ak_err *err);
 enum ak_status ak_db_exec(struct ak_db *db, const char *sql,
                           struct ak_err *err) AK_MUST_CHECK;
 
+/*
+ * While a file is open for writing, FILE-open lies beside it: made when its log
+ * is there, removed before the log is.  So one that is there without a log says
+ * that somebody took the log away.
+ */
+enum ak_status ak_db_mark(const char *path, struct ak_err *err) AK_MUST_CHECK;
+void ak_db_unmark(const char *path);
+bool ak_db_log_lost(const char *path); /* before it is opened */
+/* Whether there is a log with something in it. */
+bool ak_db_has_log(const char *path);
+
+/* AK_ECORRUPT: what SQLite's quick check found. */
+enum ak_status ak_db_quick_check(struct ak_db *db,
+                                 struct ak_err *err) AK_MUST_CHECK;
+
 /* Remove a closed file and what SQLite keeps beside it; absent is fine. */
 enum ak_status ak_db_remove(const char *path, struct ak_err *err) AK_MUST_CHECK;
 

@@ -193,6 +193,10 @@ static const char *const collection_steps[] = {
     "  segment INTEGER PRIMARY KEY,"
     "  crc INTEGER NOT NULL,"
     "  data BLOB NOT NULL) STRICT;",
+    /* By which a log is known to be of this file: each commit writes it. */
+    "ALTER TABLE state ADD COLUMN id BLOB;"
+    "ALTER TABLE state ADD COLUMN commits INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE state SET id = randomblob(16);",
 };
 
 #define N_STEPS(steps) (sizeof(steps) / sizeof((steps)[0]))

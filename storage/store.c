@@ -58,7 +58,9 @@ static enum ak_status read_shape(struct ak_store *store, struct ak_err *err)
 {
     static const char select_shape[] =
         "SELECT string_ids, row_bytes, code_bytes, last_seq, next_ordinal,"
-        " live_rows, n_labels, last_id, published, last_rollback_seq"
+        " live_rows, n_labels, last_id, published, last_rollback_seq,"
+        " coalesce((SELECT max(seq) FROM records), last_seq),"
+        " coalesce((SELECT max(ordinal) FROM rows) + 1, next_ordinal)"
         " FROM shape JOIN state USING (one)";
     static const char get_page_size[] = "PRAGMA page_size";
     enum ak_status status;
@@ -86,6 +88,9 @@ static enum ak_status read_shape(struct ak_store *store, struct ak_err *err)
     store->opened_seq = store->now.last_seq;
     for (int i = 1; i < 10 && !negative; i++)
         negative = ak_sql_col_i64(&q, i) < (i == 7 ? -1 : 0);
+    /* As they are not when a log of an earlier life was put beside it. */
+    negative = negative || ak_sql_col_u64(&q, 10) != store->now.last_seq ||
+               ak_sql_col_u64(&q, 11) != store->now.next_ordinal;
     ak_sql_end(&q);
     if (negative || store->shape.row_bytes == 0 || store->shape.code_bytes == 0)
         return ak_fail(err, AK_ECORRUPT, "%s: its counters make no sense",
@@ -100,37 +105,24 @@ static enum ak_status read_shape(struct ak_store *store, struct ak_err *err)
     return AK_OK;
 }
 
-enum ak_status ak_store_quick_check(struct ak_db *db, struct ak_err *err)
+static void free_store(struct ak_store *store)
 {
-    static const char sql[] = "PRAGMA quick_check(1)";
-    struct ak_bytes text = {0};
-    enum ak_status status;
-    struct ak_sql q;
-    bool row;
-
-    ak_sql_start(&q, db, sql);
-    status = ak_sql_next(&q, &row, err);
-    if (status != AK_OK)
-        return status;
-    if (!row)
-        return ak_fail(err, AK_ECORRUPT, "%s: the check said nothing",
-                       db->name);
-    status = ak_sql_col_bytes(&q, 0, &text, err);
-    if (status == AK_OK && (text.len != 2 || memcmp(text.data, "ok", 2) != 0))
-        status =
-            ak_fail(err, AK_ECORRUPT, "%s: quick check: %.*s", db->name,
-                    (int)strcspn(text.data, "\n"), (const char *)text.data);
-    ak_sql_end(&q);
-    return status;
+    free(store->path);
+    free(store);
 }
 
-static struct ak_store *new_store(void)
+static struct ak_store *new_store(const char *path)
 {
     struct ak_store *store = calloc(1, sizeof(*store));
 
-    if (store != NULL)
-        store->checkpoint_at = LOG_PAGES;
-    return store;
+    if (store == NULL)
+        return NULL;
+    store->checkpoint_at = LOG_PAGES;
+    store->path = strdup(path);
+    if (store->path != NULL)
+        return store;
+    free_store(store);
+    return NULL;
 }
 
 static enum ak_status fill_new_file(struct ak_store *store,
@@ -154,7 +146,7 @@ enum ak_status ak_store_create(const char *path,
                                struct ak_bytes config, struct ak_store **out,
                                struct ak_err *err)
 {
-    struct ak_store *store = new_store();
+    struct ak_store *store = new_store(path);
     enum ak_status status;
 
     if (store == NULL)
@@ -163,13 +155,18 @@ enum ak_status ak_store_create(const char *path,
     store->shape = *shape;
     status = ak_db_open(&store->db, path, AK_DB_CREATE, err);
     if (status == AK_EEXISTS) {
-        free(store);
+        free_store(store);
         return status;
     }
     if (status == AK_OK) {
         sqlite3_wal_hook(store->db.handle, note_log, store);
         status = fill_new_file(store, config, err);
     }
+    /* What it is stands in the file itself, whatever becomes of the log. */
+    if (status == AK_OK)
+        status = ak_store_checkpoint_wal(store, false, err);
+    if (status == AK_OK)
+        status = ak_db_mark(path, err);
     if (status == AK_OK)
         status = ak_db_sync_folder(path, err);
     if (status != AK_OK) {
@@ -178,47 +175,145 @@ enum ak_status ak_store_create(const char *path,
         ak_db_close(&store->db);
         removed = ak_db_remove(path, NULL);
         (void)removed; /* the catalog removes it at the next start */
-        free(store);
+        free_store(store);
         return status;
     }
     *out = store;
     return AK_OK;
 }
 
+#define IDENTITY_LEN 16
+
+/* What a file says it is and how often it was changed, or nothing where it does
+   not say. */
+struct identity {
+    bool known;
+    uint8_t id[IDENTITY_LEN];
+    uint64_t commits;
+};
+
+static enum ak_status read_identity(struct ak_db *db, struct identity *out,
+                                    struct ak_err *err)
+{
+    static const char find[] =
+        "SELECT 1 FROM pragma_table_info('state') WHERE name = 'id'";
+    static const char select[] = "SELECT id, commits FROM state";
+    struct ak_bytes id = {0};
+    enum ak_status status;
+    struct ak_sql q;
+    bool row;
+
+    out->known = false;
+    ak_sql_start(&q, db, find);
+    status = ak_sql_next(&q, &row, err);
+    if (status != AK_OK || !row)
+        return status;
+    ak_sql_end(&q);
+    ak_sql_start(&q, db, select);
+    status = ak_sql_next(&q, &row, err);
+    if (status != AK_OK || !row)
+        return status;
+    status = ak_sql_col_bytes(&q, 0, &id, err);
+    out->known = status == AK_OK && id.len == IDENTITY_LEN;
+    if (out->known)
+        memcpy(out->id, id.data, IDENTITY_LEN);
+    out->commits = ak_sql_col_u64(&q, 1);
+    ak_sql_end(&q);
+    return status;
+}
+
+/* Of the file alone, as if it had no log.  One that a crash left in the middle
+   of a copying of the log may not be readable so, and then says nothing. */
+static struct identity identity_without_log(const char *path)
+{
+    struct identity identity = {0};
+    struct ak_db db;
+
+    if (ak_db_open(&db, path, AK_DB_COPY, NULL) != AK_OK)
+        return identity;
+    if (read_identity(&db, &identity, NULL) != AK_OK)
+        identity.known = false;
+    ak_db_close(&db);
+    return identity;
+}
+
+/*
+ * SQLite takes any log whose checksums fit each other.  One of another file has
+ * its identity, and one of an earlier life of this file, put back by hand, would
+ * take it back to where it was.
+ */
+static enum ak_status check_log(struct ak_store *store,
+                                const struct identity *alone,
+                                struct ak_err *err)
+{
+    struct identity now;
+    enum ak_status status = read_identity(&store->db, &now, err);
+
+    if (status != AK_OK || !alone->known)
+        return status;
+    if (!now.known || memcmp(alone->id, now.id, IDENTITY_LEN) != 0)
+        return ak_fail(err, AK_ECORRUPT,
+                       "%s: its log, %s-wal, is of another file: take it away",
+                       store->db.name, store->db.name);
+    if (now.commits < alone->commits)
+        return ak_fail(err, AK_ECORRUPT,
+                       "%s: its log, %s-wal, ends with commit %llu, but the "
+                       "file has %llu: take it away",
+                       store->db.name, store->db.name,
+                       (unsigned long long)now.commits,
+                       (unsigned long long)alone->commits);
+    return AK_OK;
+}
+
 enum ak_status ak_store_open(const char *path, bool check,
                              struct ak_store **out, struct ak_err *err)
 {
-    struct ak_store *store = new_store();
+    struct ak_store *store = new_store(path);
+    bool has_log = ak_db_has_log(path);
+    struct identity alone = {0};
     enum ak_status status;
 
     if (store == NULL)
         return ak_fail(err, AK_ENOMEM, "no memory for a store");
+    store->log_lost = check && ak_db_log_lost(path);
+    if (has_log)
+        alone = identity_without_log(path);
     status = ak_db_open(&store->db, path, AK_DB_WRITE, err);
     if (status != AK_OK) {
-        free(store);
+        free_store(store);
         return status;
     }
     sqlite3_wal_hook(store->db.handle, note_log, store);
-    if (check)
-        status = ak_store_quick_check(&store->db, err);
+    if (has_log)
+        status = check_log(store, &alone, err);
+    if (status == AK_OK && (check || has_log))
+        status = ak_db_quick_check(&store->db, err);
     if (status == AK_OK)
         status = ak_schema_check(&store->db, &ak_schema_collection, true, err);
     if (status == AK_OK)
         status = read_shape(store, err);
     /* What a crash left in the log goes into the file now; a reader that is
        there already only puts it off. */
-    if (status == AK_OK)
+    if (status == AK_OK) {
         status = ak_store_checkpoint_wal(store, false, err);
-    /* On a full disk it stays in the log, which can be read as well. */
-    if (status == AK_EFULL)
-        status = AK_OK;
+        /* On a full disk it stays in the log, which can be read as well. */
+        if (status == AK_EFULL)
+            status = AK_OK;
+    }
+    if (status == AK_OK)
+        status = ak_db_mark(path, err);
     if (status != AK_OK) {
         ak_db_close(&store->db);
-        free(store);
+        free_store(store);
         return status;
     }
     *out = store;
     return AK_OK;
+}
+
+bool ak_store_log_lost(const struct ak_store *store)
+{
+    return store->log_lost;
 }
 
 void ak_store_close(struct ak_store *store)
@@ -233,6 +328,7 @@ void ak_store_close(struct ak_store *store)
         enum ak_status copied = ak_store_checkpoint_wal(store, false, NULL);
 
         (void)copied;
+        ak_db_unmark(store->path);
     }
     ak_db_settle(&store->db);
     ak_writer_clear(&store->ordinals);
@@ -240,7 +336,7 @@ void ak_store_close(struct ak_store *store)
     ak_writer_clear(&store->labels);
     ak_writer_clear(&store->row_labels);
     free(store->changed_seq);
-    free(store);
+    free_store(store);
 }
 
 enum ak_status ak_store_remove(const char *path, struct ak_err *err)
@@ -280,6 +376,7 @@ enum ak_status ak_store_begin(struct ak_store *store, struct ak_err *err)
         return status;
     store->in_group = true;
     store->broken = false;
+    store->changes = sqlite3_total_changes64(store->db.handle);
     store->now = store->committed;
     return AK_OK;
 }
@@ -288,7 +385,8 @@ static enum ak_status write_state(struct ak_store *store, struct ak_err *err)
 {
     static const char update_state[] =
         "UPDATE state SET last_seq = ?, next_ordinal = ?, live_rows = ?,"
-        " n_labels = ?, last_id = ?, published = ?, last_rollback_seq = ?";
+        " n_labels = ?, last_id = ?, published = ?, last_rollback_seq = ?,"
+        " commits = commits + 1";
     const struct ak_store_state *now = &store->now;
     struct ak_sql q;
 
@@ -319,8 +417,9 @@ enum ak_status ak_store_commit(struct ak_store *store, struct ak_err *err)
     assert(store->in_group);
     if (store->broken)
         status = refuse_broken(store, err);
-    else if (memcmp(&store->now, &store->committed, sizeof(store->now)) != 0)
-        status = write_state(store, err);
+    else if (sqlite3_total_changes64(store->db.handle) != store->changes)
+        status =
+            write_state(store, err); /* whatever changed: see check_log() */
     if (status == AK_OK) {
         ak_sql_start(&q, &store->db, commit);
         status = ak_sql_run(&q, err);

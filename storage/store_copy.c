@@ -143,7 +143,7 @@ enum ak_status ak_store_check_copy(const char *path, bool *older,
     status = ak_schema_read(&db, &ak_schema_collection, &version, err);
     *older = version < ak_schema_collection.n_steps;
     if (status == AK_OK)
-        status = ak_store_quick_check(&db, err);
+        status = ak_db_quick_check(&db, err);
     ak_db_close(&db);
     return status;
 }

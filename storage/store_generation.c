@@ -302,12 +302,17 @@ enum ak_status ak_view_generations(struct ak_view *view, uint64_t *installed,
 static enum ak_status forget_jobs(struct ak_store *store, struct ak_err *err)
 {
     static const char own_none[] = "UPDATE generations SET job = 0";
+    static const char be_another[] = "UPDATE state SET id = randomblob(16)";
     enum ak_status status = forget(store, err);
     struct ak_sql q;
 
     if (status != AK_OK)
         return status;
     ak_sql_start(&q, &store->db, own_none);
+    status = ak_sql_run(&q, err);
+    if (status != AK_OK)
+        return status;
+    ak_sql_start(&q, &store->db, be_another);
     return ak_sql_run(&q, err);
 }
 

@@ -31,7 +31,8 @@ struct ak_store {
     struct ak_store_shape shape;
     struct ak_store_state committed, before, now;
     bool in_group;
-    bool broken; /* the group can only be rolled back */
+    int64_t changes; /* rows changed by the connection before the group */
+    bool broken;     /* the group can only be rolled back */
     uint32_t page_bytes;
     uint64_t wal_pages;     /* in the log after the last commit */
     uint64_t checkpoint_at; /* copy the log when it has so many */
@@ -42,7 +43,9 @@ struct ak_store {
     uint64_t *changed_seq;
     size_t n_changed;
     uint64_t opened_seq;
-    uint64_t unpacked;    /* 1 + the segment that this change unpacked last */
+    uint64_t unpacked; /* 1 + the segment that this change unpacked last */
+    bool log_lost;     /* there was none where there had been one */
+    char *path;
     struct ak_copy *copy; /* under way, or NULL; store_copy.c */
     /* Scratch of one change: the parts of its record. */
     struct ak_writer ordinals, label_first, labels, row_labels;
@@ -57,10 +60,6 @@ enum ak_status ak_store_enter(struct ak_store *store,
                               struct ak_err *err) AK_MUST_CHECK;
 enum ak_status ak_store_leave(struct ak_store *store, enum ak_status status,
                               struct ak_err *err) AK_MUST_CHECK;
-
-/* AK_ECORRUPT: what SQLite's quick check found. */
-enum ak_status ak_store_quick_check(struct ak_db *db,
-                                    struct ak_err *err) AK_MUST_CHECK;
 
 /*
  * Look a change's key up.  `replayed` in the receipt says that it had been used

@@ -230,7 +230,9 @@ static void loads_alike(struct ak_engine *e, struct ak_collection *c,
 {
     struct ak_writer live, packed, alone, walked;
     char keep[] = "CREATE TABLE kept AS SELECT * FROM rows;";
-    char restore[] = "DROP TABLE packed; PRAGMA user_version=3;"
+    char restore[] = "ALTER TABLE state DROP COLUMN id;"
+                     "ALTER TABLE state DROP COLUMN commits;"
+                     "DROP TABLE packed; PRAGMA user_version=3;"
                      "DELETE FROM rows; INSERT INTO rows SELECT * FROM kept;"
                      "DROP TABLE kept";
     char sql[512];

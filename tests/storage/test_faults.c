@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/sqlite_schema_internal.h"
 #include "tests/storage/faulty.h"
 
 #define GROUPS        4
@@ -308,6 +309,53 @@ static void a_full_disk_leaves_the_log_and_can_be_read(void **state)
     assert_int_equal(info.live_rows, GROUP_ROWS + 1);
 }
 
+/* The file of an earlier format, which an open brings up in one transaction. */
+static void make_older(struct fixture *f)
+{
+    const struct ak_store_shape shape = {false, ROW_BYTES, CODE_BYTES};
+    char sql[128];
+
+    assert_status(ak_store_remove(f->path, &f->err), AK_OK);
+    assert_status(
+        ak_store_create(f->path, &shape, bytes_of("{}"), &f->store, &f->err),
+        AK_OK);
+    put_rows(f, GROUP_ROWS, NULL, 0);
+    snprintf(sql, sizeof(sql),
+             "ALTER TABLE state DROP COLUMN id;"
+             "ALTER TABLE state DROP COLUMN commits; PRAGMA user_version=%u",
+             (unsigned)ak_schema_collection.n_steps - 1);
+    damage(f, sql);
+}
+
+static void a_failed_upgrade_can_be_done_again(void **state)
+{
+    static const enum fault faults[] = {FAULT_WRITE, FAULT_FULL, FAULT_SYNC,
+                                        FAULT_READ, FAULT_MEMORY};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        bool met = true;
+        int failed = 0;
+
+        for (long n = 1; met; n += 1 + n / 8) {
+            enum ak_status status;
+
+            make_older(f);
+            faulty_arm(faults[i], n);
+            status = ak_store_open(f->path, false, &f->store, &f->err);
+            met = faulty_disarm();
+            failed += status != AK_OK;
+            close_all(f);
+            assert_status(ak_store_open(f->path, true, &f->store, &f->err),
+                          AK_OK);
+            assert_status(ak_view_open(f->path, &f->view, &f->err), AK_OK);
+            assert_block(f->view, 0, GROUP_ROWS, 0);
+            close_all(f);
+        }
+        assert_true(failed > 0);
+    }
+}
+
 #define TEST(name) \
     cmocka_unit_test_setup_teardown(name, make_folder_fixture, remove_fixture)
 
@@ -321,6 +369,7 @@ int main(void)
         TEST(a_failed_allocation_is_told_and_no_harm),
         TEST(a_full_disk_is_told),
         TEST(a_full_disk_leaves_the_log_and_can_be_read),
+        TEST(a_failed_upgrade_can_be_done_again),
     };
 
     faulty_install();

@@ -103,6 +103,95 @@ static void a_stale_log_is_not_taken_over(void **state)
     assert_int_equal(info.next_ordinal, 0);
 }
 
+/* What lies beside an open file, as a kill leaves it. */
+static void save_beside(const struct fixture *f, const char *beside,
+                        const char *to)
+{
+    char command[400];
+
+    snprintf(command, sizeof(command), "cp %s%s %s/%s", f->path, beside, f->dir,
+             to);
+    assert_int_equal(system(command), 0);
+}
+
+static void put_beside(const struct fixture *f, const char *from,
+                       const char *beside)
+{
+    char command[400];
+
+    snprintf(command, sizeof(command), "cp %s/%s %s%s", f->dir, from, f->path,
+             beside);
+    assert_int_equal(system(command), 0);
+}
+
+static void a_log_that_is_not_of_its_file_is_refused(void **state)
+{
+    const struct ak_store_shape shape = {false, ROW_BYTES, CODE_BYTES};
+    struct fixture *f = *state;
+    struct ak_store *other = NULL;
+    struct fixture g = *f;
+    struct ak_checkpoint checkpoint = {.state = bytes_of("learnt")};
+    char wal[128];
+
+    /* Of another file, even if its commits appended no record. */
+    snprintf(g.path, sizeof(g.path), "%s/2.db", f->dir);
+    assert_status(
+        ak_store_create(g.path, &shape, bytes_of("other"), &other, &f->err),
+        AK_OK);
+    assert_status(ak_store_begin(other, &f->err), AK_OK);
+    assert_status(ak_store_put_checkpoint(other, &checkpoint, &f->err), AK_OK);
+    assert_status(ak_store_commit(other, &f->err), AK_OK);
+    save_beside(&g, "-wal", "foreign");
+    ak_store_close(other);
+    put_rows(f, 30, NULL, 0);
+    save_beside(f, "-wal", "early");
+    put_rows(f, 30, NULL, 30);
+    close_all(f);
+
+    put_beside(f, "foreign", "-wal");
+    assert_status(ak_store_open(f->path, false, &f->store, &f->err),
+                  AK_ECORRUPT);
+    assert_non_null(strstr(f->err.text, "is of another file"));
+    put_beside(f, "early", "-wal");
+    assert_status(ak_store_open(f->path, false, &f->store, &f->err),
+                  AK_ECORRUPT);
+    assert_non_null(strstr(f->err.text, "ends with commit 1"));
+    assert_status(ak_store_remove(g.path, &f->err), AK_OK);
+    /* Nothing of either came into the file. */
+    snprintf(wal, sizeof(wal), "%s-wal", f->path);
+    assert_int_equal(unlink(wal), 0);
+    open_all(f);
+    assert_block(f->view, 0, 60, 0);
+}
+
+static void a_log_that_was_taken_away_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct ak_store_info info;
+    char wal[128];
+
+    put_rows(f, 30, NULL, 0);
+    assert_status(ak_store_checkpoint_wal(f->store, false, &f->err), AK_OK);
+    put_rows(f, 30, NULL, 30);
+    /* As a kill leaves it, but for the log. */
+    save_beside(f, "", "killed");
+    save_beside(f, "-open", "killed-open");
+    close_all(f);
+    put_beside(f, "killed", "");
+    put_beside(f, "killed-open", "-open");
+    snprintf(wal, sizeof(wal), "%s-wal", f->path);
+    assert_int_not_equal(access(wal, F_OK), 0);
+    assert_status(ak_store_open(f->path, true, &f->store, &f->err), AK_OK);
+    assert_true(ak_store_log_lost(f->store));
+    assert_status(ak_view_open(f->path, &f->view, &f->err), AK_OK);
+    assert_status(ak_view_info(f->view, &info, &f->err), AK_OK);
+    assert_int_equal(info.last_seq, 1);
+    assert_block(f->view, 0, 30, 0);
+    close_all(f);
+    assert_status(ak_store_open(f->path, true, &f->store, &f->err), AK_OK);
+    assert_false(ak_store_log_lost(f->store));
+}
+
 static void a_closed_file_stands_alone(void **state)
 {
     struct fixture *f = *state;
@@ -454,6 +543,8 @@ int main(void)
         FOLDER_TEST(a_missing_file_is_not_found),
         TEST(a_removed_file_leaves_nothing),
         TEST(a_stale_log_is_not_taken_over),
+        TEST(a_log_that_is_not_of_its_file_is_refused),
+        TEST(a_log_that_was_taken_away_is_told),
         TEST(a_closed_file_stands_alone),
         TEST(a_file_is_only_for_its_owner),
         TEST(what_was_rolled_back_never_happened),
