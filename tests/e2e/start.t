@@ -209,6 +209,13 @@ def _():
         fail("a cut export looks whole")
     except http.client.HTTPException:
         pass
+    # The job that reads everything names it.
+    path = "/v1/jobs/%d" % daemon.post("/v1/jobs", {
+        "kind": "verify", "target": "shoes"}).expect(202).json["id"]
+    wait_until(lambda: daemon.get(path).json["state"] == "failed", "it fails")
+    lines = daemon.get(path + "/log").json["items"]
+    check(any("block 0 has checksum" in l["text"] for l in lines),
+          "the block is named in %s" % lines)
     # And where its codes are needed of it, the collection is not served.
     stop(daemon)
     with sql(file(daemon)) as db:
