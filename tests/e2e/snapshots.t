@@ -133,6 +133,12 @@ def _():
     equal(daemon.request("HEAD", c.path + "/export").status, 200, "HEAD")
 
 
+def resident():
+    """Bytes of memory of the daemon."""
+    status = Path("/proc/%d/status" % daemon.process.pid).read_text()
+    return 1024 * int(status.split("VmRSS:")[1].split()[0])
+
+
 def read_slowly(path):
     """The answer's head, and a socket that has taken no more yet."""
     sock = daemon.connect()
@@ -152,9 +158,14 @@ def _():
         wide.upsert(rows[at:at + 1000])
     wide.wait_visible(wide.stream()["durable_seq"])
     path = wide.path + "/export?format=npy"
+    before = resident()
     open_ones = [read_slowly(path) for _ in range(4)]
     equal([status for _, status in open_ones], [b"200"] * 4, "statuses")
     daemon.get(path).problem(429, "rate-limited")
+    # Each holds two buffers and what a batch of rows takes, not 16 MB.
+    time.sleep(0.2)
+    check(SANITIZER or resident() - before < 24e6,
+          "four exports take %d bytes" % (resident() - before))
     # It goes on for those while items come and go.
     daemon.post(wide.path + "/items/delete",
                 {"ids": list(range(2000))}).expect(200)
