@@ -44,6 +44,11 @@ struct MHD_Response *ak_feed_response(struct ak_request *rq)
 {
     const struct ak_feed *feed = &rq->feed;
 
+    /* libmicrohttpd 0.9.75 ends a chunked answer to HEAD by a last chunk, which
+       the client would take for the next answer. */
+    if (rq->head && feed->size == 0)
+        return MHD_create_response_from_buffer(0, (void *)(uintptr_t) "",
+                                               MHD_RESPMEM_PERSISTENT);
     return MHD_create_response_from_callback(
         feed->size > 0 ? feed->size : MHD_SIZE_UNKNOWN,
         feed->block > 0 ? feed->block : BLOCK, read_feed, rq, NULL);

@@ -130,7 +130,14 @@ def _():
         422, "validation-failed", "/format")
     daemon.get(c.path + "/export", fmt="npy").problem(422, "unknown-field")
     daemon.get("/v1/collections/none/export").problem(404, "not-found")
-    equal(daemon.request("HEAD", c.path + "/export").status, 200, "HEAD")
+    for format in ("ndjson", "npy"):
+        with daemon.connect() as sock:
+            sock.sendall(("HEAD %s/export?format=%s HTTP/1.1\r\n"
+                          "Host: localhost\r\nConnection: close\r\n\r\n" %
+                          (c.path, format)).encode())
+            head = sock.makefile("rb").read()
+        check(head.startswith(b"HTTP/1.1 200 "), head)
+        equal(head.split(b"\r\n\r\n")[1:], [b""], "what follows the head")
 
 
 def resident():
