@@ -19,7 +19,7 @@ struct slot {
     uint64_t number;
     unsigned attempt;
     unsigned gaps;
-    bool behind;      /* it waits for the one before it */
+    bool behind;      /* it overtook the one before it, and was refused */
     uint64_t due_ns;  /* when a waiting one may go */
     uint64_t sent_ns; /* when it went last */
 };
@@ -162,8 +162,8 @@ static bool before_is_under_way(const struct sender *s, uint64_t number)
  */
 static bool falls_behind(struct sender *s, struct slot *slot)
 {
-    slot->behind = before_is_under_way(s, slot->number);
-    if (!slot->behind && ++slot->gaps > MOST_GAPS)
+    slot->behind = true;
+    if (!before_is_under_way(s, slot->number) && ++slot->gaps > MOST_GAPS)
         return false;
     slot->state = SLOT_WAITING;
     slot->due_ns = 0;
@@ -376,8 +376,8 @@ static bool has_waiting(const struct sender *s)
     return false;
 }
 
-/* Those that only fell behind one that is still under way count as in flight
-   when the run is interrupted. */
+/* Those that only overtook another count as in flight when the run is
+   interrupted. */
 static void drop_waiting(struct sender *s)
 {
     for (unsigned i = 0; i < s->p->in_flight; i++)

@@ -84,7 +84,9 @@ class Run:
 
     def look(self):
         """All there is to compare."""
-        seq = self.c.stream()["durable_seq"]
+        # The publish that ends the warm-up comes behind the batches.
+        wait_until(lambda: self.stored() >= RECORDS, "the last record")
+        seq = self.stored()
         self.c.wait_learned(seq)
         self.c.wait_visible(seq)
         for line in self.daemon.get("/metrics").body.decode().splitlines():
