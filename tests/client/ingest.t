@@ -296,6 +296,26 @@ class IngestTests(Tests):
         self.has(out, "8 rows were there before")
         self.equal(sorted(mock.ids), list(range(N)))
 
+    def a_batch_that_overtook_another_is_in_flight_when_interrupted(self):
+        mock = self.start()
+        images, labels = self._files()
+        first, second = threading.Event(), threading.Event()
+        mock.hold["1"], mock.late["2"] = first, second
+        p = subprocess.Popen([AKIN, "ingest", "c", images, "-l", labels, "-b", "4", "-j", "2"],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             env=self.environment())
+        while "2" not in mock.answered and p.poll() is None:
+            time.sleep(0.01)    # that there is a gap
+        p.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        first.set()
+        time.sleep(0.2)         # the first is accepted, then the gap is told
+        second.set()
+        _, err = p.communicate(timeout=60)
+        self.equal(p.returncode, 130)
+        self.has(err, "8 rows are stored")
+        self.equal(len(mock.ids), 8)
+
     def a_kill_at_any_batch_is_made_good_by_the_same_command(self):
         mock = self.start()
         images, labels = self._files()

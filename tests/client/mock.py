@@ -59,6 +59,8 @@ class Mock:
         self.keys = {}          # key -> (fingerprint, answer)
         self.producers = {}     # name -> [(fingerprint, answer)], of 1, 2, 3 ...
         self.hold = {}          # number -> event that its write waits for
+        self.late = {}          # number -> event that its answer waits for
+        self.answered = set()   # numbers whose answer waits
         self.ids = []           # ids stored, each as often as it was
         self.seq = 0
         self.flying = 0
@@ -142,6 +144,9 @@ class Mock:
             if number in self.hold:
                 self.hold.pop(number).wait(20)
             answer = self.answer(h, body)
+            if number in self.late:
+                self.answered.add(number)
+                self.late.pop(number).wait(20)
         finally:
             with self.lock:
                 self.flying -= writes
