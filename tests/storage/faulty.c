@@ -8,9 +8,12 @@
 
 #include "tests/storage/power.h"
 
-/* Guards what follows and all of power.c: an engine has several threads.
-   Recursive, since a moment of power.c may use SQLite. */
-static pthread_mutex_t guard;
+/* An engine has several threads.  Guards all of power.c; recursive, since a
+   moment of it may use SQLite. */
+static pthread_mutex_t power_lock;
+/* Guards what follows; nothing is called under it, as SQLite calls us with locks
+   of its own. */
+static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
 static enum fault armed;
 static long left;
 static bool met;
@@ -116,10 +119,10 @@ static int file_read(sqlite3_file *file, void *data, int n, sqlite3_int64 at)
 static void tell_changed(sqlite3_file *file, const void *data, size_t n,
                          uint64_t at)
 {
-    pthread_mutex_lock(&guard);
+    pthread_mutex_lock(&power_lock);
     if (path_of(file) != NULL)
         power_changed(path_of(file), data, n, at);
-    pthread_mutex_unlock(&guard);
+    pthread_mutex_unlock(&power_lock);
 }
 
 static int file_write(sqlite3_file *file, const void *data, int n,
@@ -146,10 +149,10 @@ static int file_sync(sqlite3_file *file, int flags)
     (void)flags;
     if (fails(FAULT_SYNC))
         return SQLITE_IOERR_FSYNC;
-    pthread_mutex_lock(&guard);
+    pthread_mutex_lock(&power_lock);
     if (path_of(file) != NULL)
         power_synced(path_of(file));
-    pthread_mutex_unlock(&guard);
+    pthread_mutex_unlock(&power_lock);
     return SQLITE_OK;
 }
 
@@ -242,19 +245,19 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file,
     faulty->path = name;
     rc = real_vfs->xOpen(real_vfs, name, faulty->real, flags, out_flags);
     faulty->base.pMethods = rc == SQLITE_OK ? &methods : NULL;
-    pthread_mutex_lock(&guard);
+    pthread_mutex_lock(&power_lock);
     if (rc == SQLITE_OK && name != NULL)
         power_opened(name, was_there);
-    pthread_mutex_unlock(&guard);
+    pthread_mutex_unlock(&power_lock);
     return rc;
 }
 
 static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync)
 {
     (void)vfs;
-    pthread_mutex_lock(&guard);
+    pthread_mutex_lock(&power_lock);
     power_removed(name, sync != 0);
-    pthread_mutex_unlock(&guard);
+    pthread_mutex_unlock(&power_lock);
     return real_vfs->xDelete(real_vfs, name, sync);
 }
 
@@ -266,7 +269,7 @@ void faulty_install(void)
 
     pthread_mutexattr_init(&recursive);
     pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
-    pthread_mutex_init(&guard, &recursive);
+    pthread_mutex_init(&power_lock, &recursive);
     pthread_mutexattr_destroy(&recursive);
     sqlite3_config(SQLITE_CONFIG_GETMALLOC, &real_memory);
     memory = real_memory;
