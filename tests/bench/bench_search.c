@@ -371,6 +371,8 @@ static struct ak_index *make_index(struct bench *b)
             .ids = ids,
             .codes = b->codes + from * len};
 
+        for (size_t i = 0; i < batch.n; i++)
+            ids[i].number = from + i;
         must(ak_index_append(ix, &batch, NULL) == AK_OK,
              "no memory for an index");
     }
