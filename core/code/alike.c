@@ -89,11 +89,18 @@ void ak_scan_alike(struct ak_scan *scan, struct ak_query **list, size_t n,
     scan->block = guess == UINT32_MAX ? first_block : scan->max_groups;
     ak_scan_rows(scan, list, n, from, to, searched);
     n = find_stragglers(list, n);
-    /* Out of time, a straggler keeps what hits it has. */
-    if (n == 0 || !scan->complete)
+    if (n == 0)
         return;
+    /* Of the rows that they have seen they know the nearest only. */
+    if (!scan->complete) {
+        *searched = 0;
+        return;
+    }
     for (size_t i = 0; i < n; i++)
         begin(list[i], list[i]->limit);
     scan->block = first_block;
+    again = 0;
     ak_scan_rows(scan, list, n, from, to, &again);
+    if (!scan->complete)
+        *searched = again;
 }

@@ -83,7 +83,8 @@ void ak_scan_rows(struct ak_scan *scan, struct ak_query *const *queries,
 
 /*
  * alike.c: the same for queries without hits so far; changes the order of the
- * list.  When time runs out, some queries may have no hits yet.
+ * list, and sets *searched.  When time runs out, some queries may have fewer hits
+ * than others: then *searched is what the hits of all of them cover.
  */
 void ak_scan_alike(struct ak_scan *scan, struct ak_query **list, size_t n,
                    uint64_t from, uint64_t to, uint64_t *searched);

@@ -359,6 +359,58 @@ static void what_was_searched_in_time_is_in_the_answer(void **state)
     world_clear(&w);
 }
 
+/* At deadlines before, within and after a search: of the rows that are said to be
+   searched, every query has the nearest. */
+static void what_a_batch_has_searched_each_query_has_searched(void **state)
+{
+    enum { ROWS = 40000, N = 70, LIMIT = 20 };
+    uint8_t *codes = calloc(ROWS, 8), queries[N * 8] = {0};
+    struct ak_id *ids = calloc(ROWS, sizeof(*ids));
+    const struct ak_index_batch batch = {.n = ROWS, .ids = ids, .codes = codes};
+    struct ak_hit *hits = malloc(N * LIMIT * sizeof(*hits));
+    struct ak_search_result results[N];
+    struct ak_search search = {
+        .codes = queries, .n = N, .limit = LIMIT, .max_distance = UINT32_MAX};
+    struct ak_index *ix;
+    struct ak_snapshot *s;
+    struct ak_rng rng;
+    size_t cut_short = 0;
+
+    (void)state;
+    ak_rng_init(&rng, 13);
+    for (size_t i = 8 * LIMIT; i < (size_t)8 * ROWS; i++)
+        codes[i] = (uint8_t)ak_rng_u64(&rng);
+    /* The first find their hits at once, the others are stragglers. */
+    for (size_t i = sizeof(queries) / 2; i < sizeof(queries); i++)
+        queries[i] = (uint8_t)ak_rng_u64(&rng);
+    assert_status(ak_index_create(64, AK_ID_INTEGER, &ix, NULL), AK_OK);
+    assert_status(ak_index_append(ix, &batch, NULL), AK_OK);
+    assert_status(ak_index_commit(ix, NULL), AK_OK);
+    s = ak_index_snapshot(ix);
+    for (uint64_t us = 0; us < 1500; us += 10 * test_stride()) {
+        search.deadline_ns = ak_clock_ns() + us * 1000 + 1;
+        assert_status(ak_snapshot_search(s, &search, hits, results, NULL),
+                      AK_OK);
+        cut_short += !results[0].complete;
+        for (size_t i = 0; i < N; i += 23) {
+            const struct ak_hit *mine = hits + i * LIMIT;
+            struct ak_hit expected[LIMIT];
+            size_t n = nearest_below(s, queries + i * 8, results[i].searched,
+                                     LIMIT, expected);
+
+            assert_true(results[i].n_hits >= n);
+            for (size_t h = 0; h < n; h++)
+                assert_true(mine[h].distance <= expected[h].distance);
+        }
+    }
+    assert_true(cut_short > 0);
+    ak_snapshot_drop(s);
+    ak_index_destroy(ix);
+    free(hits);
+    free(ids);
+    free(codes);
+}
+
 /* With a partition, at deadlines before, within and after a search: whatever was
    found was searched, and an answer in time is the whole one. */
 static void an_answer_out_of_time_counts_what_it_found(void **state)
@@ -468,6 +520,7 @@ int main(void)
         cmocka_unit_test(queries_unlike_the_first_find_all_the_same),
         cmocka_unit_test(a_deadline_that_has_passed_says_so),
         cmocka_unit_test(what_was_searched_in_time_is_in_the_answer),
+        cmocka_unit_test(what_a_batch_has_searched_each_query_has_searched),
         cmocka_unit_test(an_answer_out_of_time_counts_what_it_found),
         cmocka_unit_test(a_filter_of_few_finds_them_all),
         cmocka_unit_test(an_empty_index_answers),
