@@ -6,6 +6,7 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/base/rng.h"
+#include "core/linalg/vectors.h"
 #include "server/engine_internal.h"
 
 #define SLICE_NS    UINT64_C(10000000)
@@ -41,65 +42,10 @@ struct ak_job_features {
 
 /* ------------------------------------------------------------------- numbers */
 
-#define LANES 8
-
-typedef float wide_floats __attribute__((vector_size(LANES * sizeof(float))));
-typedef double wide_sums __attribute__((vector_size(LANES * sizeof(double))));
-
-static double add_lanes(const double s[LANES])
-{
-    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-}
-
-static double square_distance(const float *a, const float *b, size_t dim)
-{
-    wide_sums sums = {0};
-    double s[LANES];
-    size_t i = 0;
-
-    for (; i + LANES <= dim; i += LANES) {
-        wide_floats x, y;
-        wide_sums d;
-
-        memcpy(&x, a + i, sizeof(x));
-        memcpy(&y, b + i, sizeof(y));
-        d = __builtin_convertvector(x, wide_sums) -
-            __builtin_convertvector(y, wide_sums);
-        sums += d * d;
-    }
-    memcpy(s, &sums, sizeof(s));
-    for (; i < dim; i++) {
-        double d = (double)a[i] - (double)b[i];
-
-        s[i % LANES] += d * d;
-    }
-    return add_lanes(s);
-}
-
-static double product(const float *a, const float *b, size_t dim)
-{
-    wide_sums sums = {0};
-    double s[LANES];
-    size_t i = 0;
-
-    for (; i + LANES <= dim; i += LANES) {
-        wide_floats x, y;
-
-        memcpy(&x, a + i, sizeof(x));
-        memcpy(&y, b + i, sizeof(y));
-        sums += __builtin_convertvector(x, wide_sums) *
-                __builtin_convertvector(y, wide_sums);
-    }
-    memcpy(s, &sums, sizeof(s));
-    for (; i < dim; i++)
-        s[i % LANES] += (double)a[i] * (double)b[i];
-    return add_lanes(s);
-}
-
 /* To length 1, but for a vector of zeroes. */
 static void normalise(float *x, size_t dim)
 {
-    double length = sqrt(product(x, x, dim));
+    double length = sqrt(ak_inner_product(x, x, dim));
 
     for (size_t i = 0; i < dim && length > 0; i++)
         x[i] = (float)((double)x[i] / length);
@@ -161,7 +107,7 @@ static enum ak_status find_landmarks(struct ak_job_features *f,
 
         memcpy(landmark, candidates + next * dim, dim * sizeof(*landmark));
         for (size_t i = 0; i < n; i++) {
-            double d = square_distance(candidates + i * dim, landmark, dim);
+            double d = ak_square_distance(candidates + i * dim, landmark, dim);
 
             if (d < nearest[i])
                 nearest[i] = d;
@@ -200,12 +146,12 @@ enum ak_status ak_job_features_read(struct ak_job_features *f, size_t *at,
 
             keep(f, (uint32_t)(f->at + i), x);
             if (f->params.similar) {
-                f->squares[f->at + i] = product(x, x, f->dim);
+                f->squares[f->at + i] = ak_inner_product(x, x, f->dim);
                 normalise(x, f->dim);
             }
             for (size_t k = 0; k < f->n_landmarks; k++) {
                 out[k] = (float)sqrt(
-                    square_distance(x, f->landmarks + k * f->dim, f->dim));
+                    ak_square_distance(x, f->landmarks + k * f->dim, f->dim));
                 if (out[k] > f->largest)
                     f->largest = out[k];
             }
@@ -255,10 +201,11 @@ static enum ak_status near(void *arg, uint32_t a, uint32_t b, bool *is_near,
         return status;
     if (f->params.similar) {
         length = sqrt(f->squares[a] * f->squares[b]);
-        *number = length > 0 ? product(f->left, y, f->dim) / length : 0;
+        *number =
+            length > 0 ? ak_inner_product(f->left, y, f->dim) / length : 0;
         *is_near = *number >= f->params.threshold;
     } else {
-        *number = sqrt(square_distance(f->left, y, f->dim));
+        *number = sqrt(ak_square_distance(f->left, y, f->dim));
         *is_near = *number <= f->params.threshold;
     }
     return AK_OK;

@@ -4,10 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The eight sums side by side, which any compiler maps to what there is. */
-#define LANES 8
-typedef float wide_floats __attribute__((vector_size(LANES * sizeof(float))));
-typedef double wide_sums __attribute__((vector_size(LANES * sizeof(double))));
+#include "core/linalg/vectors.h"
 
 bool ak_rerank_find(const char *name, enum ak_rerank *out)
 {
@@ -52,28 +49,7 @@ float ak_rerank_asymmetric(const float *y, double total, const uint8_t *query,
 
 float ak_rerank_feature(const float *q, const float *x, size_t dim)
 {
-    wide_sums sums = {0};
-    double s[LANES];
-    size_t i = 0;
-
-    for (; i + LANES <= dim; i += LANES) {
-        wide_floats a, b;
-        wide_sums d;
-
-        memcpy(&a, q + i, sizeof(a));
-        memcpy(&b, x + i, sizeof(b));
-        d = __builtin_convertvector(a, wide_sums) -
-            __builtin_convertvector(b, wide_sums);
-        sums += d * d;
-    }
-    memcpy(s, &sums, sizeof(s));
-    for (; i < dim; i++) {
-        double d = (double)q[i] - (double)x[i];
-
-        s[i % LANES] += d * d;
-    }
-    return (float)(1 / (1 + sqrt(((s[0] + s[4]) + (s[2] + s[6])) +
-                                 ((s[1] + s[5]) + (s[3] + s[7])))));
+    return (float)(1 / (1 + sqrt(ak_square_distance(q, x, dim))));
 }
 
 static int compare(const void *a, const void *b)
