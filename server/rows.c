@@ -146,15 +146,29 @@ bool ak_rows_add_vector(struct ak_rows *rows, size_t place, const char *field,
 /* Made when the first image comes. */
 static bool need_extractor(struct ak_rows *rows)
 {
-    struct ak_image_limits limits = ak_image_limits_default;
-
     if (rows->extractor != NULL)
         return true;
-    limits.max_pixels = ak_limits()->max_image_pixels;
-    if (ak_pixels_create(rows->settings->extractor, &limits, &rows->extractor,
-                         NULL) != AK_OK)
+    if (ak_pixels_create(rows->settings->extractor, &rows->extractor, NULL) !=
+        AK_OK)
         no_memory(rows);
     return rows->status == AK_OK;
+}
+
+static enum ak_status extract(const struct ak_extractor *e,
+                              struct ak_bytes file, float *x,
+                              struct ak_err *err)
+{
+    struct ak_image_limits limits = ak_image_limits_default;
+    struct ak_image image = {0};
+    enum ak_status status;
+
+    limits.max_pixels = ak_limits()->max_image_pixels;
+    status = ak_image_decode(file.data, file.len, &limits, e->width, e->height,
+                             &image, err);
+    if (status == AK_OK)
+        status = ak_extractor_extract(e, &image, x, err);
+    ak_image_clear(&image);
+    return status;
 }
 
 bool ak_rows_add_image(struct ak_rows *rows, size_t place, const char *field,
@@ -185,8 +199,7 @@ bool ak_rows_add_image(struct ak_rows *rows, size_t place, const char *field,
         no_memory(rows);
         return false;
     }
-    status =
-        ak_extractor_extract(rows->extractor, file.data, file.len, x, &err);
+    status = extract(rows->extractor, file, x, &err);
     if (status == AK_OK)
         good = ak_rows_add_vector(rows, place, field, x, s->dim);
     else if (status == AK_ENOMEM)

@@ -1,5 +1,5 @@
 /*
- * extract.h -- what turns the bytes of an image file into a feature vector.
+ * extract.h -- what turns an image into a feature vector.
  *
  * An extractor is immutable once made: any number of threads may call extract
  * on one at the same time.  Kinds embed `struct ak_extractor` as their first
@@ -10,10 +10,9 @@
 #ifndef AK_CORE_IMAGE_EXTRACT_H
 #define AK_CORE_IMAGE_EXTRACT_H
 
-#include <stddef.h>
 #include <stdint.h>
 
-#include "core/base/err.h"
+#include "core/image/image.h"
 
 /* Longest name of an extractor, with the terminator. */
 #define AK_EXTRACTOR_NAME 64
@@ -22,7 +21,7 @@ struct ak_extractor;
 
 /* See ak_extractor_extract(); `out` has room for `dim` floats. */
 typedef enum ak_status ak_extract_fn(const struct ak_extractor *e,
-                                     const void *bytes, size_t len, float *out,
+                                     const struct ak_image *image, float *out,
                                      struct ak_err *err);
 
 struct ak_extractor_ops {
@@ -36,22 +35,21 @@ struct ak_extractor_ops {
 struct ak_extractor {
     const struct ak_extractor_ops *ops;
     uint32_t dim;
+    /* What it will resize an image to: the hint to who decodes a file. */
+    uint32_t width, height;
     char name[AK_EXTRACTOR_NAME];
 };
 
 /*
- * Feature of the image file `bytes` (len) into `out` (dim), all finite.
- *
- * AK_EINVAL: not an image of a kind that is read, AK_ECORRUPT: damaged,
- * AK_EUNSUPPORTED: a variant that is not read, AK_ELIMIT: larger than the
- * limits; AK_ENOMEM.  `out` may be half written on failure.
+ * Feature of an image of any size, which is lent, into `out` (dim), all finite.
+ * AK_ENOMEM; `out` may be half written on failure.
  */
 static inline enum ak_status ak_extractor_extract(const struct ak_extractor *e,
-                                                  const void *bytes, size_t len,
+                                                  const struct ak_image *image,
                                                   float *out,
                                                   struct ak_err *err)
 {
-    return e->ops->extract(e, bytes, len, out, err);
+    return e->ops->extract(e, image, out, err);
 }
 
 /* End an extractor of any kind.  NULL is a no-op. */

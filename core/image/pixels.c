@@ -1,5 +1,6 @@
 #include "core/image/pixels.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +12,6 @@ static const char prefix[] = "pixels-";
 struct pixels {
     struct ak_extractor base;
     struct ak_pixels_spec spec;
-    struct ak_image_limits limits;
 };
 
 _Static_assert(offsetof(struct pixels, base) == 0,
@@ -106,12 +106,12 @@ enum ak_status ak_pixels_extract(const struct ak_pixels_spec *spec,
 }
 
 static enum ak_status pixels_extract(const struct ak_extractor *e,
-                                     const void *bytes, size_t len, float *out,
+                                     const struct ak_image *image, float *out,
                                      struct ak_err *err)
 {
     const struct pixels *p = (const struct pixels *)e;
 
-    return ak_pixels_extract(&p->spec, bytes, len, &p->limits, out, err);
+    return ak_pixels_of_image(&p->spec, image, out, err);
 }
 
 static void pixels_destroy(struct ak_extractor *e)
@@ -128,9 +128,8 @@ static const struct ak_extractor_ops pixels_ops = {
     .destroy = pixels_destroy,
 };
 
-enum ak_status ak_pixels_create(const char *name,
-                                const struct ak_image_limits *limits,
-                                struct ak_extractor **out, struct ak_err *err)
+enum ak_status ak_pixels_create(const char *name, struct ak_extractor **out,
+                                struct ak_err *err)
 {
     struct ak_pixels_spec spec;
     struct pixels *p;
@@ -144,9 +143,10 @@ enum ak_status ak_pixels_create(const char *name,
         return ak_fail(err, AK_ENOMEM, "no memory for an extractor");
     p->base.ops = &pixels_ops;
     p->base.dim = ak_pixels_dim(&spec);
+    p->base.width = spec.width;
+    p->base.height = spec.height;
     snprintf(p->base.name, sizeof(p->base.name), "%s", name);
     p->spec = spec;
-    p->limits = limits == NULL ? ak_image_limits_default : *limits;
     *out = &p->base;
     return AK_OK;
 }

@@ -37,7 +37,7 @@ static inline uint32_t ak_pixels_dim(const struct ak_pixels_spec *spec)
 
 /*
  * Feature of an image file into `out` (ak_pixels_dim()), in [0, 1].  `limits`
- * as in decode.h, NULL for the defaults.  Statuses as in extract.h; `out` is
+ * as in decode.h, NULL for the defaults.  Statuses as in decode.h; `out` is
  * written on success only.
  */
 enum ak_status ak_pixels_extract(const struct ak_pixels_spec *spec,
@@ -50,10 +50,8 @@ enum ak_status ak_pixels_of_image(const struct ak_pixels_spec *spec,
                                   const struct ak_image *image, float *out,
                                   struct ak_err *err) AK_MUST_CHECK;
 
-/* Make the extractor of that name; `limits` are copied, NULL for defaults. */
-enum ak_status ak_pixels_create(const char *name,
-                                const struct ak_image_limits *limits,
-                                struct ak_extractor **out,
+/* Make the extractor of that name; statuses as ak_pixels_parse(), AK_ENOMEM. */
+enum ak_status ak_pixels_create(const char *name, struct ak_extractor **out,
                                 struct ak_err *err) AK_MUST_CHECK;
 
 #endif
