@@ -4,8 +4,9 @@
  * Everything that changes a learner or an index is a *record* in one sequence.
  * Rows have *ordinals* in order of arrival, never reused; an upsert is a new
  * ordinal and a tombstone.  The vectors of a record are one immutable *block*,
- * or several if it is long.  Rows are what the client gave beside the vector,
- * and are shared by all versions.  Two caches, each with checksums, make a start
+ * or several if it is long.  Blocks lie in *spaces*: vectors of one extractor
+ * each, which may have another length than those of the next.  Rows are what the
+ * client gave beside the vector, and are shared by all versions.  Two caches, each with checksums, make a start
  * quick: *codes* by (version, segment) of AK_STORE_SEGMENT_ROWS rows, and
  * *packed* rows by segment.  The blocks of kind `external` hold the codes
  * themselves.
@@ -60,11 +61,17 @@ struct ak_bytes {
     size_t len;
 };
 
+/* A space of vectors; number 0 is the one that the file began with. */
+struct ak_space {
+    uint64_t number;
+    uint32_t row_bytes; /* of one row in a block */
+};
+
 /* ---------------------------------------------------------------- writing */
 
 /*
  * Make a new file with `config` (opaque text, kept in it), or open one.
- * `string_ids` and `row_bytes` (of one row in a block) are fixed in the file.
+ * `string_ids` and `row_bytes` (of one row in space 0) are fixed in the file.
  * `check`, as after an unclean stop, runs SQLite's quick check first, which is
  * also done where there is a log; AK_ECORRUPT: the log is of another file.
  */
@@ -152,7 +159,8 @@ enum ak_status ak_store_forget_jobs(struct ak_store *store,
 /* Rows of a batch or an upsert. */
 struct ak_store_rows {
     size_t n;
-    const void *block; /* n * row_bytes: vectors (or codes) as stored */
+    struct ak_space space; /* in which they come; zeroed: 0 */
+    const void *block;     /* n * row_bytes: vectors (or codes) as stored */
     /* (n), or NULL: the numbers after the greatest ever given or assigned, from
        0; where ids are text, their decimal texts (a given text that is a decimal
        number counts as given). */
@@ -269,6 +277,7 @@ struct ak_version {
     int64_t created_ms;
     double served_quality; /* NaN: not known */
     uint64_t model_len;
+    uint64_t space; /* whose vectors the model takes */
 };
 
 /*
@@ -331,6 +340,7 @@ struct ak_generation {
     uint64_t install_seq;             /* its record; 0: none yet */
     uint64_t held;                    /* rows held back as a test, at most */
     uint64_t job;                     /* that makes it */
+    uint64_t space;                   /* whose vectors it learns from */
     struct ak_bytes settings;         /* text, as `config` */
     struct ak_bytes constants, state; /* absent: none (any more) */
 };
@@ -359,6 +369,27 @@ enum ak_status ak_store_install(struct ak_store *store, uint64_t number,
 /* Forget the one that is being made; absent is fine. */
 enum ak_status ak_store_drop_generation(struct ak_store *store,
                                         struct ak_err *err) AK_MUST_CHECK;
+
+/*
+ * Begin a space, with a number that was never used.  A row has a vector in the
+ * space in which it came.  In others it has one when somebody computed it and
+ * put it there, so what a later space holds is a cache of what an extractor says
+ * of the stored images.
+ */
+enum ak_status ak_store_add_space(struct ak_store *store, uint32_t row_bytes,
+                                  struct ak_space *out,
+                                  struct ak_err *err) AK_MUST_CHECK;
+/* Vectors of rows [first, first + n).  Those of erased rows become zeroes.
+   AK_EEXISTS: one of them has one there.  AK_ENOTFOUND: no such row or space. */
+enum ak_status ak_store_put_vectors(struct ak_store *store,
+                                    const struct ak_space *space,
+                                    uint64_t first, size_t n, const void *block,
+                                    struct ak_err *err) AK_MUST_CHECK;
+/* Forget a space and its vectors, some at a time: *more says that it is not over.
+   AK_EINVAL: a version or a generation that is kept takes them. */
+enum ak_status ak_store_drop_space(struct ak_store *store, uint64_t number,
+                                   bool *more,
+                                   struct ak_err *err) AK_MUST_CHECK;
 
 /* Forget keys older than 24 h and outcomes beyond 7 days or 100,000. */
 enum ak_status ak_store_tidy(struct ak_store *store, int64_t now_ms,
@@ -424,11 +455,27 @@ enum ak_status ak_view_record(struct ak_view *view, uint64_t seq,
                               struct ak_err *err) AK_MUST_CHECK;
 
 /*
- * Stored vectors (or codes) of rows [first, first + n) into out (n * row_bytes),
- * across blocks, each block's checksum checked.  AK_ENOTFOUND past the end.
+ * Stored vectors (or codes) in space 0 of rows [first, first + n) into out
+ * (n * row_bytes), across blocks, each block's checksum checked.  AK_ENOTFOUND
+ * past the end; AK_ECORRUPT: a row has none there.
  */
 enum ak_status ak_view_block(struct ak_view *view, uint64_t first, size_t n,
                              void *out, struct ak_err *err) AK_MUST_CHECK;
+
+/*
+ * The same in any space, as far as rows have a vector there: *got of them, 0 when
+ * the first has none.  AK_ENOTFOUND past the last row.
+ */
+enum ak_status ak_view_vectors(struct ak_view *view,
+                               const struct ak_space *space, uint64_t first,
+                               size_t n, void *out, size_t *got,
+                               struct ak_err *err) AK_MUST_CHECK;
+/* The spaces there are, by number; AK_ECANCELED from `each` ends the walk with
+   AK_OK. */
+typedef enum ak_status
+ak_view_each_space(void *arg, const struct ak_space *space, struct ak_err *err);
+enum ak_status ak_view_spaces(struct ak_view *view, ak_view_each_space *each,
+                              void *arg, struct ak_err *err) AK_MUST_CHECK;
 
 /*
  * A row as of now.  What it lends lives until the view's next call.  `dead` is

@@ -58,7 +58,7 @@ static const char *const catalog_steps[] = {
  *          label_first (u32, n + 1) and the label numbers (u32)
  * rows     id: INTEGER or TEXT; labels: numbers (u32); seq, dead: the records
  *          that brought and ended it
- * blocks   the vectors of rows first .. first + n - 1
+ * blocks   the vectors of rows first .. first + n - 1 in a space
  * keys     what an Idempotency-Key led to; producer_log the same for producers
  */
 static const char *const collection_steps[] = {
@@ -197,6 +197,25 @@ static const char *const collection_steps[] = {
     "ALTER TABLE state ADD COLUMN id BLOB;"
     "ALTER TABLE state ADD COLUMN commits INTEGER NOT NULL DEFAULT 0;"
     "UPDATE state SET id = randomblob(16);",
+    /* Vectors of more than one extractor.  A space of a new file is put there
+       with its shape. */
+    "CREATE TABLE spaces("
+    "  number INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  row_bytes INTEGER NOT NULL) STRICT;"
+    "INSERT INTO spaces SELECT 0, row_bytes FROM shape;"
+    "ALTER TABLE blocks RENAME TO old_blocks;"
+    "CREATE TABLE blocks("
+    "  space INTEGER NOT NULL,"
+    "  first INTEGER NOT NULL,"
+    "  n INTEGER NOT NULL,"
+    "  crc INTEGER NOT NULL,"
+    "  data BLOB NOT NULL,"
+    "  UNIQUE (space, first)) STRICT;"
+    "INSERT INTO blocks SELECT 0, first, n, crc, data FROM old_blocks"
+    "  ORDER BY first;"
+    "DROP TABLE old_blocks;"
+    "ALTER TABLE versions ADD COLUMN space INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE generations ADD COLUMN space INTEGER NOT NULL DEFAULT 0;",
 };
 
 #define N_STEPS(steps) (sizeof(steps) / sizeof((steps)[0]))

@@ -38,6 +38,7 @@ static enum ak_status put_shape(struct ak_store *store, struct ak_bytes config,
                                 struct ak_err *err)
 {
     static const char insert_shape[] = "INSERT INTO shape VALUES (1, ?, ?, ?)";
+    static const char insert_space[] = "INSERT INTO spaces VALUES (0, ?)";
     static const char insert_config[] = "INSERT INTO config VALUES (1, ?)";
     enum ak_status status;
     struct ak_sql q;
@@ -46,6 +47,11 @@ static enum ak_status put_shape(struct ak_store *store, struct ak_bytes config,
     ak_sql_i64(&q, store->shape.string_ids);
     ak_sql_i64(&q, store->shape.row_bytes);
     ak_sql_i64(&q, store->shape.code_bytes);
+    status = ak_sql_run(&q, err);
+    if (status != AK_OK)
+        return status;
+    ak_sql_start(&q, &store->db, insert_space);
+    ak_sql_i64(&q, store->shape.row_bytes);
     status = ak_sql_run(&q, err);
     if (status != AK_OK)
         return status;

@@ -16,7 +16,6 @@
 #include "storage/store_internal.h"
 
 /* Of a block, unless one row is longer. */
-#define BLOCK_BYTES 65536
 
 /* --------------------------------------------------------------------- ids */
 
@@ -323,39 +322,6 @@ static enum ak_status insert_image(struct ak_store *store, uint64_t ordinal,
     return ak_sql_run(&q, err);
 }
 
-/*
- * A block is read and checked as a whole, also for one of its rows, which a
- * search that reranks by features asks for.  So the rows of a record are cut
- * into blocks that are short, but not so short that reading them all suffers.
- */
-static enum ak_status insert_blocks(struct ak_store *store, uint64_t first,
-                                    const struct ak_store_rows *rows,
-                                    struct ak_err *err)
-{
-    static const char insert[] = "INSERT INTO blocks VALUES (?, ?, ?, ?)";
-    size_t row_bytes = store->shape.row_bytes, len;
-    size_t most = row_bytes < BLOCK_BYTES ? BLOCK_BYTES / row_bytes : 1;
-    const uint8_t *at = rows->block;
-    enum ak_status status = AK_OK;
-    struct ak_sql q;
-
-    if (__builtin_mul_overflow(rows->n, row_bytes, &len))
-        return ak_fail(err, AK_ELIMIT, "%zu rows of %zu bytes do not fit",
-                       rows->n, row_bytes);
-    for (size_t i = 0, n; i < rows->n && status == AK_OK; i += n) {
-        n = rows->n - i < most ? rows->n - i : most;
-        len = n * row_bytes;
-        ak_sql_start(&q, &store->db, insert);
-        ak_sql_u64(&q, first + i);
-        ak_sql_u64(&q, n);
-        ak_sql_i64(&q, ak_crc32(at, len));
-        ak_sql_blob(&q, at, len);
-        status = ak_sql_run(&q, err);
-        at += len;
-    }
-    return status;
-}
-
 static enum ak_status apply_row(struct ak_store *store,
                                 const struct ak_store_rows *rows, size_t i,
                                 uint64_t first, uint64_t *number,
@@ -409,7 +375,8 @@ static enum ak_status apply_rows(struct ak_store *store,
         if (i == 0)
             receipt->first_id = number;
     }
-    status = insert_blocks(store, first, rows, err);
+    status = ak_store_insert_blocks(store, &rows->space, first, rows->n,
+                                    rows->block, err);
     if (status == AK_OK)
         status = append_record(store, change, first, rows->n, err);
     receipt->seq = store->now.last_seq;

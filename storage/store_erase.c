@@ -54,17 +54,11 @@ enum ak_status ak_store_note_erasure(struct ak_store *store,
     return AK_OK;
 }
 
-/* Writes zeroes over a part of a blob: *copy is freed by the caller. */
-static enum ak_status zeroed(struct ak_store *store, const struct ak_sql *q,
-                             int column, size_t at, size_t len, uint8_t **copy,
-                             size_t *copy_len, struct ak_err *err)
+enum ak_status ak_store_zeroed(const struct ak_store *store,
+                               struct ak_bytes blob, size_t at, size_t len,
+                               uint8_t **copy, struct ak_err *err)
 {
-    struct ak_bytes blob = {0};
-    enum ak_status status = ak_sql_col_bytes(q, column, &blob, err);
-
     *copy = NULL;
-    if (status != AK_OK)
-        return status;
     if (at + len > blob.len)
         return ak_fail(err, AK_ECORRUPT,
                        "%s: %zu bytes at %zu shall be erased of %zu",
@@ -74,46 +68,7 @@ static enum ak_status zeroed(struct ak_store *store, const struct ak_sql *q,
         return ak_fail(err, AK_ENOMEM, "no memory to erase a row");
     memcpy(*copy, blob.data, blob.len);
     memset(*copy + at, 0, len);
-    *copy_len = blob.len;
     return AK_OK;
-}
-
-static enum ak_status erase_vector(struct ak_store *store, uint64_t ordinal,
-                                   struct ak_err *err)
-{
-    static const char select[] =
-        "SELECT first, data FROM blocks WHERE first <= ?"
-        " ORDER BY first DESC LIMIT 1";
-    static const char update[] =
-        "UPDATE blocks SET crc = ?, data = ? WHERE first = ?";
-    size_t row_bytes = store->shape.row_bytes, len = 0;
-    uint8_t *copy = NULL;
-    uint64_t first;
-    enum ak_status status;
-    struct ak_sql q;
-    bool row;
-
-    ak_sql_start(&q, &store->db, select);
-    ak_sql_u64(&q, ordinal);
-    status = ak_sql_next(&q, &row, err);
-    if (status != AK_OK)
-        return status;
-    if (!row)
-        return ak_fail(err, AK_ECORRUPT, "%s: row %llu has no block",
-                       store->db.name, (unsigned long long)ordinal);
-    first = ak_sql_col_u64(&q, 0);
-    status = zeroed(store, &q, 1, (size_t)(ordinal - first) * row_bytes,
-                    row_bytes, &copy, &len, err);
-    ak_sql_end(&q);
-    if (status == AK_OK) {
-        ak_sql_start(&q, &store->db, update);
-        ak_sql_i64(&q, ak_crc32(copy, len));
-        ak_sql_blob(&q, copy, len);
-        ak_sql_u64(&q, first);
-        status = ak_sql_run(&q, err);
-    }
-    free(copy);
-    return status;
 }
 
 /* The codes of a row by one version; *version is moved to the next that has
@@ -128,8 +83,9 @@ static enum ak_status erase_code(struct ak_store *store, uint64_t ordinal,
     static const char update[] = "UPDATE codes SET crc = ?, data = ?"
                                  " WHERE version = ? AND segment = ?";
     uint64_t segment = ordinal / AK_STORE_SEGMENT_ROWS;
-    size_t code_bytes = store->shape.code_bytes, len = 0;
+    size_t code_bytes = store->shape.code_bytes;
     size_t at = (size_t)(ordinal % AK_STORE_SEGMENT_ROWS) * code_bytes;
+    struct ak_bytes codes = {0};
     uint8_t *copy = NULL;
     enum ak_status status;
     struct ak_sql q;
@@ -141,12 +97,14 @@ static enum ak_status erase_code(struct ak_store *store, uint64_t ordinal,
     if (status != AK_OK || !*more)
         return status;
     *version = ak_sql_col_u64(&q, 0);
-    status = zeroed(store, &q, 1, at, code_bytes, &copy, &len, err);
+    status = ak_sql_col_bytes(&q, 1, &codes, err);
+    if (status == AK_OK)
+        status = ak_store_zeroed(store, codes, at, code_bytes, &copy, err);
     ak_sql_end(&q);
     if (status == AK_OK) {
         ak_sql_start(&q, &store->db, update);
-        ak_sql_i64(&q, ak_crc32(copy, len));
-        ak_sql_blob(&q, copy, len);
+        ak_sql_i64(&q, ak_crc32(copy, codes.len));
+        ak_sql_blob(&q, copy, codes.len);
         ak_sql_u64(&q, (*version)++);
         ak_sql_u64(&q, segment);
         status = ak_sql_run(&q, err);
@@ -163,10 +121,13 @@ static enum ak_status erase_row(struct ak_store *store, uint64_t ordinal,
         "UPDATE rows SET payload = NULL, labels = NULL WHERE ordinal = ?",
         "UPDATE erasures SET done = 1 WHERE ordinal = ?",
     };
-    uint64_t version = 0;
+    uint64_t space = 0, version = 0;
     bool more = true;
-    enum ak_status status = erase_vector(store, ordinal, err);
+    enum ak_status status = AK_OK;
 
+    while (status == AK_OK && more)
+        status = ak_store_erase_vector(store, ordinal, &space, &more, err);
+    more = true;
     while (status == AK_OK && more)
         status = erase_code(store, ordinal, &version, &more, err);
     for (size_t i = 0; i < 3 && status == AK_OK; i++) {

@@ -18,7 +18,7 @@ static enum ak_status insert(struct ak_store *store, uint64_t number,
 {
     static const char put[] = "INSERT OR IGNORE INTO generations"
                               " VALUES (?, ?, 0, ?, ?, ?, NULL, NULL, NULL,"
-                              " NULL)";
+                              " NULL, ?)";
     struct ak_sql q;
 
     ak_sql_start(&q, &store->db, put);
@@ -27,6 +27,7 @@ static enum ak_status insert(struct ak_store *store, uint64_t number,
     ak_sql_u64(&q, g->held);
     ak_sql_u64(&q, g->job);
     ak_sql_text(&q, settings.data, settings.len);
+    ak_sql_u64(&q, g->space);
     return ak_sql_run(&q, err);
 }
 
@@ -216,7 +217,8 @@ enum ak_status ak_view_generation(struct ak_view *view, uint64_t number,
 {
     static const char select[] =
         "SELECT number, base_seq, install_seq, held, settings, constants_crc,"
-        " constants, state_crc, state FROM generations WHERE number = ?";
+        " constants, state_crc, state, space FROM generations"
+        " WHERE number = ?";
     static const int columns[] = {4, 6, 8};
     struct ak_bytes *const parts[] = {&out->settings, &out->constants,
                                       &out->state};
@@ -237,7 +239,8 @@ enum ak_status ak_view_generation(struct ak_view *view, uint64_t number,
     *out = (struct ak_generation){.number = ak_sql_col_u64(&q, 0),
                                   .base_seq = ak_sql_col_u64(&q, 1),
                                   .install_seq = ak_sql_col_u64(&q, 2),
-                                  .held = ak_sql_col_u64(&q, 3)};
+                                  .held = ak_sql_col_u64(&q, 3),
+                                  .space = ak_sql_col_u64(&q, 9)};
     status = ak_view_copy(&view->lent, &q, 4, &at[0], &len[0], err);
     for (int i = 1; i < 3 && status == AK_OK; i++)
         status = copy_blob(view, &q, columns[i], &at[i], &len[i], err);

@@ -2,7 +2,7 @@
  * store_internal.h -- the writer's side of a collection's file, as its parts
  * share it: store.c (life, groups, the log), store_apply.c (changes),
  * store_copy.c (copies), store_key.c (exactly once), store_version.c (versions
- * and codes), store_packed.c (packed rows).
+ * and codes), store_space.c (vectors), store_packed.c (packed rows).
  */
 #ifndef AK_STORAGE_STORE_INTERNAL_H
 #define AK_STORAGE_STORE_INTERNAL_H
@@ -81,6 +81,23 @@ enum ak_status ak_store_append(struct ak_store *store,
 enum ak_status ak_store_set_config(struct ak_store *store,
                                    const struct ak_bytes *config,
                                    struct ak_err *err) AK_MUST_CHECK;
+/* store_space.c: n rows from `first` on, which have none there. */
+enum ak_status ak_store_insert_blocks(struct ak_store *store,
+                                      const struct ak_space *space,
+                                      uint64_t first, size_t n,
+                                      const void *block,
+                                      struct ak_err *err) AK_MUST_CHECK;
+/* Zeroes over the vector that a row has in a space; *space moves to the next in
+   which it has one, *more is false at the end. */
+enum ak_status ak_store_erase_vector(struct ak_store *store, uint64_t ordinal,
+                                     uint64_t *space, bool *more,
+                                     struct ak_err *err) AK_MUST_CHECK;
+/* store_erase.c: `blob` of a row with a part of it overwritten by zeroes; *copy
+   is the caller's to free. */
+enum ak_status ak_store_zeroed(const struct ak_store *store,
+                               struct ak_bytes blob, size_t at, size_t len,
+                               uint8_t **copy,
+                               struct ak_err *err) AK_MUST_CHECK;
 /* store_erase.c: note all ended rows of an id, *n of them new; *first is the
    first that was ever noted. */
 enum ak_status ak_store_note_erasure(struct ak_store *store,

@@ -80,7 +80,7 @@ static enum ak_status put_version(struct ak_store *store,
                                   struct ak_err *err)
 {
     static const char insert_version[] =
-        "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?)";
+        "INSERT INTO versions VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
     static const char insert_model[] = "INSERT INTO models VALUES (?, ?, ?)";
     enum ak_status status;
     struct ak_sql q;
@@ -99,6 +99,7 @@ static enum ak_status put_version(struct ak_store *store,
         ak_sql_i64(&q, version->created_ms);
         ak_sql_f64(&q, version->served_quality);
         ak_sql_u64(&q, model.len);
+        ak_sql_u64(&q, version->space);
         status = ak_sql_run(&q, err);
         if (status != AK_OK)
             return status;

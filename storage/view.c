@@ -429,7 +429,7 @@ enum ak_status ak_view_versions(struct ak_view *view,
 {
     static const char select[] =
         "SELECT version, state, at_seq, samples, created_ms, served_quality,"
-        " model_len FROM versions ORDER BY version";
+        " model_len, space FROM versions ORDER BY version";
     enum ak_status status;
     struct ak_sql q;
     bool row;
@@ -444,6 +444,7 @@ enum ak_status ak_view_versions(struct ak_view *view,
             .created_ms = ak_sql_col_i64(&q, 4),
             .served_quality = ak_sql_col_f64(&q, 5),
             .model_len = ak_sql_col_u64(&q, 6),
+            .space = ak_sql_col_u64(&q, 7),
         };
 
         status = each(arg, &version, err);

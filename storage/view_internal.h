@@ -21,7 +21,7 @@ struct ak_view {
     struct ak_writer record;
     /* The block read last, since rows are mostly read in their order. */
     struct ak_writer block;
-    uint64_t block_first, block_n;
+    uint64_t block_space, block_first, block_n;
 };
 
 /*

@@ -166,8 +166,8 @@ enum ak_status ak_view_count_blocks(struct ak_view *view, uint64_t segment,
                                     uint64_t *n, struct ak_err *err)
 {
     /* The one that the first row lies in, and those that begin behind it. */
-    static const char select[] =
-        "SELECT 1 + count(*) FROM blocks WHERE first > ? AND first < ?";
+    static const char select[] = "SELECT 1 + count(*) FROM blocks"
+                                 " WHERE space = 0 AND first > ? AND first < ?";
     uint64_t first = segment * AK_STORE_SEGMENT_ROWS;
     enum ak_status status;
     struct ak_sql q;

@@ -126,20 +126,45 @@ struct block {
     struct ak_bytes data;
 };
 
-/* Step to the block that holds row `ordinal`; end the statement when done. */
-static enum ak_status find_block(struct ak_view *view, uint64_t ordinal,
-                                 struct ak_sql *q, struct block *block,
+/* AK_ENOTFOUND unless there is such a row. */
+static enum ak_status expect_row(struct ak_view *view, uint64_t ordinal,
                                  struct ak_err *err)
 {
-    static const char select[] =
-        "SELECT first, n, crc, data FROM blocks WHERE first <= ?"
-        " ORDER BY first DESC LIMIT 1";
-    static const char select_next[] = "SELECT next_ordinal FROM state";
-    uint64_t len, next;
+    static const char select[] = "SELECT next_ordinal FROM state";
     enum ak_status status;
+    struct ak_sql q;
+    uint64_t next;
+    bool row;
+
+    ak_sql_start(&q, &view->db, select);
+    status = ak_sql_next(&q, &row, err);
+    if (status != AK_OK)
+        return status;
+    next = row ? ak_sql_col_u64(&q, 0) : 0;
+    if (row)
+        ak_sql_end(&q);
+    if (ordinal < next)
+        return AK_OK;
+    return ak_fail(err, AK_ENOTFOUND, "there is no row %llu: there are %llu",
+                   (unsigned long long)ordinal, (unsigned long long)next);
+}
+
+/* Step to the block that holds row `ordinal`; end the statement when done.
+   *found is false when the row is in none. */
+static enum ak_status find_block(struct ak_view *view,
+                                 const struct ak_space *space, uint64_t ordinal,
+                                 struct ak_sql *q, struct block *block,
+                                 bool *found, struct ak_err *err)
+{
+    static const char select[] =
+        "SELECT first, n, crc, data FROM blocks WHERE space = ? AND first <= ?"
+        " ORDER BY first DESC LIMIT 1";
+    enum ak_status status;
+    uint64_t len;
     bool row;
 
     ak_sql_start(q, &view->db, select);
+    ak_sql_u64(q, space->number);
     ak_sql_u64(q, ordinal);
     status = ak_sql_next(q, &row, err);
     if (status != AK_OK)
@@ -148,33 +173,22 @@ static enum ak_status find_block(struct ak_view *view, uint64_t ordinal,
         block->first = ak_sql_col_u64(q, 0);
         block->n = ak_sql_col_u64(q, 1);
     }
-    if (!row || ordinal - block->first >= block->n) {
+    *found = row && ordinal - block->first < block->n;
+    if (!*found) {
         if (row)
             ak_sql_end(q);
-        ak_sql_start(q, &view->db, select_next);
-        status = ak_sql_next(q, &row, err);
-        if (status != AK_OK)
-            return status;
-        next = row ? ak_sql_col_u64(q, 0) : 0;
-        if (row)
-            ak_sql_end(q);
-        if (ordinal < next)
-            return ak_fail(err, AK_ECORRUPT, "%s: row %llu is in no block",
-                           view->db.name, (unsigned long long)ordinal);
-        return ak_fail(err, AK_ENOTFOUND,
-                       "there is no row %llu: there are %llu",
-                       (unsigned long long)ordinal, (unsigned long long)next);
+        return expect_row(view, ordinal, err);
     }
     status = ak_sql_col_bytes(q, 3, &block->data, err);
     if (status == AK_OK &&
-        (__builtin_mul_overflow(block->n, view->shape.row_bytes, &len) ||
+        (__builtin_mul_overflow(block->n, space->row_bytes, &len) ||
          len != block->data.len))
         status = ak_fail(err, AK_ECORRUPT,
                          "%s: block %llu has %zu bytes, must be %llu rows of "
                          "%lu",
                          view->db.name, (unsigned long long)block->first,
                          block->data.len, (unsigned long long)block->n,
-                         (unsigned long)view->shape.row_bytes);
+                         (unsigned long)space->row_bytes);
     if (status == AK_OK)
         status =
             ak_view_check_crc(view, "block", block->first, block->data.data,
@@ -186,22 +200,26 @@ static enum ak_status find_block(struct ak_view *view, uint64_t ordinal,
 
 /*
  * Read rows from `first`, at most n, as far as one block goes; `got` says how
- * many that are.  A block that is wanted whole goes straight to `out`; of
+ * many that are, 0 when the row has no vector there.  A block that is wanted whole goes straight to `out`; of
  * another the rest is likely to be asked for next, and it is kept.
  */
-static enum ak_status read_piece(struct ak_view *view, uint64_t first, size_t n,
-                                 uint8_t *out, size_t *got, struct ak_err *err)
+static enum ak_status read_piece(struct ak_view *view,
+                                 const struct ak_space *space, uint64_t first,
+                                 size_t n, uint8_t *out, size_t *got,
+                                 struct ak_err *err)
 {
-    uint32_t row_bytes = view->shape.row_bytes;
+    uint32_t row_bytes = space->row_bytes;
     enum ak_status status;
     struct block block;
     struct ak_sql q;
     uint64_t left;
+    bool found;
 
-    if (first < view->block_first ||
+    *got = 0;
+    if (space->number != view->block_space || first < view->block_first ||
         first - view->block_first >= view->block_n) {
-        status = find_block(view, first, &q, &block, err);
-        if (status != AK_OK)
+        status = find_block(view, space, first, &q, &block, &found, err);
+        if (status != AK_OK || !found)
             return status;
         if (first == block.first && n >= block.n) {
             memcpy(out, block.data.data, block.data.len);
@@ -216,6 +234,7 @@ static enum ak_status read_piece(struct ak_view *view, uint64_t first, size_t n,
         if (view->block.status != AK_OK)
             return ak_fail(err, AK_ENOMEM, "no memory for a block of %zu bytes",
                            block.data.len);
+        view->block_space = space->number;
         view->block_first = block.first;
         view->block_n = block.n;
     }
@@ -226,12 +245,14 @@ static enum ak_status read_piece(struct ak_view *view, uint64_t first, size_t n,
     return AK_OK;
 }
 
-enum ak_status ak_view_block(struct ak_view *view, uint64_t first, size_t n,
-                             void *out, struct ak_err *err)
+enum ak_status ak_view_vectors(struct ak_view *view,
+                               const struct ak_space *space, uint64_t first,
+                               size_t n, void *out, size_t *got,
+                               struct ak_err *err)
 {
     uint8_t *at = out;
     enum ak_status status;
-    size_t got;
+    size_t piece = 1, all = 0;
     bool entered;
 
     if (first > INT64_MAX || n > INT64_MAX - first)
@@ -240,15 +261,29 @@ enum ak_status ak_view_block(struct ak_view *view, uint64_t first, size_t n,
     status = ak_view_enter(view, &entered, err);
     if (status != AK_OK)
         return status;
-    for (; n > 0 && status == AK_OK; n -= got) {
-        got = 0;
-        status = read_piece(view, first, n, at, &got, err);
-        first += got;
-        at += got * view->shape.row_bytes;
-        if (status != AK_OK)
-            break;
+    while (all < n && status == AK_OK && piece > 0) {
+        status = read_piece(view, space, first + all, n - all,
+                            at + all * space->row_bytes, &piece, err);
+        if (status == AK_OK)
+            all += piece;
     }
     ak_view_leave(view, entered);
+    if (status == AK_OK)
+        *got = all;
+    return status;
+}
+
+enum ak_status ak_view_block(struct ak_view *view, uint64_t first, size_t n,
+                             void *out, struct ak_err *err)
+{
+    const struct ak_space space = {0, view->shape.row_bytes};
+    size_t got = 0;
+    enum ak_status status =
+        ak_view_vectors(view, &space, first, n, out, &got, err);
+
+    if (status == AK_OK && got < n)
+        return ak_fail(err, AK_ECORRUPT, "%s: row %llu is in no block",
+                       view->db.name, (unsigned long long)(first + got));
     return status;
 }
 

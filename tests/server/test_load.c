@@ -15,6 +15,7 @@
 
 #include "core/base/clock.h"
 #include "server/log.h"
+#include "tests/storage/older.h"
 
 enum {
     SEGMENT = AK_SEGMENT_ROWS,
@@ -230,11 +231,9 @@ static void loads_alike(struct ak_engine *e, struct ak_collection *c,
 {
     struct ak_writer live, packed, alone, walked;
     char keep[] = "CREATE TABLE kept AS SELECT * FROM rows;";
-    char restore[] = "ALTER TABLE state DROP COLUMN id;"
-                     "ALTER TABLE state DROP COLUMN commits;"
-                     "DROP TABLE packed; PRAGMA user_version=3;"
-                     "DELETE FROM rows; INSERT INTO rows SELECT * FROM kept;"
-                     "DROP TABLE kept";
+    char restore[] = OLDER_SPACES OLDER_IDENTITY OLDER_PACKED
+        "DELETE FROM rows; INSERT INTO rows SELECT * FROM kept;"
+        "DROP TABLE kept";
     char sql[512];
 
     change_rows(c);

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "storage/sqlite_schema_internal.h"
 #include "tests/storage/faulty.h"
+#include "tests/storage/older.h"
 
 #define GROUPS        4
 #define GROUP_ROWS    40
@@ -313,18 +313,13 @@ static void a_full_disk_leaves_the_log_and_can_be_read(void **state)
 static void make_older(struct fixture *f)
 {
     const struct ak_store_shape shape = {false, ROW_BYTES, CODE_BYTES};
-    char sql[128];
 
     assert_status(ak_store_remove(f->path, &f->err), AK_OK);
     assert_status(
         ak_store_create(f->path, &shape, bytes_of("{}"), &f->store, &f->err),
         AK_OK);
     put_rows(f, GROUP_ROWS, NULL, 0);
-    snprintf(sql, sizeof(sql),
-             "ALTER TABLE state DROP COLUMN id;"
-             "ALTER TABLE state DROP COLUMN commits; PRAGMA user_version=%u",
-             (unsigned)ak_schema_collection.n_steps - 1);
-    damage(f, sql);
+    damage(f, OLDER_SPACES);
 }
 
 static void a_failed_upgrade_can_be_done_again(void **state)
