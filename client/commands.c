@@ -19,6 +19,7 @@ const struct command *const akin_commands[] = {
     &cmd_extractor_import,
     &cmd_extractor_train,
     &cmd_extractor_evaluate,
+    &cmd_extractor_convert,
     &cmd_publish,
     &cmd_rollback,
     &cmd_models,

@@ -21,6 +21,7 @@ extern const struct command cmd_eval;
 extern const struct command cmd_extractor_import;
 extern const struct command cmd_extractor_train;
 extern const struct command cmd_extractor_evaluate;
+extern const struct command cmd_extractor_convert;
 extern const struct command cmd_publish;
 extern const struct command cmd_rollback;
 extern const struct command cmd_models;

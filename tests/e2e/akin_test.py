@@ -779,16 +779,18 @@ def clusters(n, dim=16, classes=4, seed=1, spread=0.3):
     return vectors.astype(np.float32), labels.astype(np.int64)
 
 
-def png(gray):
-    """A grey PNG of an array (h, w) of bytes."""
-    h, w = gray.shape
+def png(picture):
+    """A PNG of an array of bytes: grey (h, w), or colour (h, w, 3)."""
+    h, w = picture.shape[:2]
+    colour = 2 if picture.ndim == 3 else 0
 
     def chunk(kind, data):
         return (struct.pack(">I", len(data)) + kind + data +
                 struct.pack(">I", zlib.crc32(kind + data)))
-    rows = b"".join(b"\0" + bytes(row) for row in np.asarray(gray, np.uint8))
+    rows = b"".join(b"\0" + row.tobytes()
+                    for row in np.asarray(picture, np.uint8))
     return (b"\x89PNG\r\n\x1a\n" +
-            chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 8, 0, 0, 0, 0)) +
+            chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 8, colour, 0, 0, 0)) +
             chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
