@@ -13,6 +13,7 @@
 #include "core/base/rng.h"
 #include "server/backup.h"
 #include "server/engine_internal.h"
+#include "server/extractors.h"
 #include "server/job_kind.h"
 #include "server/log.h"
 
@@ -218,6 +219,32 @@ enum ak_status ak_engine_list(struct ak_engine *e, struct ak_collection ***out,
         return ak_fail(err, AK_ENOMEM, "no memory for a list");
     *out = list;
     return AK_OK;
+}
+
+enum ak_status ak_engine_needs_extractor(struct ak_engine *e, const char *name,
+                                         struct ak_err *err)
+{
+    enum ak_status status = AK_OK;
+
+    pthread_mutex_lock(&e->lock);
+    for (size_t i = 0; i < e->n && status == AK_OK; i++) {
+        struct ak_collection *c = e->collections[i];
+
+        pthread_mutex_lock(&c->lock);
+        if (c->state == AK_LOADING || c->state == AK_FAILED)
+            status = ak_fail(err, AK_EBUSY,
+                             "collection \"%s\" %s, and may use the extractor",
+                             c->settings.name,
+                             c->state == AK_LOADING ? "is being loaded"
+                                                    : "could not be loaded");
+        else if (strcmp(c->settings.extractor, name) == 0)
+            status =
+                ak_fail(err, AK_EBUSY, "collection \"%s\" uses the extractor",
+                        c->settings.name);
+        pthread_mutex_unlock(&c->lock);
+    }
+    pthread_mutex_unlock(&e->lock);
+    return status;
 }
 
 /* ----------------------------------------------------------------- create */
@@ -564,12 +591,32 @@ struct load_task {
     struct ak_collection *collection;
 };
 
+/* Under the lock. */
+static void look_whether_ready(struct ak_engine *e)
+{
+    e->progress.ready =
+        e->verified && e->progress.loaded >= e->progress.collections;
+}
+
 static void count_loaded(struct ak_engine *e, bool failed)
 {
     pthread_mutex_lock(&e->lock);
     e->progress.loaded++;
     e->progress.failed += failed;
-    e->progress.ready = e->progress.loaded >= e->progress.collections;
+    look_whether_ready(e);
+    pthread_mutex_unlock(&e->lock);
+}
+
+static void verify_extractors(struct ak_task *task)
+{
+    struct ak_engine *e =
+        (struct ak_engine *)(void *)((char *)task -
+                                     offsetof(struct ak_engine, verify));
+
+    ak_extractors_verify(e->extractors);
+    pthread_mutex_lock(&e->lock);
+    e->verified = true;
+    look_whether_ready(e);
     pthread_mutex_unlock(&e->lock);
 }
 
@@ -637,6 +684,8 @@ void ak_engine_progress(const struct ak_engine *engine,
     pthread_mutex_lock(&e->lock);
     *out = e->progress;
     pthread_mutex_unlock(&e->lock);
+    ak_extractors_count(e->extractors, &out->extractors,
+                        &out->extractors_damaged);
     out->sync_failed = ak_storage_sync_failed();
     out->read_only = atomic_load(&e->read_only) || out->sync_failed;
     out->disk_low = atomic_load(&e->disk.low);
@@ -730,6 +779,8 @@ enum ak_status ak_engine_open(const struct ak_engine_params *params,
     if (status == AK_OK)
         status = ak_pool_create(threads, 0, "search", &e->search, err);
     if (status == AK_OK)
+        status = ak_extractors_open(e, &e->extractors, err);
+    if (status == AK_OK)
         status = open_jobs(e, err);
     if (status == AK_OK)
         status =
@@ -745,9 +796,8 @@ enum ak_status ak_engine_open(const struct ak_engine_params *params,
     if (e->unclean)
         ak_log_warn("engine", "the last run did not end cleanly; files are "
                               "checked and records replayed");
-    pthread_mutex_lock(&e->lock);
-    e->progress.ready = e->progress.loaded >= e->progress.collections;
-    pthread_mutex_unlock(&e->lock);
+    e->verify.run = verify_extractors;
+    ak_pool_run(e->work, &e->verify);
     *out = e;
     return AK_OK;
 }
@@ -777,6 +827,7 @@ void ak_engine_close(struct ak_engine *e)
     for (size_t i = 0; i < e->n; i++)
         ak_collection_drop(e->collections[i]);
     free(e->collections);
+    ak_extractors_destroy(e->extractors);
     ak_pool_destroy(e->work);
     ak_pool_destroy(e->search);
     ak_catalog_close(e->catalog);

@@ -67,6 +67,7 @@ struct ak_engine_progress {
     uint64_t rows, rows_loaded;
     uint32_t failed; /* could not be opened; served as 503, told in the log */
     uint32_t logs_lost; /* serve what was there before the log of the file */
+    unsigned extractors, extractors_damaged; /* versions */
     bool read_only;     /* a commit failed on the disk: writes are refused */
     bool sync_failed;   /* an fsync failed: the process should end */
     bool disk_low;      /* there is little room: all but deletes is refused */

@@ -52,7 +52,9 @@ struct ak_engine {
     struct ak_pool *work;   /* indexers and learners */
     struct ak_pool *search; /* scans */
     struct ak_jobs *jobs;
-    bool unclean; /* the last run was not ended */
+    struct ak_extractors *extractors;
+    struct ak_task verify; /* their files */
+    bool unclean;          /* the last run was not ended */
     atomic_bool stopping, read_only;
     struct ak_disk disk;
     atomic_size_t parked_bytes;
@@ -61,6 +63,7 @@ struct ak_engine {
     pthread_mutex_t lock;               /* guards what follows */
     struct ak_collection **collections; /* sorted by name */
     size_t n, cap;
+    bool verified; /* the files of extractors */
     struct ak_engine_progress progress;
 };
 
@@ -258,6 +261,11 @@ enum ak_status ak_collection_new(struct ak_engine *e,
  */
 enum ak_status ak_engine_adopt(struct ak_engine *e, struct ak_collection *c,
                                uint64_t job, struct ak_err *err) AK_MUST_CHECK;
+
+/* On the writer: AK_EBUSY when a collection uses the extractor of that name, or
+   may, since its settings are not known. */
+enum ak_status ak_engine_needs_extractor(struct ak_engine *e, const char *name,
+                                         struct ak_err *err) AK_MUST_CHECK;
 
 /* ---------------------------------------------------------- collection.c */
 

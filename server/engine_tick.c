@@ -3,6 +3,7 @@
 
 #include "core/base/clock.h"
 #include "server/engine_internal.h"
+#include "server/extractors.h"
 #include "server/jobs.h"
 #include "server/log.h"
 
@@ -107,5 +108,6 @@ void ak_engine_tick(struct ak_engine *e)
         ak_collection_drop(list[i]);
     }
     free(list);
+    ak_extractors_tick(e->extractors);
     ak_jobs_tick(e->jobs);
 }

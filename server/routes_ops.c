@@ -53,8 +53,9 @@ static void readyz(struct ak_request *rq)
     ak_engine_progress(http->engine, &p);
     state = state_of(http, &ready);
     body = json_pack(
-        "{s:s, s:{s:s, s:s, s:s}, s:{s:I, s:I, s:I, s:I, s:I, s:I}}", "status",
-        state, "checks", "accepting",
+        "{s:s, s:{s:s, s:s, s:s, s:s}, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I,"
+        " s:I}}",
+        "status", state, "checks", "accepting",
         atomic_load(&http->draining) ? "draining" : "ok", "storage",
         p.read_only  ? "read-only"
         : p.disk_low ? "disk-low"
@@ -63,10 +64,12 @@ static void readyz(struct ak_request *rq)
         !p.ready                     ? "loading"
         : p.failed + p.logs_lost > 0 ? "degraded"
                                      : "ok",
-        "progress", "collections", (json_int_t)p.collections, "loaded",
+        "extractors", p.extractors_damaged > 0 ? "degraded" : "ok", "progress",
+        "collections", (json_int_t)p.collections, "loaded",
         (json_int_t)p.loaded, "failed", (json_int_t)p.failed, "logs_lost",
         (json_int_t)p.logs_lost, "rows", (json_int_t)p.rows, "rows_loaded",
-        (json_int_t)p.rows_loaded);
+        (json_int_t)p.rows_loaded, "extractors", (json_int_t)p.extractors,
+        "extractors_damaged", (json_int_t)p.extractors_damaged);
     if (!ready)
         ak_reply_header(rq, "Retry-After", "1");
     ak_reply_json(rq, ready ? 200 : 503, body);

@@ -30,7 +30,7 @@ void ak_rows_init(struct ak_rows *rows, const struct ak_settings *settings,
 
 void ak_rows_clear(struct ak_rows *rows)
 {
-    ak_extractor_destroy(rows->extractor);
+    ak_extractor_unref(rows->extractor);
     ak_writer_clear(&rows->vectors);
     ak_writer_clear(&rows->codes);
     ak_writer_clear(&rows->places);

@@ -459,6 +459,19 @@ enum ak_status ak_catalog_copy_log(struct ak_catalog *catalog,
     return rc == SQLITE_OK ? AK_OK : ak_db_fail(&catalog->db, rc, err);
 }
 
+enum ak_status ak_catalog_end_change(struct ak_catalog *catalog,
+                                     enum ak_status status, struct ak_err *err)
+{
+    if (status == AK_OK)
+        status = ak_db_exec(&catalog->db, "COMMIT", err);
+    if (status != AK_OK && !sqlite3_get_autocommit(catalog->db.handle)) {
+        enum ak_status undone = ak_db_exec(&catalog->db, "ROLLBACK", NULL);
+
+        (void)undone; /* the first failure is the one to tell */
+    }
+    return status;
+}
+
 enum ak_status ak_catalog_reserve(struct ak_catalog *catalog, uint64_t *file,
                                   struct ak_err *err)
 {

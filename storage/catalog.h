@@ -122,6 +122,47 @@ enum ak_status ak_catalog_job_last_line(struct ak_catalog *catalog, uint64_t id,
                                         uint64_t *n,
                                         struct ak_err *err) AK_MUST_CHECK;
 
+/* -------------------------------------------------------------- extractors */
+
+/*
+ * A version of an extractor as it is kept.  Its file is not here: it has the
+ * name of its checksum.  Texts may be NULL but for `name`; what is lent lives
+ * as long as the call.
+ */
+struct ak_extractor_row {
+    const char *name;
+    uint32_t version; /* from 1 on within a name */
+    uint8_t sha256[32];
+    uint64_t bytes;
+    int64_t created_ms;
+    bool published; /* new collections may take it */
+    uint64_t job;   /* that made it; 0: none did */
+    const char *architecture, *notes;
+    uint32_t channels, height, width; /* of what it takes */
+    uint32_t dim, classes;
+    uint64_t macs, parameters;
+    double ms;           /* an image, as measured; NaN: was not */
+    struct ak_bytes key; /* Idempotency-Key; absent: none */
+    uint8_t fingerprint[32];
+};
+
+/* Put a version; what has the same key loses it.  AK_EEXISTS: there is this
+   version, or another one by this job. */
+enum ak_status ak_catalog_put_extractor(struct ak_catalog *catalog,
+                                        const struct ak_extractor_row *row,
+                                        struct ak_err *err) AK_MUST_CHECK;
+/* All versions, by name and version upwards. */
+typedef enum ak_status
+ak_catalog_each_extractor(void *arg, const struct ak_extractor_row *row,
+                          struct ak_err *err);
+enum ak_status ak_catalog_extractors(struct ak_catalog *catalog,
+                                     ak_catalog_each_extractor *each, void *arg,
+                                     struct ak_err *err) AK_MUST_CHECK;
+/* Forget all versions of a name.  AK_ENOTFOUND. */
+enum ak_status ak_catalog_drop_extractor(struct ak_catalog *catalog,
+                                         const char *name,
+                                         struct ak_err *err) AK_MUST_CHECK;
+
 /* "DIR/collections/17.db" into path (cap); false when it does not fit. */
 bool ak_catalog_path(const struct ak_catalog *catalog, uint64_t file,
                      char *path, size_t cap);

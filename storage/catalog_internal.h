@@ -1,5 +1,5 @@
 /* catalog_internal.h -- the catalog as its parts share it: catalog.c (life,
-   names), catalog_jobs.c (jobs). */
+   names), catalog_jobs.c (jobs), catalog_extractors.c (extractors). */
 #ifndef AK_STORAGE_CATALOG_INTERNAL_H
 #define AK_STORAGE_CATALOG_INTERNAL_H
 
@@ -21,5 +21,9 @@ enum ak_status ak_catalog_writable(struct ak_catalog *catalog,
 /* Copy the log, which is short and has no readers. */
 enum ak_status ak_catalog_copy_log(struct ak_catalog *catalog,
                                    struct ak_err *err) AK_MUST_CHECK;
+/* Ends what was begun: commits it, or undoes it. */
+enum ak_status ak_catalog_end_change(struct ak_catalog *catalog,
+                                     enum ak_status status,
+                                     struct ak_err *err) AK_MUST_CHECK;
 
 #endif

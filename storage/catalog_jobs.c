@@ -84,20 +84,6 @@ static enum ak_status put_lines(struct ak_catalog *catalog, uint64_t id,
     return ak_sql_run(&q, err);
 }
 
-/* Ends what was begun: commits it, or undoes it. */
-static enum ak_status end_change(struct ak_catalog *catalog,
-                                 enum ak_status status, struct ak_err *err)
-{
-    if (status == AK_OK)
-        status = ak_db_exec(&catalog->db, "COMMIT", err);
-    if (status != AK_OK && !sqlite3_get_autocommit(catalog->db.handle)) {
-        enum ak_status undone = ak_db_exec(&catalog->db, "ROLLBACK", NULL);
-
-        (void)undone; /* the first failure is the one to tell */
-    }
-    return status;
-}
-
 enum ak_status ak_catalog_put_job(struct ak_catalog *catalog,
                                   const struct ak_job_row *row,
                                   const struct ak_job_line *lines, size_t n,
@@ -116,7 +102,7 @@ enum ak_status ak_catalog_put_job(struct ak_catalog *catalog,
     status = put_row(catalog, row, err);
     if (status == AK_OK)
         status = put_lines(catalog, row->id, lines, n, err);
-    return end_change(catalog, status, err);
+    return ak_catalog_end_change(catalog, status, err);
 }
 
 enum ak_status ak_catalog_drop_job(struct ak_catalog *catalog, uint64_t id,
@@ -137,7 +123,7 @@ enum ak_status ak_catalog_drop_job(struct ak_catalog *catalog, uint64_t id,
         ak_sql_u64(&q, id);
         status = ak_sql_run(&q, err);
     }
-    return end_change(catalog, status, err);
+    return ak_catalog_end_change(catalog, status, err);
 }
 
 /* Text of a column, or NULL; SQLite ends it with a zero. */

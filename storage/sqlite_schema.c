@@ -49,6 +49,28 @@ static const char *const catalog_steps[] = {
     "  PRIMARY KEY (job, n)) STRICT, WITHOUT ROWID;",
     /* The job that made the collection; NULL: none did. */
     "ALTER TABLE files ADD COLUMN job INTEGER;",
+    /* Versions of extractors; ms: NULL when it was not measured. */
+    "CREATE TABLE extractors("
+    "  name TEXT NOT NULL,"
+    "  version INTEGER NOT NULL,"
+    "  sha256 BLOB NOT NULL,"
+    "  bytes INTEGER NOT NULL,"
+    "  created_ms INTEGER NOT NULL,"
+    "  published INTEGER NOT NULL,"
+    "  job INTEGER UNIQUE,"
+    "  architecture TEXT,"
+    "  notes TEXT,"
+    "  channels INTEGER NOT NULL,"
+    "  height INTEGER NOT NULL,"
+    "  width INTEGER NOT NULL,"
+    "  dim INTEGER NOT NULL,"
+    "  classes INTEGER NOT NULL,"
+    "  macs INTEGER NOT NULL,"
+    "  parameters INTEGER NOT NULL,"
+    "  ms REAL,"
+    "  key TEXT,"
+    "  fingerprint BLOB NOT NULL,"
+    "  PRIMARY KEY (name, version)) STRICT, WITHOUT ROWID;",
 };
 
 /*

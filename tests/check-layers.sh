@@ -12,6 +12,7 @@ BEGIN {
     layer["core/code"] = layer["core/linalg"] = 1
     layer["core/image"] = layer["core/nn"] = 2
     layer["core/hash"] = layer["core/prune"] = layer["core/binarize"] = 3
+    layer["core/extract"] = 3
     layer["core/eval"] = layer["storage"] = 4
     layer["client"] = 5
     layer["server"] = 5

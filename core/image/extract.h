@@ -2,8 +2,9 @@
  * extract.h -- what turns an image into a feature vector.
  *
  * An extractor is immutable once made: any number of threads may call extract
- * on one at the same time.  Kinds embed `struct ak_extractor` as their first
- * member and fill it in when they are made; `pixels.h` makes the built-in kind,
+ * on one at the same time.  It is shared and counted: the last one to let go
+ * ends it.  Kinds embed `struct ak_extractor` as their first member and fill it
+ * in when they are made, with ak_ref_init(); `pixels.h` makes the built-in kind,
  * and a network becomes one by a table of its own.  This header is public to
  * upper layers for that reason: it has no list of kinds.
  */
@@ -12,6 +13,7 @@
 
 #include <stdint.h>
 
+#include "core/base/ref.h"
 #include "core/image/image.h"
 
 /* Longest name of an extractor, with the terminator. */
@@ -29,10 +31,10 @@ struct ak_extractor_ops {
     const char *source; /* the paper or file it comes from, or "" */
     const char *help;   /* one line */
     ak_extract_fn *extract;
-    void (*destroy)(struct ak_extractor *e); /* not called with NULL */
 };
 
 struct ak_extractor {
+    struct ak_ref ref; /* first */
     const struct ak_extractor_ops *ops;
     uint32_t dim;
     /* What it will resize an image to: the hint to who decodes a file. */
@@ -42,7 +44,8 @@ struct ak_extractor {
 
 /*
  * Feature of an image of any size, which is lent, into `out` (dim), all finite.
- * AK_ENOMEM; `out` may be half written on failure.
+ * AK_ENOMEM; AK_ENUMERIC: a network's feature is not finite.  `out` may be half
+ * written on failure.
  */
 static inline enum ak_status ak_extractor_extract(const struct ak_extractor *e,
                                                   const struct ak_image *image,
@@ -52,11 +55,19 @@ static inline enum ak_status ak_extractor_extract(const struct ak_extractor *e,
     return e->ops->extract(e, image, out, err);
 }
 
-/* End an extractor of any kind.  NULL is a no-op. */
-static inline void ak_extractor_destroy(struct ak_extractor *e)
+/* Returns `e`, which may be NULL, with a further holder. */
+static inline struct ak_extractor *ak_extractor_ref(struct ak_extractor *e)
 {
     if (e != NULL)
-        e->ops->destroy(e);
+        ak_ref_take(&e->ref);
+    return e;
+}
+
+/* Let go.  NULL is a no-op. */
+static inline void ak_extractor_unref(struct ak_extractor *e)
+{
+    if (e != NULL)
+        ak_ref_drop(&e->ref);
 }
 
 #endif

@@ -114,9 +114,9 @@ static enum ak_status pixels_extract(const struct ak_extractor *e,
     return ak_pixels_of_image(&p->spec, image, out, err);
 }
 
-static void pixels_destroy(struct ak_extractor *e)
+static void pixels_destroy(struct ak_ref *ref)
 {
-    ak_array_free(e);
+    ak_array_free(ref);
 }
 
 static const struct ak_extractor_ops pixels_ops = {
@@ -125,7 +125,6 @@ static const struct ak_extractor_ops pixels_ops = {
     .help =
         "pixels-WxHxC: the image at W x H, grey (C=1) or RGB (C=3), in 0..1",
     .extract = pixels_extract,
-    .destroy = pixels_destroy,
 };
 
 enum ak_status ak_pixels_create(const char *name, struct ak_extractor **out,
@@ -141,6 +140,7 @@ enum ak_status ak_pixels_create(const char *name, struct ak_extractor **out,
     p = ak_array_new(1, sizeof(*p));
     if (p == NULL)
         return ak_fail(err, AK_ENOMEM, "no memory for an extractor");
+    ak_ref_init(&p->base.ref, pixels_destroy);
     p->base.ops = &pixels_ops;
     p->base.dim = ak_pixels_dim(&spec);
     p->base.width = spec.width;

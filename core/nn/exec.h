@@ -3,8 +3,9 @@
  *
  * An engine computes what the plain one defines, perhaps faster and rounding
  * otherwise: `plain` is C loops, `onednn` is there when akin was built with it.
- * An exec belongs to one graph, one size of batch and one thread: it is made,
- * used and destroyed in the same one.  The graph must outlive it.
+ * An exec belongs to one graph and one size of batch, and to one thread at a
+ * time; each call sets how many threads the library uses for the calling one.
+ * The graph must outlive it.
  *
  * Arrays are planar: x (n, c, h, w).  Values of parameters are one array of
  * graph->n_values, gradients another one laid out alike.

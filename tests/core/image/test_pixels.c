@@ -74,7 +74,7 @@ static void a_grey_png_gives_back_exactly_its_pixels(void **state)
     assert_status(ak_extractor_extract(e, &back, out, NULL), AK_OK);
     for (int i = 0; i < 784; i++)
         assert_true(out[i] == (float)image.pixels[i] / 255.0f);
-    ak_extractor_destroy(e);
+    ak_extractor_unref(e);
     ak_writer_clear(&file);
     ak_image_clear(&back);
     ak_image_clear(&image);
