@@ -107,6 +107,8 @@ static const struct key keys[] = {
      "One image, as it comes."},
     {"max_image_pixels", COUNT, AT(max_image_pixels), "67108864", 1, 1e9,
      LIMITS, "Width times height of an image."},
+    {"max_extractor_bytes", BYTES, AT(max_extractor_bytes), "256MiB", KIB, GIB,
+     LIMITS, "File of a network that is imported."},
     {"max_timeout", TIME, AT(max_timeout_ms), "600s", SECONDS, 24 * HOUR,
      LIMITS, "Longest timeout_seconds that a request may ask for."},
     {"max_jobs", COUNT, AT(max_jobs), "64", 1, 10000, LIMIT,

@@ -57,6 +57,7 @@ struct ak_config {
     uint64_t max_line_bytes;
     uint64_t max_image_pixels;
     uint64_t max_image_bytes;
+    uint64_t max_extractor_bytes;
     uint64_t max_timeout_ms;
     uint64_t max_jobs;
     uint64_t max_running_jobs;

@@ -20,7 +20,8 @@ enum ak_cursor_kind {
     AK_CURSOR_ITEMS,           /* `ordinal`: the first to look at */
     AK_CURSOR_SEARCH,          /* after (`distance`, `ordinal`) */
     AK_CURSOR_JOBS,            /* `ordinal`: the last one shown */
-    AK_CURSOR_JOB_LOG          /* likewise, of lines */
+    AK_CURSOR_JOB_LOG,         /* likewise, of lines */
+    AK_CURSOR_EXTRACTORS       /* `name`: the last one shown */
 };
 
 struct ak_cursor {

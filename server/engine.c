@@ -221,32 +221,6 @@ enum ak_status ak_engine_list(struct ak_engine *e, struct ak_collection ***out,
     return AK_OK;
 }
 
-enum ak_status ak_engine_needs_extractor(struct ak_engine *e, const char *name,
-                                         struct ak_err *err)
-{
-    enum ak_status status = AK_OK;
-
-    pthread_mutex_lock(&e->lock);
-    for (size_t i = 0; i < e->n && status == AK_OK; i++) {
-        struct ak_collection *c = e->collections[i];
-
-        pthread_mutex_lock(&c->lock);
-        if (c->state == AK_LOADING || c->state == AK_FAILED)
-            status = ak_fail(err, AK_EBUSY,
-                             "collection \"%s\" %s, and may use the extractor",
-                             c->settings.name,
-                             c->state == AK_LOADING ? "is being loaded"
-                                                    : "could not be loaded");
-        else if (strcmp(c->settings.extractor, name) == 0)
-            status =
-                ak_fail(err, AK_EBUSY, "collection \"%s\" uses the extractor",
-                        c->settings.name);
-        pthread_mutex_unlock(&c->lock);
-    }
-    pthread_mutex_unlock(&e->lock);
-    return status;
-}
-
 /* ----------------------------------------------------------------- create */
 
 struct create_job {
@@ -417,6 +391,10 @@ static enum ak_status create_apply(struct ak_job *job, struct ak_store *store,
     (void)store;
     if (c == NULL) {
         j->created = true;
+        /* It may have been removed since the name was looked up. */
+        status = ak_extractors_hold(j->engine->extractors, &j->settings, err);
+        if (status != AK_OK)
+            return status;
         return make_file(j->engine, &j->settings, &j->collection, err);
     }
     switch (state_of(c)) {
@@ -779,6 +757,8 @@ enum ak_status ak_engine_open(const struct ak_engine_params *params,
     if (status == AK_OK)
         status = ak_pool_create(threads, 0, "search", &e->search, err);
     if (status == AK_OK)
+        status = ak_pool_create(threads, WORK_NICE, "images", &e->images, err);
+    if (status == AK_OK)
         status = ak_extractors_open(e, &e->extractors, err);
     if (status == AK_OK)
         status = open_jobs(e, err);
@@ -813,6 +793,8 @@ void ak_engine_close(struct ak_engine *e)
     }
     /* Actors end their slices; then learners are saved; the writer does what
        it has, and its callbacks wake nobody any more. */
+    if (e->images != NULL)
+        ak_pool_stop(e->images);
     if (e->search != NULL)
         ak_pool_stop(e->search);
     if (e->work != NULL)
@@ -830,6 +812,7 @@ void ak_engine_close(struct ak_engine *e)
     ak_extractors_destroy(e->extractors);
     ak_pool_destroy(e->work);
     ak_pool_destroy(e->search);
+    ak_pool_destroy(e->images);
     ak_catalog_close(e->catalog);
     pthread_mutex_destroy(&e->lock);
     free(e);
@@ -851,7 +834,7 @@ static void run_task(struct ak_task *task)
     free(t);
 }
 
-void ak_engine_run(struct ak_engine *e, void (*fn)(void *arg), void *arg)
+static void run_on(struct ak_pool *pool, void (*fn)(void *arg), void *arg)
 {
     struct run_task *t = calloc(1, sizeof(*t));
 
@@ -862,7 +845,17 @@ void ak_engine_run(struct ak_engine *e, void (*fn)(void *arg), void *arg)
     t->task.run = run_task;
     t->fn = fn;
     t->arg = arg;
-    ak_pool_run(e->search, &t->task);
+    ak_pool_run(pool, &t->task);
+}
+
+void ak_engine_run(struct ak_engine *e, void (*fn)(void *arg), void *arg)
+{
+    run_on(e->search, fn, arg);
+}
+
+void ak_engine_run_images(struct ak_engine *e, void (*fn)(void *arg), void *arg)
+{
+    run_on(e->images, fn, arg);
 }
 
 struct ak_pool *ak_engine_search_pool(struct ak_engine *e)

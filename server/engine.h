@@ -68,9 +68,9 @@ struct ak_engine_progress {
     uint32_t failed; /* could not be opened; served as 503, told in the log */
     uint32_t logs_lost; /* serve what was there before the log of the file */
     unsigned extractors, extractors_damaged; /* versions */
-    bool read_only;     /* a commit failed on the disk: writes are refused */
-    bool sync_failed;   /* an fsync failed: the process should end */
-    bool disk_low;      /* there is little room: all but deletes is refused */
+    bool read_only;   /* a commit failed on the disk: writes are refused */
+    bool sync_failed; /* an fsync failed: the process should end */
+    bool disk_low;    /* there is little room: all but deletes is refused */
     uint64_t disk_free_bytes; /* as it was looked at last */
     uint64_t disk_low_bytes;
 };
@@ -270,7 +270,11 @@ enum ak_status ak_collection_outcome(struct ak_collection *c, uint64_t seq,
 /* Run `fn` soon on a pool thread: scans too long for an HTTP thread. */
 void ak_engine_run(struct ak_engine *engine, void (*fn)(void *arg), void *arg);
 
-/* The same pool, to split a scan over its threads. */
+/* The same for many images, on threads of low priority of their own. */
+void ak_engine_run_images(struct ak_engine *engine, void (*fn)(void *arg),
+                          void *arg);
+
+/* The pool of searches, to split a scan over its threads. */
 struct ak_pool *ak_engine_search_pool(struct ak_engine *engine);
 
 struct ak_engine *ak_collection_engine(const struct ak_collection *c);

@@ -51,6 +51,7 @@ struct ak_engine {
     struct ak_lane catalog_lane;
     struct ak_pool *work;   /* indexers and learners */
     struct ak_pool *search; /* scans */
+    struct ak_pool *images; /* to features, by networks */
     struct ak_jobs *jobs;
     struct ak_extractors *extractors;
     struct ak_task verify; /* their files */
@@ -261,11 +262,6 @@ enum ak_status ak_collection_new(struct ak_engine *e,
  */
 enum ak_status ak_engine_adopt(struct ak_engine *e, struct ak_collection *c,
                                uint64_t job, struct ak_err *err) AK_MUST_CHECK;
-
-/* On the writer: AK_EBUSY when a collection uses the extractor of that name, or
-   may, since its settings are not known. */
-enum ak_status ak_engine_needs_extractor(struct ak_engine *e, const char *name,
-                                         struct ak_err *err) AK_MUST_CHECK;
 
 /* ---------------------------------------------------------- collection.c */
 

@@ -146,6 +146,28 @@ enum ak_status ak_extractors_get(struct ak_extractors *x, const char *name,
                                  uint32_t version, struct ak_extractor **out,
                                  struct ak_err *err) AK_MUST_CHECK;
 
+/*
+ * What an extractor's name means in the settings of a collection that is to be
+ * made: its version and `dim`.  A collection that is there keeps what it has, so
+ * that the same request is the same a version later.  AK_EINVAL fills `error`;
+ * settings without a network are left alone.
+ */
+enum ak_status
+ak_extractors_resolve(struct ak_extractors *x, struct ak_settings *s,
+                      struct ak_settings_error *error) AK_MUST_CHECK;
+/* On the writer: whether what they say is still there.  AK_EINVAL. */
+enum ak_status ak_extractors_hold(struct ak_extractors *x,
+                                  const struct ak_settings *s,
+                                  struct ak_err *err) AK_MUST_CHECK;
+/* The extractor of a collection's settings, built in or not, to be let go;
+   statuses as ak_extractors_get(). */
+enum ak_status ak_extractors_of(struct ak_extractors *x,
+                                const struct ak_settings *s,
+                                struct ak_extractor **out,
+                                struct ak_err *err) AK_MUST_CHECK;
+/* Names of the collections that use it, sorted; NULL when memory is short. */
+json_t *ak_extractors_users(struct ak_extractors *x, const char *name);
+
 /* Its file, compared with its checksum: *bytes (len) to be freed with free().
    AK_ENOTFOUND; AK_ECORRUPT: damaged; AK_ENOMEM, AK_EIO. */
 enum ak_status ak_extractors_read(struct ak_extractors *x, const char *name,

@@ -1,7 +1,7 @@
 /*
  * extractors_internal.h -- the registry of extractors from the inside: its files
  * extractors.c (life, list), extractors_put.c (changes), extractors_live.c (what
- * extracts).
+ * extracts), extractors_use.c (the collections that use them).
  *
  * `lock` guards the list of versions and all that is in them.  It is never held
  * while a file is read or a network computes.  The writer alone adds and removes
@@ -53,5 +53,10 @@ bool ak_xversion_has_file(struct ak_extractors *x, const uint8_t sha256[32]);
 /* Room for one more, or AK_ENOMEM; then it is put in its place. */
 enum ak_status ak_xversion_reserve(struct ak_extractors *x, struct ak_err *err);
 void ak_xversion_insert(struct ak_extractors *x, struct ak_xversion *v);
+
+/* On the writer: AK_EBUSY when a collection uses the extractor of that name, or
+   may, since its settings are not known. */
+enum ak_status ak_extractors_unused(struct ak_extractors *x, const char *name,
+                                    struct ak_err *err) AK_MUST_CHECK;
 
 #endif

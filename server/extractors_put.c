@@ -15,13 +15,13 @@
 #include "core/base/clock.h"
 #include "core/base/moment.h"
 #include "core/extract/network.h"
+#include "core/image/pixels.h"
 #include "server/engine_internal.h"
 #include "server/extractor_files.h"
 #include "server/extractors_internal.h"
 #include "server/json_memory.h"
 #include "server/log.h"
 
-#define RESERVED   "pixels-"
 #define KEY_MS     86400000 /* for which a key is known */
 #define MEASURE_NS UINT64_C(300000000)
 #define MEASURES   11
@@ -167,10 +167,10 @@ static enum ak_status check(struct put_job *j, struct ak_err *err)
                        "the name is \"%.70s\", must match "
                        "^[a-z0-9][a-z0-9_-]{0,62}$",
                        j->put->name);
-    if (strncmp(j->put->name, RESERVED, sizeof(RESERVED) - 1) == 0)
+    if (ak_pixels_is_name(j->put->name))
         return ak_fail(err, AK_EINVAL,
-                       "the name is \"%.70s\": names that begin with " RESERVED
-                       " are for what is built in",
+                       "the name is \"%.70s\": names that begin with pixels- "
+                       "are for what is built in",
                        j->put->name);
     if (j->put != &j->own)
         snprintf(j->name, sizeof(j->name), "%s", j->put->name);
@@ -456,7 +456,7 @@ static enum ak_status remove_apply(struct ak_job *job, struct ak_store *store,
     if (v == NULL)
         return ak_fail(err, AK_ENOTFOUND, "there is no extractor \"%s\"",
                        j->name);
-    status = ak_engine_needs_extractor(x->engine, j->name, err);
+    status = ak_extractors_unused(x, j->name, err);
     if (status == AK_OK)
         status = ak_catalog_drop_extractor(x->engine->catalog, j->name, err);
     if (status != AK_OK)

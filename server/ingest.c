@@ -90,10 +90,10 @@ static void read_rows(struct ak_op *op)
 
     if (!take_fingerprint(op, body, len))
         return;
-    ak_rows_init(&op->rows, &op->settings, 0);
+    ak_rows_init(&op->rows, &op->settings, ak_op_extractors(op), 0);
     ak_body_read_rows(&op->rows, ak_body_kind(op->rq),
                       ak_request_header(op->rq, "Content-Type"), body, len);
-    ak_request_stage(op->rq, "decode", ak_clock_ns() - start);
+    ak_op_decoded(op, &op->rows, start);
     if (op->rows.status != AK_OK) {
         ak_op_fail(op, op->rows.status, NULL);
         return;
@@ -185,7 +185,7 @@ void ak_ingest(struct ak_request *rq, enum ak_record_kind kind,
     ak_request_body(rq, &len);
     count_bytes(op, body_kind, len);
     if (len > READ_HERE || op->settings.extractor[0] != '\0')
-        ak_op_offload(op, read_rows);
+        ak_op_offload_images(op, read_rows);
     else
         read_rows(op);
 }

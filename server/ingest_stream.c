@@ -372,7 +372,7 @@ static void read_lines(struct stream *st)
     uint8_t *p = st->bytes.data, *end = p + st->bytes.len;
     size_t max = ak_limits()->max_line_bytes;
 
-    ak_rows_init(&st->rows, &st->op->settings, 0);
+    ak_rows_init(&st->rows, &st->op->settings, ak_op_extractors(st->op), 0);
     st->rows.prefix = "";
     for (size_t i = 0; p < end && ak_rows_going(&st->rows); i++) {
         uint8_t *stop = memchr(p, '\n', (size_t)(end - p));
@@ -410,7 +410,7 @@ static void submit_chunk(struct ak_op *op)
     }
     if (status == AK_OK)
         ak_rows_finish(&st->rows);
-    ak_request_stage(op->rq, "decode", ak_clock_ns() - start);
+    ak_op_decoded(op, &st->rows, start);
     if (status == AK_OK && st->rows.status != AK_OK)
         status = st->rows.status;
     if (status == AK_OK && !ak_faults_none(&st->rows.faults)) {
@@ -447,7 +447,7 @@ static void dispatch(struct stream *st)
     pthread_mutex_lock(&st->lock);
     st->busy = true;
     pthread_mutex_unlock(&st->lock);
-    ak_op_offload(st->op, submit_chunk);
+    ak_op_offload_images(st->op, submit_chunk);
 }
 
 /* What is gathered grows by doubling; false: there is no memory for it. */

@@ -9,6 +9,8 @@
  *              immutable snapshots, submit changes to the writer, and suspend a
  *              request that must wait.
  *   writer     one, of the engine: every write to every file, in groups.
+ *   images     one a core, of the engine: batches whose images a network turns
+ *              into features.
  *   pool       one a core, of the engine: learners, indexers, long scans; a
  *              collection's work is in one serial queue at a time.
  *

@@ -8,6 +8,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/digest.h"
+#include "server/extractors.h"
 #include "server/id_json.h"
 #include "server/json_read.h"
 #include "server/limits.h"
@@ -490,6 +491,29 @@ void ak_op_offload(struct ak_op *op, ak_op_fn *fn)
 {
     op->next = fn;
     ak_engine_run(ak_request_engine(op->rq), run, op);
+}
+
+void ak_op_offload_images(struct ak_op *op, ak_op_fn *fn)
+{
+    op->next = fn;
+    if (ak_settings_has_network(&op->settings))
+        ak_engine_run_images(ak_request_engine(op->rq), run, op);
+    else
+        ak_engine_run(ak_request_engine(op->rq), run, op);
+}
+
+struct ak_extractors *ak_op_extractors(const struct ak_op *op)
+{
+    return ak_engine_extractors(ak_request_engine(op->rq));
+}
+
+void ak_op_decoded(struct ak_op *op, const struct ak_rows *rows, uint64_t start)
+{
+    uint64_t ns = ak_clock_ns() - start;
+
+    ak_request_stage(op->rq, "decode", ns - rows->extract_ns);
+    if (rows->extract_ns > 0)
+        ak_request_stage(op->rq, "extract", rows->extract_ns);
 }
 
 void ak_op_run(struct ak_op *op, ak_op_fn *fn)

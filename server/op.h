@@ -92,8 +92,18 @@ void ak_op_refused(struct ak_op *op, enum ak_status status,
 json_t *ak_op_receipt_json(const struct ak_op *op);
 const char *ak_op_state_name(enum ak_ack ack);
 
+/* Where the extractors are. */
+struct ak_extractors *ak_op_extractors(const struct ak_op *op);
+/* The rows of a body were read, since `start`: the stages `decode`, and
+   `extract` if there were images. */
+void ak_op_decoded(struct ak_op *op, const struct ak_rows *rows,
+                   uint64_t start);
+
 /* Run `fn` on the pool at once: what is too long for a thread of HTTP. */
 void ak_op_offload(struct ak_op *op, ak_op_fn *fn);
+/* The same of what reads many images: where a network looks at each, that is on
+   a pool of its own, so that searches need not wait for it. */
+void ak_op_offload_images(struct ak_op *op, ak_op_fn *fn);
 /* Run `fn` on the pool when the collection shows record min_seq; when it does
    not in time the answer is 503 not-caught-up. */
 void ak_op_run(struct ak_op *op, ak_op_fn *fn);

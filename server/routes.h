@@ -14,6 +14,7 @@ extern const struct ak_route ak_routes_jobs[];
 extern const struct ak_route ak_routes_stats[];
 extern const struct ak_route ak_routes_snapshots[];
 extern const struct ak_route ak_routes_export[];
+extern const struct ak_route ak_routes_extractors[];
 
 /* All of them, for ak_http_start(). */
 extern const struct ak_route *const ak_route_tables[];

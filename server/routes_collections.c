@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server/cursor.h"
+#include "server/extractors.h"
 #include "server/limits.h"
 #include "server/op.h"
 
@@ -160,6 +161,8 @@ static void put_collection(struct ak_request *rq)
         return;
     status = ak_settings_parse(ak_request_param(rq, "c"), op->json.root,
                                &settings, &error);
+    if (status == AK_OK)
+        status = ak_extractors_resolve(ak_op_extractors(op), &settings, &error);
     if (status != AK_OK)
         reply_settings_error(op, status, &error);
     else

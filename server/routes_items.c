@@ -431,7 +431,7 @@ static void patch_item(struct ak_request *rq)
     if (!ak_op_path_id(op, id) || !take_key(op, "PATCH items") ||
         !ak_op_read_json(op))
         return;
-    ak_rows_init(&op->rows, &op->settings, 0);
+    ak_rows_init(&op->rows, &op->settings, ak_op_extractors(op), 0);
     if (patch_fields(op))
         ak_rows_read_patch(&op->rows, op->json.root, change);
     if (op->rows.status != AK_OK) {
@@ -706,7 +706,7 @@ static void delete_items(struct ak_request *rq)
         !ak_op_read_json(op))
         return;
     op->submission.change.kind = AK_RECORD_DELETE;
-    ak_rows_init(&op->rows, &op->settings, 0);
+    ak_rows_init(&op->rows, &op->settings, ak_op_extractors(op), 0);
     if (!read_delete(op, &filter)) {
         if (op->rows.status != AK_OK)
             ak_op_fail(op, op->rows.status, NULL);

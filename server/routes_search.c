@@ -50,7 +50,9 @@ static void search(struct ak_request *rq, bool batch, unsigned accepted)
     q->batch = batch;
     op->arg = q;
     ak_request_body(rq, &len);
-    if (kind == AK_BODY_IMAGE || len > READ_HERE)
+    /* JSON may bring an image, which a network takes its time for. */
+    if (kind == AK_BODY_IMAGE || len > READ_HERE ||
+        (json && ak_settings_has_network(&op->settings)))
         ak_op_offload(op, read_search);
     else
         read_search(op);
@@ -149,10 +151,11 @@ static void read_encode(struct ak_op *op)
     size_t len;
     uint8_t *body = ak_request_body(op->rq, &len);
 
-    ak_rows_init(&op->rows, &op->settings, AK_ROWS_ENCODE);
+    ak_rows_init(&op->rows, &op->settings, ak_op_extractors(op),
+                 AK_ROWS_ENCODE);
     ak_body_read_rows(&op->rows, ak_body_kind(op->rq),
                       ak_request_header(op->rq, "Content-Type"), body, len);
-    ak_request_stage(op->rq, "decode", ak_clock_ns() - start);
+    ak_op_decoded(op, &op->rows, start);
     if (op->rows.status != AK_OK)
         ak_op_fail(op, op->rows.status, NULL);
     else if (!ak_faults_none(&op->rows.faults))

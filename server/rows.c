@@ -5,12 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "core/base/hex.h"
 #include "core/code/code.h"
 #include "core/image/decode.h"
-#include "core/image/pixels.h"
 #include "server/base64.h"
 #include "server/engine.h"
+#include "server/extractors.h"
 #include "server/id_json.h"
 #include "server/json_body.h"
 #include "server/json_memory.h"
@@ -19,9 +20,10 @@
 #include "server/pointer.h"
 
 void ak_rows_init(struct ak_rows *rows, const struct ak_settings *settings,
-                  unsigned flags)
+                  struct ak_extractors *extractors, unsigned flags)
 {
     memset(rows, 0, sizeof(*rows));
+    rows->extractors = extractors;
     rows->settings = settings;
     rows->flags = flags;
     rows->prefix = "/items";
@@ -143,30 +145,41 @@ bool ak_rows_add_vector(struct ak_rows *rows, size_t place, const char *field,
     return true;
 }
 
-/* Made when the first image comes. */
-static bool need_extractor(struct ak_rows *rows)
+/* Had when the first image comes; false after a fault. */
+static bool need_extractor(struct ak_rows *rows, size_t place,
+                           const char *field)
 {
+    struct ak_err err = {0};
+    enum ak_status status;
+
     if (rows->extractor != NULL)
         return true;
-    if (ak_pixels_create(rows->settings->extractor, &rows->extractor, NULL) !=
-        AK_OK)
+    status = ak_extractors_of(rows->extractors, rows->settings,
+                              &rows->extractor, &err);
+    if (status == AK_ENOMEM)
         no_memory(rows);
-    return rows->status == AK_OK;
+    else if (status != AK_OK)
+        ak_rows_fault(rows, place, field, "state-conflict",
+                      "%s; vectors are taken", err.text);
+    return status == AK_OK;
 }
 
-static enum ak_status extract(const struct ak_extractor *e,
-                              struct ak_bytes file, float *x,
-                              struct ak_err *err)
+static enum ak_status extract(struct ak_rows *rows, struct ak_bytes file,
+                              float *x, struct ak_err *err)
 {
+    const struct ak_extractor *e = rows->extractor;
     struct ak_image_limits limits = ak_image_limits_default;
     struct ak_image image = {0};
     enum ak_status status;
+    uint64_t start;
 
     limits.max_pixels = ak_limits()->max_image_pixels;
     status = ak_image_decode(file.data, file.len, &limits, e->width, e->height,
                              &image, err);
+    start = ak_clock_ns();
     if (status == AK_OK)
         status = ak_extractor_extract(e, &image, x, err);
+    rows->extract_ns += ak_clock_ns() - start;
     ak_image_clear(&image);
     return status;
 }
@@ -192,22 +205,23 @@ bool ak_rows_add_image(struct ak_rows *rows, size_t place, const char *field,
                       ak_limits()->max_image_bytes);
         return false;
     }
-    if (!need_extractor(rows))
+    if (!need_extractor(rows, place, field))
         return false;
     x = ak_arena_array(&rows->arena, s->dim, sizeof(*x));
     if (x == NULL) {
         no_memory(rows);
         return false;
     }
-    status = extract(rows->extractor, file, x, &err);
+    status = extract(rows, file, x, &err);
     if (status == AK_OK)
         good = ak_rows_add_vector(rows, place, field, x, s->dim);
     else if (status == AK_ENOMEM)
         no_memory(rows);
     else
         ak_rows_fault(rows, place, field,
-                      status == AK_ELIMIT ? "image-too-large"
-                                          : "image-undecodable",
+                      status == AK_ELIMIT     ? "image-too-large"
+                      : status == AK_ENUMERIC ? "non-finite-value"
+                                              : "image-undecodable",
                       "%s", err.text);
     return good;
 }

@@ -30,6 +30,7 @@ enum {
     AK_ROWS_ENCODE = 1 << 0 /* nothing is stored: ids may be missing */
 };
 
+struct ak_extractors;
 struct ak_json;
 struct ak_multipart;
 
@@ -57,12 +58,14 @@ struct ak_rows {
     struct ak_writer files; /* const void *: images that came as parts */
     size_t n_ids, n_payloads, n_images;
 
-    struct ak_extractor *extractor;
-    struct ak_arena arena; /* behind ids, labels, payloads, images */
+    struct ak_extractors *extractors; /* lent; NULL: what is built in */
+    struct ak_extractor *extractor;   /* held, from the first image on */
+    uint64_t extract_ns;              /* that it took */
+    struct ak_arena arena;            /* behind ids, labels, payloads, images */
 };
 
 void ak_rows_init(struct ak_rows *rows, const struct ak_settings *settings,
-                  unsigned flags);
+                  struct ak_extractors *extractors, unsigned flags);
 void ak_rows_clear(struct ak_rows *rows);
 size_t ak_rows_bytes(const struct ak_rows *rows); /* of memory */
 

@@ -486,7 +486,8 @@ bool ak_search_read(struct ak_op *op, struct ak_queries *q, bool batch)
     uint8_t *bytes = ak_request_body(op->rq, &len);
 
     q->batch = batch;
-    ak_rows_init(&op->rows, &op->settings, AK_ROWS_ENCODE);
+    ak_rows_init(&op->rows, &op->settings, ak_op_extractors(op),
+                 AK_ROWS_ENCODE);
     if (kind == AK_BODY_JSON)
         read_json(&r, q, bytes, len);
     else
@@ -504,7 +505,7 @@ bool ak_search_read(struct ak_op *op, struct ak_queries *q, bool batch)
         ak_faults_reply(op->rq, r.faults);
         return false;
     }
-    ak_request_stage(op->rq, "decode", ak_clock_ns() - start);
+    ak_op_decoded(op, &op->rows, start);
     take_deadline(op, q);
     return true;
 }

@@ -294,29 +294,63 @@ static enum ak_status read_bits(const json_t *body, struct ak_settings *s,
     return status;
 }
 
-/* `null` or a name; sets `dim` when the extractor decides it. */
+bool ak_settings_has_network(const struct ak_settings *s)
+{
+    return s->extractor[0] != '\0' && !ak_pixels_is_name(s->extractor);
+}
+
+/* Built in: sets `dim`. */
+static enum ak_status read_pixels(const char *name, struct ak_settings *s,
+                                  struct ak_settings_error *error)
+{
+    struct ak_pixels_spec spec;
+    struct ak_err err = {0};
+
+    if (ak_pixels_parse(name, &spec, &err) != AK_OK)
+        return invalid(error, "/extractor", "%s", err.text);
+    strcpy(s->extractor, name);
+    s->dim = ak_pixels_dim(&spec);
+    return AK_OK;
+}
+
+/* {"name", "version"}: a network, and which one. */
+static enum ak_status read_version(const json_t *extractor, uint64_t *version,
+                                   struct ak_settings_error *error)
+{
+    static const char *const names[] = {"name", "version"};
+    enum ak_status status =
+        only(extractor, "/extractor", names, COUNT(names), error);
+
+    if (status == AK_OK)
+        status = integer(extractor, "version", "/extractor/version", 1,
+                         UINT32_MAX, version, error);
+    return status;
+}
+
+/* `null`, a name, or a name with a version. */
 static enum ak_status read_extractor(const json_t *body, struct ak_settings *s,
                                      struct ak_settings_error *error)
 {
     const json_t *v = json_object_get(body, "extractor");
-    const char *name = text_of(v);
-    struct ak_pixels_spec spec;
-    struct ak_err err = {0};
-    enum ak_status status;
+    bool is_object = json_is_object(v);
+    const char *name = text_of(is_object ? json_object_get(v, "name") : v);
+    uint64_t version = 0;
+    enum ak_status status = AK_OK;
 
     if (v == NULL || json_is_null(v))
         return AK_OK;
-    if (name == NULL)
-        return invalid(error, "/extractor",
-                       "must be null or a name such as \"pixels-28x28x1\"");
-    status = ak_pixels_parse(name, &spec, &err);
-    if (status == AK_ENOTFOUND || strlen(name) >= sizeof(s->extractor))
-        return refuse(error, "unsupported-option", "/extractor",
-                      "is \"%.60s\", built here are: null, pixels-WxHxC", name);
+    if (is_object)
+        status = read_version(v, &version, error);
     if (status != AK_OK)
-        return invalid(error, "/extractor", "%s", err.text);
+        return status;
+    if (name != NULL && ak_pixels_is_name(name) && !is_object)
+        return read_pixels(name, s, error);
+    if (name == NULL || !ak_settings_good_name(name) || ak_pixels_is_name(name))
+        return invalid(error, is_object ? "/extractor/name" : "/extractor",
+                       "must be null, a name such as \"pixels-28x28x1\", or "
+                       "{\"name\", \"version\"} of a network");
     strcpy(s->extractor, name);
-    s->dim = ak_pixels_dim(&spec);
+    s->extractor_version = (uint32_t)version;
     return AK_OK;
 }
 
@@ -338,7 +372,7 @@ static enum ak_status read_features(const json_t *body, struct ak_settings *s,
                         &half, error);
     if (status != AK_OK)
         return status;
-    if (dim == 0)
+    if (dim == 0 && s->extractor[0] == '\0')
         return invalid(error, "/features/dim",
                        "must be given when there is no extractor: 1..%d",
                        MAX_DIM);
@@ -653,9 +687,19 @@ static json_t *params_json(const struct ak_settings *s)
     return params;
 }
 
+static json_t *extractor_json(const struct ak_settings *s)
+{
+    if (s->extractor[0] == '\0')
+        return json_null();
+    if (s->extractor_version == 0)
+        return json_string(s->extractor);
+    return json_pack("{s:s, s:I}", "name", s->extractor, "version",
+                     (json_int_t)s->extractor_version);
+}
+
 json_t *ak_settings_json(const struct ak_settings *s)
 {
-    json_t *features = NULL, *params, *o;
+    json_t *features = NULL, *extractor, *params, *o;
 
     params = params_json(s);
     if (params == NULL)
@@ -668,18 +712,18 @@ json_t *ak_settings_json(const struct ak_settings *s)
             return NULL;
         }
     }
+    extractor = extractor_json(s);
     o = json_pack(
-        "{s:s, s:I, s:s, s:{s:s, s:o}, s:o*, s:s?, s:{s:s}, s:{s:s, s:I},"
+        "{s:s, s:I, s:s, s:{s:s, s:o}, s:o*, s:o, s:{s:s}, s:{s:s, s:I},"
         " s:{s:s, s:I, s:f, s:f, s:I, s:f}}",
         "description", s->description, "bits", (json_int_t)s->bits, "ids",
         s->string_ids ? "string" : "integer", "model", "kind", s->kind,
-        "params", params, "features", features, "extractor",
-        s->extractor[0] == '\0' ? NULL : s->extractor, "images", "store",
-        s->keep_images ? "original" : "none", "labels", "mode",
-        s->multi_label ? "multi" : "single", "max", (json_int_t)s->max_labels,
-        "publish", "policy", policies[s->policy], "every_batches",
-        (json_int_t)s->every_batches, "min_new_ratio", s->min_new_ratio,
-        "min_quality_gain", s->min_quality_gain, "map_depth",
+        "params", params, "features", features, "extractor", extractor,
+        "images", "store", s->keep_images ? "original" : "none", "labels",
+        "mode", s->multi_label ? "multi" : "single", "max",
+        (json_int_t)s->max_labels, "publish", "policy", policies[s->policy],
+        "every_batches", (json_int_t)s->every_batches, "min_new_ratio",
+        s->min_new_ratio, "min_quality_gain", s->min_quality_gain, "map_depth",
         (json_int_t)s->quality_depth, "rebuild_at_debt", s->rebuild_at_debt);
     return o;
 }

@@ -36,7 +36,9 @@ struct ak_settings {
     uint32_t max_labels; /* learnt; beyond it stored and filterable only */
     uint64_t seed;
     double options[AK_SETTINGS_OPTIONS]; /* in the order of the method */
-    char extractor[32];                  /* "pixels-28x28x1", or "" */
+    char extractor[AK_SETTINGS_NAME];    /* "pixels-28x28x1", "cnn", or "" */
+    uint32_t extractor_version;          /* of a network; 0: none, or the one
+                                            that is published (see below) */
     bool keep_images;
     enum ak_policy policy;
     double rebuild_at_debt; /* debt that starts a rebuild; 0: none does */
@@ -61,7 +63,9 @@ struct ak_settings_error {
 };
 
 /*
- * Read a PUT body into *out, defaults filled in.  AK_EINVAL fills `error`.
+ * Read a PUT body into *out, defaults filled in.  AK_EINVAL fills `error`.  Of
+ * an extractor that is given by its name alone the version is 0, and perhaps
+ * `dim`: what they are depends on what there is (ak_extractors_resolve()).
  */
 enum ak_status ak_settings_parse(const char *name, const json_t *body,
                                  struct ak_settings *out,
@@ -79,6 +83,9 @@ void ak_settings_take_model(struct ak_settings *s,
 json_t *ak_settings_json(const struct ak_settings *s);
 /* Canonical text, to be freed with free(); NULL when memory is short. */
 char *ak_settings_text(const struct ak_settings *s);
+
+/* Whether images become vectors by a network, not by what is built in. */
+bool ak_settings_has_network(const struct ak_settings *s);
 
 /* Whether its kind has a learner: not `lsh`, not `external`. */
 bool ak_settings_learns(const struct ak_settings *s);

@@ -31,13 +31,18 @@ static uint32_t number(const char **at)
     return value;
 }
 
+bool ak_pixels_is_name(const char *name)
+{
+    return strncmp(name, prefix, sizeof(prefix) - 1) == 0;
+}
+
 enum ak_status ak_pixels_parse(const char *name, struct ak_pixels_spec *out,
                                struct ak_err *err)
 {
     const char *at = name + sizeof(prefix) - 1;
     struct ak_pixels_spec spec = {0};
 
-    if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
+    if (!ak_pixels_is_name(name))
         return ak_fail(err, AK_ENOTFOUND, "extractor \"%.63s\" is not known",
                        name);
     spec.width = number(&at);

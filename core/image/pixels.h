@@ -10,6 +10,8 @@
 #ifndef AK_CORE_IMAGE_PIXELS_H
 #define AK_CORE_IMAGE_PIXELS_H
 
+#include <stdbool.h>
+
 #include "core/image/decode.h"
 #include "core/image/extract.h"
 
@@ -20,6 +22,9 @@ struct ak_pixels_spec {
     uint32_t width, height; /* 1..AK_PIXELS_SIDE_MAX */
     uint32_t channels;      /* 1: grey, 3: RGB */
 };
+
+/* Whether it begins with "pixels-", which no other extractor's name does. */
+bool ak_pixels_is_name(const char *name);
 
 /*
  * Read "pixels-28x28x1".  AK_ENOTFOUND if the name does not begin with

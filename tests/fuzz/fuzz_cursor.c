@@ -24,7 +24,8 @@ static bool read_text(const char *text)
 {
     bool found = false;
 
-    for (int kind = AK_CURSOR_COLLECTIONS; kind <= AK_CURSOR_JOB_LOG; kind++) {
+    for (int kind = AK_CURSOR_COLLECTIONS; kind <= AK_CURSOR_EXTRACTORS;
+         kind++) {
         struct ak_cursor c, again;
         char written[AK_CURSOR_TEXT];
 

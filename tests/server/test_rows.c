@@ -48,7 +48,7 @@ static void read_json(const struct ak_settings *s, const char *text)
     char *copy = strdup(text);
 
     ak_rows_clear(&rows);
-    ak_rows_init(&rows, s, 0);
+    ak_rows_init(&rows, s, NULL, 0);
     ak_body_read_rows(&rows, AK_BODY_JSON, "application/json", (uint8_t *)copy,
                       strlen(text));
     free(copy);
@@ -83,7 +83,7 @@ static void read_form(const struct ak_settings *s)
 {
     ak_write_bytes(&form, "--XX--\r\n", 8);
     ak_rows_clear(&rows);
-    ak_rows_init(&rows, s, 0);
+    ak_rows_init(&rows, s, NULL, 0);
     ak_body_read_rows(&rows, AK_BODY_MULTIPART, FORM, form.data, form.len);
     form.len = 0;
     assert_status(rows.status, AK_OK);

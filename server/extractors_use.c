@@ -1,0 +1,151 @@
+/* extractors_use.c -- the collections that use extractors. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/image/pixels.h"
+#include "server/engine_internal.h"
+#include "server/extractors_internal.h"
+
+enum ak_status ak_extractors_unused(struct ak_extractors *x, const char *name,
+                                    struct ak_err *err)
+{
+    struct ak_engine *e = x->engine;
+    enum ak_status status = AK_OK;
+
+    pthread_mutex_lock(&e->lock);
+    for (size_t i = 0; i < e->n && status == AK_OK; i++) {
+        struct ak_collection *c = e->collections[i];
+
+        pthread_mutex_lock(&c->lock);
+        if (c->state == AK_LOADING || c->state == AK_FAILED)
+            status = ak_fail(err, AK_EBUSY,
+                             "collection \"%s\" %s, and may use the extractor",
+                             c->settings.name,
+                             c->state == AK_LOADING ? "is being loaded"
+                                                    : "could not be loaded");
+        else if (strcmp(c->settings.extractor, name) == 0)
+            status =
+                ak_fail(err, AK_EBUSY, "collection \"%s\" uses the extractor",
+                        c->settings.name);
+        pthread_mutex_unlock(&c->lock);
+    }
+    pthread_mutex_unlock(&e->lock);
+    return status;
+}
+
+static enum ak_status refuse(struct ak_settings_error *error, const char *slug,
+                             const char *pointer, const char *fmt, ...)
+    AK_PRINTF(4, 5);
+
+static enum ak_status refuse(struct ak_settings_error *error, const char *slug,
+                             const char *pointer, const char *fmt, ...)
+{
+    va_list ap;
+
+    error->slug = slug;
+    snprintf(error->pointer, sizeof(error->pointer), "%s", pointer);
+    va_start(ap, fmt);
+    vsnprintf(error->detail, sizeof(error->detail), fmt, ap);
+    va_end(ap);
+    return AK_EINVAL;
+}
+
+/* The version that a collection of this name has of this extractor, 0: none. */
+static uint32_t version_there(struct ak_extractors *x,
+                              const struct ak_settings *s)
+{
+    struct ak_collection *c = NULL;
+    struct ak_settings now;
+
+    if (ak_engine_get(x->engine, s->name, &c, NULL) != AK_OK)
+        return 0;
+    ak_collection_settings(c, &now);
+    ak_collection_drop(c);
+    return strcmp(now.extractor, s->extractor) == 0 ? now.extractor_version : 0;
+}
+
+enum ak_status ak_extractors_resolve(struct ak_extractors *x,
+                                     struct ak_settings *s,
+                                     struct ak_settings_error *error)
+{
+    uint32_t there = 0, version = s->extractor_version;
+    struct ak_extractor_version v;
+    struct ak_err err = {0};
+
+    if (!ak_settings_has_network(s))
+        return AK_OK;
+    there = version_there(x, s);
+    if (version == 0)
+        version = there;
+    if (ak_extractors_find(x, s->extractor, version, &v, &err) != AK_OK)
+        return refuse(error, "unsupported-option", "/extractor",
+                      "%s; GET /v1/extractors lists them, built in is "
+                      "pixels-WxHxC",
+                      err.text);
+    if (v.damaged && there != v.version)
+        return refuse(error, "unsupported-option", "/extractor",
+                      "version %u of extractor %s is damaged", v.version,
+                      s->extractor);
+    if (s->dim != 0 && s->dim != v.dim)
+        return refuse(error, "dim-mismatch", "/features/dim",
+                      "is %u, but version %u of extractor %s gives %u", s->dim,
+                      v.version, s->extractor, v.dim);
+    s->extractor_version = v.version;
+    s->dim = v.dim;
+    return AK_OK;
+}
+
+enum ak_status ak_extractors_hold(struct ak_extractors *x,
+                                  const struct ak_settings *s,
+                                  struct ak_err *err)
+{
+    struct ak_extractor_version v;
+
+    if (!ak_settings_has_network(s))
+        return AK_OK;
+    if (ak_extractors_find(x, s->extractor, s->extractor_version, &v, err) !=
+        AK_OK)
+        return AK_EINVAL;
+    if (v.dim != s->dim || v.version != s->extractor_version)
+        return ak_fail(err, AK_EINVAL,
+                       "version %u of extractor %s gives %u numbers, %u "
+                       "expected",
+                       v.version, s->extractor, v.dim, s->dim);
+    return AK_OK;
+}
+
+enum ak_status ak_extractors_of(struct ak_extractors *x,
+                                const struct ak_settings *s,
+                                struct ak_extractor **out, struct ak_err *err)
+{
+    if (!ak_settings_has_network(s))
+        return ak_pixels_create(s->extractor, out, err);
+    return ak_extractors_get(x, s->extractor, s->extractor_version, out, err);
+}
+
+json_t *ak_extractors_users(struct ak_extractors *x, const char *name)
+{
+    struct ak_collection **all = NULL;
+    json_t *list = json_array();
+    size_t n = 0;
+
+    if (ak_engine_list(x->engine, &all, &n, NULL) != AK_OK) {
+        json_decref(list);
+        return NULL;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct ak_settings s;
+
+        ak_collection_settings(all[i], &s);
+        if (list != NULL && strcmp(s.extractor, name) == 0 &&
+            json_array_append_new(list, json_string(s.name)) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+        ak_collection_drop(all[i]);
+    }
+    free(all);
+    return list;
+}
