@@ -1,4 +1,5 @@
-/* cmd_extractor.c -- `akin extractor import|evaluate`: networks on this side. */
+/* cmd_extractor.c -- `akin extractor import|evaluate`: networks, made of what
+   others have and measured on this side. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -26,6 +27,7 @@ static struct {
     const char *type;
     uint64_t threads;
     uint64_t batch;
+    uint64_t version;
 } o = {.dataset = "cifar10", .type = "f32", .threads = 1, .batch = 64};
 
 #define ARCH_OPTION                                                         \
@@ -50,16 +52,13 @@ static const struct option import_options[] = {
     {0},
 };
 
-static int run_import(struct tool *tool, int argc, char **argv)
+/* To a file on this side. */
+static int import_here(struct tool *tool, const char *weights)
 {
     struct ak_model model = {0};
     struct ak_graph_cost cost;
-    int code;
+    int code = extractor_import(o.arch, weights, o.graph, &model);
 
-    (void)argc;
-    if (o.arch == NULL || o.output == NULL)
-        return tool_usage("--arch and --output are needed");
-    code = extractor_import(o.arch, argv[0], o.graph, &model);
     if (code == EXIT_OK)
         code = extractor_save(o.output, &model);
     if (code == EXIT_OK) {
@@ -87,27 +86,80 @@ static int run_import(struct tool *tool, int argc, char **argv)
     return code;
 }
 
+/* To the daemon, as a model file, which is checked on this side first. */
+static int import_there(struct tool *tool, const char *name, const char *file)
+{
+    struct ak_model model = {0};
+    struct ak_writer w = {0};
+    struct ak_err err = {0};
+    json_t *root = NULL, *versions;
+    int code = o.arch != NULL ? extractor_import(o.arch, file, o.graph, &model)
+                              : extractor_open(file, &model);
+
+    if (code == EXIT_OK && ak_model_write(&model, &w, &err) != AK_OK)
+        code = tool_usage("%s: %s", file, err.text);
+    ak_model_clear(&model);
+    if (code == EXIT_OK)
+        code = tool_call_bytes(tool, "PUT", extractor_path(name, "/import"),
+                               "application/octet-stream", w.data, w.len,
+                               CALL_KEYED, &root);
+    ak_writer_clear(&w);
+    if (code != EXIT_OK)
+        return code;
+    versions = json_object_get(root, "versions");
+    if (tool->json)
+        tool_print_json(root);
+    else
+        tool_note(
+            tool, "%s: version %lld, features of %lld", name,
+            (long long)json_integer_value(json_object_get(root, "published")),
+            (long long)json_integer_value(json_object_get(
+                json_array_get(versions, json_array_size(versions) - 1),
+                "dim")));
+    json_decref(root);
+    return EXIT_OK;
+}
+
+static int run_import(struct tool *tool, int argc, char **argv)
+{
+    if (o.output != NULL && (argc != 1 || o.arch == NULL))
+        return tool_usage("with --output: --arch and one file are needed");
+    if (o.output != NULL)
+        return import_here(tool, argv[0]);
+    if (argc != 2)
+        return tool_usage("a name and a file are needed, or --output FILE");
+    return import_there(tool, argv[0], argv[1]);
+}
+
 const struct command cmd_extractor_import = {
     .name = "extractor import",
-    .synopsis = "--arch NAME FILE.safetensors --output FILE.akx [OPTION]...",
-    .summary = "make a model file of weights from elsewhere",
+    .synopsis = "NAME FILE [OPTION]...",
+    .summary = "give the daemon a network: the next version of its name",
     .about =
+        "FILE is a model file (.akx), or with --arch a .safetensors file; "
+        "with\n"
+        "--output nothing is sent, and a model file is made of the latter.\n"
         "Known architectures: resnet20, resnet32, resnet44, resnet56 and\n"
         "resnet110 for 32x32 images, resnet20_bireal, vgg16bn, vgg_small,\n"
         "resnet18, mobilenet_v1, mobilenet_v1_0.25_128, mobilenet_v2.\n"
         "Tensors are named as PyTorch names them, or 00_conv, 01_dw ... when\n"
         "they are quantised to bytes.",
-    .examples = "  akin extractor import -a resnet20 resnet20.safetensors \\\n"
+    .examples = "  akin extractor import cnn -a resnet20 resnet20.safetensors\n"
+                "  akin extractor import cnn trained.akx\n"
+                "  akin extractor import -a resnet20 resnet20.safetensors \\\n"
                 "    -o resnet20.akx\n",
     .options = import_options,
     .min_args = 1,
-    .max_args = 1,
+    .max_args = 2,
     .run = run_import,
 };
 
 /* ---- evaluate ---------------------------------------------------------------- */
 
 static const struct option evaluate_options[] = {
+    {"model-version", 0, OPTION_NUMBER, "N",
+     "of a network that the daemon has (the published one)", &o.version, 1,
+     UINT32_MAX, NULL, NULL},
     {"local", 0, OPTION_FILE, "FILE", "the model, an .akx file", &o.local, 0, 0,
      NULL, NULL},
     ARCH_OPTION,
@@ -248,16 +300,18 @@ static int run_evaluate(struct tool *tool, int argc, char **argv)
     struct pictures p = {0};
     int code;
 
-    (void)argc;
-    (void)argv;
-    if ((o.local == NULL) == (o.arch == NULL) ||
+    if ((argc == 1) + (o.local != NULL) + (o.arch != NULL) != 1 ||
         (o.arch == NULL) != (o.weights == NULL))
-        return tool_usage("--local, or --arch and --weights, are needed");
+        return tool_usage(
+            "a name, or --local, or --arch and --weights, are needed");
     if (o.data == NULL)
         return tool_usage("--data is needed: the folder of the data set");
-    code = o.local != NULL
-               ? extractor_open(o.local, &model)
-               : extractor_import(o.arch, o.weights, o.graph, &model);
+    if (argc == 1)
+        code = extractor_fetch_model(tool, argv[0], o.version, &model);
+    else if (o.local != NULL)
+        code = extractor_open(o.local, &model);
+    else
+        code = extractor_import(o.arch, o.weights, o.graph, &model);
     if (code == EXIT_OK)
         code = pictures_load(o.dataset, o.data, o.split, o.label_names,
                              &model.g->layers[0], &p);
@@ -272,18 +326,23 @@ static int run_evaluate(struct tool *tool, int argc, char **argv)
 
 const struct command cmd_extractor_evaluate = {
     .name = "extractor evaluate",
-    .synopsis = "--local FILE --data DIR [OPTION]...",
+    .synopsis = "NAME --data DIR [OPTION]...",
     .summary = "how often a network is right",
     .about =
+        "The version that the daemon has published is fetched and computed on\n"
+        "this side; with --local, or --arch and --weights, no daemon is "
+        "asked.\n"
         "Of cifar10 all batches that the folder holds are recognised; with\n"
         "both parts there, each is told apart too.  A `folder` has the images\n"
         "of a class in a folder of its name.  With --json, top1 and top5 are\n"
         "shares of 1.",
     .examples =
+        "  akin extractor evaluate cnn --data cifar10 --json\n"
         "  akin extractor evaluate --local resnet20.akx --data cifar10 \\\n"
         "    --split test\n"
         "  akin extractor evaluate -a mobilenet_v2 -w v2.safetensors \\\n"
         "    -d folder --data photos/val --label-names labels.txt --json\n",
     .options = evaluate_options,
+    .max_args = 1,
     .run = run_evaluate,
 };

@@ -108,6 +108,14 @@ static void catch_signals(void)
 
 /* ---- the run ------------------------------------------------------------ */
 
+/* Built in, by its name, or a network with its version. */
+static bool has_extractor(const json_t *root)
+{
+    const json_t *extractor = json_object_get(root, "extractor");
+
+    return json_is_string(extractor) || json_is_object(extractor);
+}
+
 /* What the collection says about how to send. */
 static int look_at_collection(struct tool *tool, const char *name,
                               struct source_params *params)
@@ -127,7 +135,7 @@ static int look_at_collection(struct tool *tool, const char *name,
     dim = json_object_get(json_object_get(root, "features"), "dim");
     params->text_ids = ids != NULL && strcmp(ids, "string") == 0;
     params->codes = kind != NULL && strcmp(kind, "external") == 0;
-    params->images = json_is_string(json_object_get(root, "extractor"));
+    params->images = has_extractor(root);
     if (json_is_integer(dim) && json_integer_value(dim) > 0)
         params->dim = (uint64_t)json_integer_value(dim);
     json_decref(root);

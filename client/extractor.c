@@ -109,6 +109,82 @@ int extractor_import(const char *arch, const char *weights, const char *graph,
     return code;
 }
 
+char *extractor_path(const char *name, const char *rest)
+{
+    char *segment = akin_path_segment(name), *path = NULL;
+
+    if (segment != NULL &&
+        asprintf(&path, "/v1/extractors/%s%s", segment, rest) < 0)
+        path = NULL;
+    free(segment);
+    return path;
+}
+
+/* The version that is published. */
+static int find_published(struct tool *tool, const char *name,
+                          uint64_t *version)
+{
+    json_t *root = NULL;
+    int code = tool_call(tool, "GET", extractor_path(name, ""), NULL,
+                         CALL_AGAIN, &root);
+
+    if (code != EXIT_OK)
+        return code;
+    *version = (uint64_t)json_integer_value(json_object_get(root, "published"));
+    json_decref(root);
+    return *version > 0
+               ? EXIT_OK
+               : tool_usage("%s: no version is published; see --model-version",
+                            name);
+}
+
+int extractor_fetch(struct tool *tool, const char *name, uint64_t version,
+                    void **bytes, size_t *len)
+{
+    struct akin_request request = {.method = "GET", .repeatable = 1};
+    struct akin_reply reply = {0};
+    struct akin_error err = {0};
+    char rest[64], *path;
+    int code = EXIT_OK;
+
+    if (version == 0)
+        code = find_published(tool, name, &version);
+    if (code == EXIT_OK)
+        code = tool_connect(tool);
+    if (code != EXIT_OK)
+        return code;
+    snprintf(rest, sizeof(rest), "/versions/%llu/export",
+             (unsigned long long)version);
+    path = extractor_path(name, rest);
+    if (path == NULL)
+        return tool_no_memory();
+    request.path = path;
+    if (akin_send(tool->client, &request, &reply, &err) != AKIN_OK) {
+        code = tool_failure(tool, &err);
+    } else {
+        *bytes = reply.body;
+        *len = reply.len;
+        reply.body = NULL;
+    }
+    akin_reply_clear(&reply);
+    free(path);
+    return code;
+}
+
+int extractor_fetch_model(struct tool *tool, const char *name, uint64_t version,
+                          struct ak_model *out)
+{
+    struct ak_err err = {0};
+    void *bytes = NULL;
+    size_t len = 0;
+    int code = extractor_fetch(tool, name, version, &bytes, &len);
+
+    if (code == EXIT_OK && ak_model_read(bytes, len, out, &err) != AK_OK)
+        code = tool_usage("%s: %s", name, err.text);
+    free(bytes);
+    return code;
+}
+
 int extractor_save(const char *path, const struct ak_model *model)
 {
     struct ak_writer w = {0};

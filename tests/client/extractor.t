@@ -114,10 +114,11 @@ class ExtractorTests(Tests):
     def what_is_wrong_is_said(self):
         model, folder, _ = self._world()
         for args, text in (
-                (["import", model], "--arch and --output are needed"),
+                (["import", model], "a name and a file are needed, or --output"),
+                (["import", model, "-o", self.path("x")], "--arch and one file are needed"),
                 (["import", "-a", "resnet21", model, "-o", self.path("x")], 'no architecture "resnet21"'),
                 (["import", "-a", "resnet20", model, "-o", self.path("x")], "is no parameter of the architecture"),
-                (["evaluate", "--data", folder], "--local, or --arch and --weights, are needed"),
+                (["evaluate", "--data", folder], "a name, or --local, or --arch and --weights, are needed"),
                 (["evaluate", "-a", "tiny", "-w", model], "--data is needed"),
                 (["evaluate", "-a", "tiny", "-w", model, "--data", self.path("none")], "there is no data_batch_1"),
                 (["evaluate", "-a", "tiny", "-w", model, "-d", "folder", "--data", self.path("none")], "no such folder"),

@@ -11,7 +11,8 @@ from mock import AKIN, Tests, idx, npy
 
 COMMANDS = ["status", "stats", "quality", "collection create", "collection list", "collection show",
             "collection set", "collection delete", "ingest", "search", "duplicates", "encode", "score",
-            "extractor import", "extractor train", "extractor evaluate", "publish", "rollback",
+            "extractor import", "extractor train", "extractor evaluate",
+            "extractor list", "extractor show", "extractor export", "extractor delete", "publish", "rollback",
             "models", "methods", "get", "label", "delete",
             "job start", "job list", "job show", "job log", "job watch", "job cancel", "job pause",
             "job resume", "job kinds", "api", "completion"]
