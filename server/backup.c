@@ -21,6 +21,7 @@
 
 #include "core/base/hex.h"
 #include "core/base/moment.h"
+#include "server/extractor_files.h"
 #include "server/json_memory.h"
 
 #define FOLDER       "snapshots"
@@ -145,20 +146,35 @@ bool ak_backup_path(const char *data_dir, const char *name,
 
 /* ------------------------------------------------------------------ manifest */
 
-json_t *ak_backup_json(const struct ak_backup *b)
+static json_t *file_json(const char *name, uint64_t bytes,
+                         const uint8_t sha256[AK_SHA256_LEN])
 {
     char hex[2 * AK_SHA256_LEN + 1];
 
-    ak_hex_encode(b->sha256, sizeof(b->sha256), hex);
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I,"
-                     " s:[{s:s, s:I, s:s}], s:n}",
-                     "name", b->name, "collection", b->collection, "seq",
-                     (json_int_t)b->seq, "rows", (json_int_t)b->rows, "items",
-                     (json_int_t)b->items, "model_version",
-                     (json_int_t)b->model_version, "job", (json_int_t)b->job,
-                     "created", b->created, "akin", b->akin, "bytes",
-                     (json_int_t)b->bytes, "files", "name", AK_BACKUP_FILE,
-                     "bytes", (json_int_t)b->bytes, "sha256", hex, "damaged");
+    ak_hex_encode(sha256, AK_SHA256_LEN, hex);
+    return json_pack("{s:s, s:I, s:s}", "name", name, "bytes",
+                     (json_int_t)bytes, "sha256", hex);
+}
+
+json_t *ak_backup_json(const struct ak_backup *b)
+{
+    bool has_net = b->net.version > 0;
+
+    return json_pack(
+        "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:[o, o*], s:o*,"
+        " s:n}",
+        "name", b->name, "collection", b->collection, "seq", (json_int_t)b->seq,
+        "rows", (json_int_t)b->rows, "items", (json_int_t)b->items,
+        "model_version", (json_int_t)b->model_version, "job",
+        (json_int_t)b->job, "created", b->created, "akin", b->akin, "bytes",
+        (json_int_t)(b->bytes + b->net.bytes), "files",
+        file_json(AK_BACKUP_FILE, b->bytes, b->sha256),
+        has_net ? file_json(AK_BACKUP_NET, b->net.bytes, b->net.sha256) : NULL,
+        "extractor",
+        has_net ? json_pack("{s:s, s:I}", "name", b->net.name, "version",
+                            (json_int_t)b->net.version)
+                : NULL,
+        "damaged");
 }
 
 json_t *ak_backup_damaged_json(const char *name, const char *why)
@@ -184,12 +200,41 @@ static bool read_text(const json_t *o, const char *name, char *out, size_t cap)
     return true;
 }
 
+/* A file of the manifest, which must have that name. */
+static bool read_file(const json_t *file, const char *wanted, uint64_t *bytes,
+                      uint8_t sha256[AK_SHA256_LEN])
+{
+    const char *hex = json_string_value(json_object_get(file, "sha256"));
+    const char *name = json_string_value(json_object_get(file, "name"));
+
+    return name != NULL && strcmp(name, wanted) == 0 &&
+           read_number(file, "bytes", bytes) && hex != NULL &&
+           ak_hex_decode(hex, strlen(hex), sha256, AK_SHA256_LEN);
+}
+
+static bool read_net(const json_t *o, struct ak_backup *out)
+{
+    const json_t *extractor = json_object_get(o, "extractor");
+    const json_t *files = json_object_get(o, "files");
+    uint64_t version;
+
+    if (extractor == NULL)
+        return json_array_size(files) == 1;
+    if (json_array_size(files) != 2 ||
+        !read_text(extractor, "name", out->net.name, sizeof(out->net.name)) ||
+        !ak_settings_good_name(out->net.name) ||
+        !read_number(extractor, "version", &version) || version < 1 ||
+        version > UINT32_MAX)
+        return false;
+    out->net.version = (uint32_t)version;
+    return read_file(json_array_get(files, 1), AK_BACKUP_NET, &out->net.bytes,
+                     out->net.sha256);
+}
+
 static bool read_manifest(const json_t *o, const char *name,
                           struct ak_backup *out)
 {
-    const json_t *file = json_array_get(json_object_get(o, "files"), 0);
-    const char *hex = json_string_value(json_object_get(file, "sha256"));
-    const char *file_name = json_string_value(json_object_get(file, "name"));
+    const json_t *files = json_object_get(o, "files");
 
     return json_integer_value(json_object_get(o, "format")) == FORMAT &&
            read_text(o, "name", out->name, sizeof(out->name)) &&
@@ -203,10 +248,9 @@ static bool read_manifest(const json_t *o, const char *name,
            read_number(o, "job", &out->job) &&
            read_text(o, "created", out->created, sizeof(out->created)) &&
            read_text(o, "akin", out->akin, sizeof(out->akin)) &&
-           json_array_size(json_object_get(o, "files")) == 1 &&
-           file_name != NULL && strcmp(file_name, AK_BACKUP_FILE) == 0 &&
-           read_number(file, "bytes", &out->bytes) && hex != NULL &&
-           ak_hex_decode(hex, strlen(hex), out->sha256, sizeof(out->sha256));
+           read_file(json_array_get(files, 0), AK_BACKUP_FILE, &out->bytes,
+                     out->sha256) &&
+           read_net(o, out);
 }
 
 /* The text of a manifest, freed by free(); NULL with an error. */
@@ -333,6 +377,54 @@ enum ak_status ak_backup_begin(const char *data_dir, const char *name,
     if (status == AK_OK && (n < 0 || n >= AK_BACKUP_PATH))
         status = ak_fail(err, AK_EIO, "the data directory's name is too long");
     return status;
+}
+
+enum ak_status ak_backup_add_net(const char *data_dir, struct ak_backup *b,
+                                 const void *bytes, size_t len,
+                                 struct ak_err *err)
+{
+    char path[AK_BACKUP_PATH];
+    int n = snprintf(path, sizeof(path), "%s/" FOLDER "/.%s.new/" AK_BACKUP_NET,
+                     data_dir, b->name);
+
+    if (n < 0 || (size_t)n >= sizeof(path))
+        return ak_fail(err, AK_EIO, "the data directory's name is too long");
+    b->net.bytes = len;
+    return ak_extractor_file_write(path, bytes, len, err);
+}
+
+enum ak_status ak_backup_read_net(const char *data_dir,
+                                  const struct ak_backup *b, void **bytes,
+                                  size_t *len, struct ak_err *err)
+{
+    char path[AK_BACKUP_PATH];
+    uint8_t sha256[AK_SHA256_LEN];
+    int n = snprintf(path, sizeof(path), "%s/" FOLDER "/%s/" AK_BACKUP_NET,
+                     data_dir, b->name);
+    enum ak_status status;
+    void *data = NULL;
+    size_t got = 0;
+
+    if (n < 0 || (size_t)n >= sizeof(path))
+        return ak_fail(err, AK_EIO, "the data directory's name is too long");
+    status =
+        ak_extractor_file_read(path, b->net.bytes, &data, &got, sha256, err);
+    if (status == AK_ENOTFOUND || status == AK_ELIMIT)
+        return ak_fail(err, AK_ECORRUPT, "snapshot %s: %s %s", b->name,
+                       AK_BACKUP_NET,
+                       status == AK_ELIMIT ? "is too long" : "is missing");
+    if (status != AK_OK)
+        return status;
+    if (got != b->net.bytes ||
+        memcmp(sha256, b->net.sha256, sizeof(sha256)) != 0) {
+        free(data);
+        return ak_fail(err, AK_ECORRUPT,
+                       "snapshot %s: %s does not have its checksum", b->name,
+                       AK_BACKUP_NET);
+    }
+    *bytes = data;
+    *len = got;
+    return AK_OK;
 }
 
 enum ak_status ak_backup_finish(const char *data_dir, const struct ak_backup *b,

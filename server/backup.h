@@ -3,6 +3,7 @@
  *
  *     DIR/snapshots/NAME/manifest.json    what it is, with the checksum of
  *     DIR/snapshots/NAME/collection.db    the collection's file
+ *     DIR/snapshots/NAME/extractor.akx    the network that it uses, if it does
  *
  * One that is being made is `.NAME.new`, one that is being removed `.NAME.gone`;
  * a rename makes it appear, or go, whole.  What a crash leaves under such names
@@ -25,6 +26,7 @@
 
 #define AK_BACKUP_PATH 4096
 #define AK_BACKUP_FILE "collection.db"
+#define AK_BACKUP_NET  "extractor.akx"
 
 struct ak_backup {
     char name[AK_SETTINGS_NAME];
@@ -37,6 +39,12 @@ struct ak_backup {
     char akin[32]; /* the version that made it */
     uint64_t bytes;
     uint8_t sha256[AK_SHA256_LEN];
+    struct {
+        char name[AK_SETTINGS_NAME];
+        uint32_t version; /* 0: it uses no network */
+        uint64_t bytes;
+        uint8_t sha256[AK_SHA256_LEN];
+    } net;
 };
 
 /* Makes the folder, and removes what a crash left.  AK_EIO. */
@@ -60,6 +68,16 @@ void ak_backup_abandon(const char *data_dir, const char *name);
 enum ak_status ak_backup_read(const char *data_dir, const char *name,
                               struct ak_backup *out,
                               struct ak_err *err) AK_MUST_CHECK;
+/* Add the network's file to one that was begun, synced, and say so in `backup`. */
+enum ak_status ak_backup_add_net(const char *data_dir, struct ak_backup *backup,
+                                 const void *bytes, size_t len,
+                                 struct ak_err *err) AK_MUST_CHECK;
+/* It, when it is what the manifest says, to be freed with free(); AK_ECORRUPT. */
+enum ak_status ak_backup_read_net(const char *data_dir,
+                                  const struct ak_backup *backup, void **bytes,
+                                  size_t *len,
+                                  struct ak_err *err) AK_MUST_CHECK;
+
 /* Where its file is; false when that is too long. */
 bool ak_backup_path(const char *data_dir, const char *name,
                     char path[AK_BACKUP_PATH]);

@@ -243,6 +243,23 @@ enum ak_status ak_extractors_find(struct ak_extractors *x, const char *name,
     return ak_fail(err, AK_ENOTFOUND, "there is no extractor \"%.63s\"", name);
 }
 
+uint32_t ak_extractors_with_file(struct ak_extractors *x, const char *name,
+                                 const uint8_t sha256[AK_SHA256_LEN])
+{
+    uint32_t version = 0;
+
+    pthread_mutex_lock(&x->lock);
+    for (size_t i = 0; i < x->n; i++) {
+        const struct ak_xversion *v = x->list[i];
+
+        if (strcmp(v->row.name, name) == 0 && !v->damaged &&
+            memcmp(v->row.sha256, sha256, AK_SHA256_LEN) == 0)
+            version = v->row.version;
+    }
+    pthread_mutex_unlock(&x->lock);
+    return version;
+}
+
 void ak_extractors_count(struct ak_extractors *x, unsigned *n,
                          unsigned *damaged)
 {

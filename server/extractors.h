@@ -126,6 +126,10 @@ enum ak_status ak_extractors_find(struct ak_extractors *x, const char *name,
                                   struct ak_extractor_version *out,
                                   struct ak_err *err) AK_MUST_CHECK;
 
+/* The version of that name that has that file and is not damaged; 0: none. */
+uint32_t ak_extractors_with_file(struct ak_extractors *x, const char *name,
+                                 const uint8_t sha256[AK_SHA256_LEN]);
+
 /* One as the API shows it: NULL with AK_ENOTFOUND or AK_ENOMEM. */
 json_t *ak_extractors_json(struct ak_extractors *x, const char *name,
                            struct ak_err *err);

@@ -65,26 +65,30 @@ static enum ak_status read_file(struct ak_extractors *x,
     char path[AK_EXTRACTORS_PATH];
     uint8_t sha256[AK_SHA256_LEN];
     struct ak_err why = {0};
+    void *data = NULL;
+    size_t got = 0;
     enum ak_status status;
 
     if (!ak_extractor_file_path(x->data_dir, row->sha256, path, sizeof(path)))
         return ak_fail(err, AK_EIO, "the data directory's name is too long");
-    status = ak_extractor_file_read(path, UINT64_MAX, bytes, len, sha256, &why);
-    if (status == AK_OK) {
-        if (*len != row->bytes)
-            ak_fail(&why, AK_ECORRUPT, "its file has %zu bytes, must have %llu",
-                    *len, (unsigned long long)row->bytes);
-        else if (memcmp(sha256, row->sha256, sizeof(sha256)) != 0)
-            ak_fail(&why, AK_ECORRUPT, "its file has another checksum");
-        if (why.status == AK_OK)
-            return AK_OK;
-        free(*bytes);
-    } else if (status == AK_ENOTFOUND) {
-        ak_fail(&why, AK_ECORRUPT, "its file is missing");
-    } else {
-        /* Memory was short, or the system refused: it may succeed later. */
+    status =
+        ak_extractor_file_read(path, UINT64_MAX, &data, &got, sha256, &why);
+    /* Memory was short, or the system refused: it may succeed later. */
+    if (status != AK_OK && status != AK_ENOTFOUND)
         return ak_fail(err, status, "%s", why.text);
+    if (status == AK_ENOTFOUND) {
+        ak_fail(&why, AK_ECORRUPT, "its file is missing");
+    } else if (got != row->bytes) {
+        ak_fail(&why, AK_ECORRUPT, "its file has %zu bytes, must have %llu",
+                got, (unsigned long long)row->bytes);
+    } else if (memcmp(sha256, row->sha256, sizeof(sha256)) != 0) {
+        ak_fail(&why, AK_ECORRUPT, "its file has another checksum");
+    } else {
+        *bytes = data;
+        *len = got;
+        return AK_OK;
     }
+    free(data);
     mark(x, row, why.text);
     return damaged(row->name, row->version, why.text, err);
 }

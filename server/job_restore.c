@@ -4,8 +4,9 @@
  *
  * The snapshot is copied to a file that the catalog has reserved, and its
  * checksum is taken on the way.  The copy is checked, opened and loaded as at a
- * start, counted, and asked for some of its own rows; only then is it given its
- * name, which is when it exists.  A crash before leaves a file without a name,
+ * start, counted, and asked for some of its own rows.  The network that its
+ * images need becomes a version here, unless it is one, and the collection's
+ * settings say which.  Only then is it given its name, which is when it exists.  A crash before leaves a file without a name,
  * which the next start removes; one after it leaves the name with the number of
  * this job, by which it is known when the job is taken up.
  */
@@ -21,6 +22,8 @@
 #include "core/base/moment.h"
 #include "server/ask.h"
 #include "server/backup.h"
+#include "server/extractor_files.h"
+#include "server/extractors.h"
 #include "server/job_kinds.h"
 #include "server/log.h"
 #include "server/pace.h"
@@ -30,7 +33,7 @@
 #define SLICE_NS   UINT64_C(10000000)
 #define SEARCHES   16
 
-enum where { RESERVE, COPY, LOAD, NAME, DONE };
+enum where { RESERVE, COPY, LOAD, NET, NAME, DONE };
 
 struct name_ask {
     struct ak_ask ask; /* first */
@@ -39,8 +42,22 @@ struct name_ask {
     bool made; /* this job had made it before */
 };
 
+/* A network on its way into the registry; held by the run and by who is called
+   back. */
+struct net_put {
+    atomic_uint refs;
+    atomic_bool over;
+    struct ak_run *run; /* held */
+    struct ak_extractor_put put;
+    char file[AK_EXTRACTORS_PATH], name[AK_SETTINGS_NAME];
+    uint32_t version;
+    enum ak_status status;
+    struct ak_err err;
+};
+
 struct restore {
     enum where where;
+    struct net_put *net; /* under way; NULL: none */
     struct ak_backup backup;
     struct ak_pace pace;
     struct name_ask *ask; /* under way; NULL: none */
@@ -162,7 +179,14 @@ static enum ak_status name_apply(struct ak_ask *ask, struct ak_store *store,
 {
     struct name_ask *a = (struct name_ask *)ask;
 
+    struct ak_settings settings;
+    enum ak_status status;
+
     (void)store;
+    ak_collection_settings(ask->c, &settings);
+    status = ak_extractors_hold(ask->engine->extractors, &settings, err);
+    if (status != AK_OK)
+        return status;
     return ak_engine_adopt(ask->engine, ask->c, a->job, err);
 }
 
@@ -435,8 +459,149 @@ static enum ak_run_step load(struct ak_run *run, struct restore *r,
     if (status != AK_OK)
         return AK_STEP_FAILED;
     ak_run_progress(run, "load", r->backup.rows, r->backup.rows);
-    r->where = NAME;
+    r->where = NET;
     return AK_STEP_MORE;
+}
+
+/* ----------------------------------------------------------------- its network */
+
+static void drop_net(struct net_put *net)
+{
+    if (net == NULL || atomic_fetch_sub(&net->refs, 1) > 1)
+        return;
+    ak_run_drop(net->run);
+    free(net);
+}
+
+static void net_was_put(void *arg, enum ak_status status, uint32_t version,
+                        const struct ak_err *err)
+{
+    struct net_put *net = arg;
+
+    net->status = status;
+    net->version = version;
+    if (status != AK_OK)
+        net->err = *err;
+    atomic_store(&net->over, true);
+    ak_run_wake(net->run);
+    drop_net(net);
+}
+
+/* A file of the right bytes for the registry, which takes it. */
+static enum ak_status put_net(struct ak_run *run, struct restore *r,
+                              struct ak_err *err)
+{
+    struct ak_engine *e = ak_run_engine(run);
+    struct net_put *net = calloc(1, sizeof(*net));
+    void *bytes = NULL;
+    size_t len = 0;
+    enum ak_status status;
+
+    if (net == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory to restore");
+    atomic_init(&net->refs, 1);
+    atomic_init(&net->over, false);
+    net->run = ak_run_hold(run);
+    status =
+        ak_backup_read_net(e->params.data_dir, &r->backup, &bytes, &len, err);
+    if (status == AK_OK)
+        status = ak_extractors_room(e->extractors, net->file, err);
+    if (status == AK_OK)
+        status = ak_extractor_file_write(net->file, bytes, len, err);
+    free(bytes);
+    if (status != AK_OK) {
+        drop_net(net);
+        return status;
+    }
+    strcpy(net->name, r->backup.net.name);
+    /* What new collections get is not for a restore to change. */
+    net->put = (struct ak_extractor_put){.name = net->name,
+                                         .file = net->file,
+                                         .job = ak_run_id(run),
+                                         .hidden = true};
+    r->net = net;
+    atomic_fetch_add(&net->refs, 1);
+    ak_extractors_submit(e->extractors, &net->put, net_was_put, net);
+    return AK_OK;
+}
+
+/* The collection uses that version from now on. */
+static enum ak_status use_net(struct restore *r, uint32_t version,
+                              struct ak_err *err)
+{
+    struct ak_collection *c = r->c;
+    struct ak_change change = {.kind = 0};
+    struct ak_receipt receipt = {0};
+    struct ak_settings settings;
+    enum ak_status status;
+    char *text;
+
+    ak_collection_settings(c, &settings);
+    if (settings.extractor_version == version)
+        return AK_OK;
+    settings.extractor_version = version;
+    text = ak_settings_text(&settings);
+    if (text == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory to restore");
+    change.config = (struct ak_bytes){text, strlen(text)};
+    status = ak_store_begin(c->lane.store, err);
+    if (status == AK_OK) {
+        status = ak_store_apply(c->lane.store, &change, &receipt, err);
+        if (status == AK_OK)
+            status = ak_store_commit(c->lane.store, err);
+        else
+            ak_store_rollback(c->lane.store);
+    }
+    free(text);
+    if (status != AK_OK)
+        return status;
+    pthread_mutex_lock(&c->lock);
+    ak_collection_set(c, &settings);
+    pthread_mutex_unlock(&c->lock);
+    return AK_OK;
+}
+
+static enum ak_run_step find_net(struct ak_run *run, struct restore *r,
+                                 struct ak_err *err)
+{
+    const struct ak_backup *b = &r->backup;
+    struct ak_settings settings;
+    enum ak_status status = AK_OK;
+    uint32_t version = 0;
+
+    ak_collection_settings(r->c, &settings);
+    r->where = NAME;
+    if (!ak_settings_has_network(&settings))
+        return AK_STEP_MORE;
+    if (strcmp(settings.extractor, b->net.name) != 0) {
+        ak_fail(err, AK_ECORRUPT,
+                "snapshot %s does not have extractor %s, which it uses",
+                b->name, settings.extractor);
+        return AK_STEP_FAILED;
+    }
+    if (r->net == NULL) {
+        version = ak_extractors_with_file(ak_run_engine(run)->extractors,
+                                          b->net.name, b->net.sha256);
+        if (version == 0) {
+            r->where = NET;
+            return put_net(run, r, err) == AK_OK ? AK_STEP_WAIT
+                                                 : AK_STEP_FAILED;
+        }
+    } else if (!atomic_load(&r->net->over)) {
+        r->where = NET;
+        return AK_STEP_WAIT;
+    } else {
+        version = r->net->version;
+        status = r->net->status;
+        if (status != AK_OK)
+            *err = r->net->err;
+        drop_net(r->net);
+        r->net = NULL;
+    }
+    if (status == AK_OK)
+        status = use_net(r, version, err);
+    ak_moment("restore has its network");
+    return status == AK_OK ? AK_STEP_MORE : AK_STEP_FAILED;
 }
 
 static enum ak_run_step name(struct ak_run *run, struct restore *r,
@@ -476,6 +641,8 @@ static enum ak_run_step restore_step(struct ak_run *run, struct ak_err *err)
         return copy(run, r, err);
     case LOAD:
         return load(run, r, err);
+    case NET:
+        return find_net(run, r, err);
     case NAME:
         return name(run, r, err);
     case DONE:
@@ -512,6 +679,7 @@ static void restore_end(struct ak_run *run, enum ak_run_state why)
         close(r->from);
     if (r->to >= 0)
         close(r->to);
+    drop_net(r->net);
     ak_sha256_destroy(r->sum);
     free(r->piece);
     free(r);

@@ -20,6 +20,7 @@
 #include "core/base/moment.h"
 #include "server/ask.h"
 #include "server/backup.h"
+#include "server/extractors.h"
 #include "server/job_kinds.h"
 #include "server/pace.h"
 
@@ -28,7 +29,7 @@
 #define PIECE         ((size_t)1 << 20)
 #define SLICE_NS      UINT64_C(10000000)
 
-enum where { COPY, HASH, FINISH, DONE };
+enum where { COPY, HASH, NET, FINISH, DONE };
 
 struct copy_ask {
     struct ak_ask ask; /* first */
@@ -276,8 +277,40 @@ static enum ak_run_step hash(struct ak_run *run, struct snapshot *s,
     }
     if (ak_sha256_finish(s->sum, s->backup.sha256, err) != AK_OK)
         return AK_STEP_FAILED;
-    s->where = FINISH;
+    s->where = NET;
     return AK_STEP_MORE;
+}
+
+/* The network that its images need: without it what is restored elsewhere could
+   take none. */
+static enum ak_run_step add_net(struct ak_run *run, struct snapshot *s,
+                                struct ak_err *err)
+{
+    struct ak_engine *e = ak_run_engine(run);
+    struct ak_backup *b = &s->backup;
+    struct ak_extractor_version v;
+    struct ak_settings settings;
+    void *bytes = NULL;
+    size_t len = 0;
+    enum ak_status status;
+
+    s->where = FINISH;
+    ak_collection_settings(ak_run_collection(run), &settings);
+    if (!ak_settings_has_network(&settings))
+        return AK_STEP_MORE;
+    status = ak_extractors_find(e->extractors, settings.extractor,
+                                settings.extractor_version, &v, err);
+    if (status == AK_OK)
+        status = ak_extractors_read(e->extractors, settings.extractor,
+                                    v.version, &bytes, &len, err);
+    if (status == AK_OK) {
+        strcpy(b->net.name, settings.extractor);
+        b->net.version = v.version;
+        memcpy(b->net.sha256, v.sha256, sizeof(v.sha256));
+        status = ak_backup_add_net(e->params.data_dir, b, bytes, len, err);
+    }
+    free(bytes);
+    return status == AK_OK ? AK_STEP_MORE : AK_STEP_FAILED;
 }
 
 static enum ak_run_step snapshot_step(struct ak_run *run, struct ak_err *err)
@@ -289,6 +322,8 @@ static enum ak_run_step snapshot_step(struct ak_run *run, struct ak_err *err)
         return copy(run, s, err);
     case HASH:
         return hash(run, s, err);
+    case NET:
+        return add_net(run, s, err);
     case FINISH:
         if (!ak_run_no_return(run))
             return AK_STEP_MORE;

@@ -42,6 +42,7 @@ struct verify {
     struct ak_store_shape shape;
 
     /* Of a snapshot. */
+    const char *data_dir; /* lent */
     struct ak_backup backup;
     char path[AK_BACKUP_PATH];
     int fd;
@@ -195,6 +196,7 @@ static enum ak_status begin_snapshot(struct ak_run *run, struct verify *v,
     enum ak_status status =
         ak_backup_read(dir, ak_run_target(run), &v->backup, err);
 
+    v->data_dir = dir;
     if (status != AK_OK)
         return status;
     if (ak_backup_path(dir, v->backup.name, v->path))
@@ -243,6 +245,18 @@ static enum ak_status verify_begin(struct ak_run *run, struct ak_err *err)
     return status;
 }
 
+/* The network beside it, whole: it is no larger than memory allows. */
+static enum ak_status look_at_net(struct verify *v, struct ak_err *err)
+{
+    void *bytes = NULL;
+    size_t len;
+    enum ak_status status =
+        ak_backup_read_net(v->data_dir, &v->backup, &bytes, &len, err);
+
+    free(bytes);
+    return status;
+}
+
 /* A piece of the bytes of a snapshot; *n of them, and at the end the sum. */
 static enum ak_status look_at_bytes(struct verify *v, uint64_t *n,
                                     struct ak_err *err)
@@ -270,6 +284,8 @@ static enum ak_status look_at_bytes(struct verify *v, uint64_t *n,
     if (status == AK_OK && memcmp(sum, v->backup.sha256, sizeof(sum)) != 0)
         status = ak_fail(err, AK_ECORRUPT, "%s does not have its checksum",
                          AK_BACKUP_FILE);
+    if (status == AK_OK && v->backup.net.version > 0)
+        status = look_at_net(v, err);
     *n = v->ends[BYTES] - v->at;
     return status;
 }

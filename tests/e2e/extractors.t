@@ -404,6 +404,73 @@ def _():
     daemon.delete("/v1/collections/newer").expect(204)
 
 
+def job(at, kind, target, expect="succeeded", **rest):
+    made = at.post("/v1/jobs", dict(rest, kind=kind,
+                                    target=target)).expect(202).json
+
+    def ended():
+        now = at.get("/v1/jobs/%d" % made["id"]).expect(200).json
+        return now if now["state"] in ("succeeded", "failed",
+                                       "canceled") else None
+    now = wait_until(ended, "job %d ends" % made["id"])
+    equal(now["state"], expect, "state (%s)" % now["error"])
+    return now
+
+
+@test("a snapshot carries its network to another machine, under any version")
+def _():
+    result = job(daemon, "snapshot", "pics",
+                 params={"name": "carried"})["result"]
+    equal([f["name"] for f in result["files"]],
+          ["collection.db", "extractor.akx"], "files")
+    equal(result["extractor"], {"name": "cnn", "version": 1}, "extractor")
+    job(daemon, "verify", "carried", params={"of": "snapshot"})
+    before = daemon.post(c.path + "/encode", png(X[5]), type="image/png").json
+    # Here it is version 1 already.
+    job(daemon, "restore", "again", params={"snapshot": "carried"})
+    equal(daemon.get("/v1/collections/again").json["extractor"],
+          {"name": "cnn", "version": 1}, "extractor")
+    equal(len(daemon.get("/v1/extractors/cnn").json["versions"]), 2,
+          "versions")
+    daemon.delete("/v1/collections/again").expect(204)
+    for others in (0, 2):
+        there = Daemon().start()
+        for seed in range(others):
+            put("cnn", safetensors(weights(50 + seed)), at=there, arch="tiny")
+        shutil.copytree(os.path.join(daemon.directory, "snapshots", "carried"),
+                        os.path.join(there.directory, "snapshots", "carried"))
+        job(there, "restore", "moved", params={"snapshot": "carried"})
+        moved = there.get("/v1/collections/moved").expect(200).json
+        equal(moved["extractor"], {"name": "cnn", "version": others + 1},
+              "extractor")
+        shown = there.get("/v1/extractors/cnn").json
+        equal(shown["published"], others or 1, "published")
+        equal(shown["collections"], ["moved"], "collections")
+        there.restart()
+        equal(there.get("/v1/collections/moved").json["extractor"],
+              {"name": "cnn", "version": others + 1}, "extractor")
+        equal(there.post("/v1/collections/moved/encode", png(X[5]),
+                         type="image/png").expect(200).json["codes"],
+              before["codes"], "code")
+        file = os.path.join(there.directory, "snapshots", "carried",
+                            "extractor.akx")
+        good = Path(file).read_bytes()
+        Path(file).write_bytes(good[:-1] + b"?")
+        job(there, "verify", "carried", expect="failed",
+                  params={"of": "snapshot"})
+        there.stop()
+    lost = Daemon().start()
+    shutil.copytree(os.path.join(daemon.directory, "snapshots", "carried"),
+                    os.path.join(lost.directory, "snapshots", "carried"))
+    os.unlink(os.path.join(lost.directory, "snapshots", "carried",
+                           "extractor.akx"))
+    now = job(lost, "restore", "moved", expect="failed",
+              params={"snapshot": "carried"})
+    check("extractor.akx" in now["error"], now["error"])
+    lost.get("/v1/collections/moved").problem(404, "not-found")
+    lost.stop()
+
+
 @test("an extractor that a collection uses is not removed")
 def _():
     body = daemon.delete("/v1/extractors/cnn").problem(409, "state-conflict")
