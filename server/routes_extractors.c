@@ -8,6 +8,7 @@
 #include "server/routes.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,8 +26,11 @@
 #include "server/op.h"
 #include "server/upload.h"
 
-#define PAGE 100
-#define TYPE "application/octet-stream"
+#define PAGE        100
+#define TYPE        "application/octet-stream"
+#define MAX_EXPORTS 4 /* each is a whole file in memory */
+
+static atomic_uint exporting;
 
 static const char *name_of(const struct ak_op *op)
 {
@@ -122,6 +126,12 @@ static void export_version(struct ak_op *op)
     }
 }
 
+static void export_over(void *arg)
+{
+    (void)arg;
+    atomic_fetch_sub(&exporting, 1);
+}
+
 static void get_export(struct ak_request *rq)
 {
     struct ak_op *op = ak_op_begin(rq, AK_OP_NO_COLLECTION, NULL, 0);
@@ -140,7 +150,12 @@ static void get_export(struct ak_request *rq)
         ak_reply_problem(rq, "not-found", "there is no such version");
     } else if (arg == NULL) {
         ak_op_fail(op, AK_ENOMEM, NULL);
+    } else if (atomic_fetch_add(&exporting, 1) >= MAX_EXPORTS) {
+        atomic_fetch_sub(&exporting, 1);
+        ak_reply_problem(rq, "rate-limited", "%d exports are under way",
+                         MAX_EXPORTS);
     } else {
+        ak_request_on_end(rq, export_over, NULL);
         *arg = (uint32_t)version;
         op->arg = arg;
         ak_op_offload(op, export_version);

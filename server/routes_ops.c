@@ -430,6 +430,13 @@ static void write_process(struct ak_text *t, struct ak_http *http)
     write_one(t, "disk_low", "gauge",
               "1 while writes are refused for want of room.",
               progress.disk_low);
+    ak_metric_write_head(t, "extractor_versions", "gauge",
+                         "Versions of networks, by whether their files are "
+                         "whole.");
+    ak_metric_write(t, "extractor_versions", "state", "ok",
+                    progress.extractors - progress.extractors_damaged);
+    ak_metric_write(t, "extractor_versions", "state", "damaged",
+                    progress.extractors_damaged);
     write_one(t, "process_cpu_seconds_total", "counter",
               "User and system time.", p.cpu_seconds);
     write_one(t, "process_resident_memory_bytes", "gauge", "Resident memory.",

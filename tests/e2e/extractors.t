@@ -237,7 +237,9 @@ def _():
                            "Content-Type: " + OCTETS,
                            "Transfer-Encoding: chunked") + chunks)
     equal(reply[0].status, 413, "status")
-    equal(os.listdir(os.path.join(small.directory, "extractors")), [], "files")
+    wait_until(lambda: os.listdir(os.path.join(small.directory,
+                                               "extractors")) == [],
+               "nothing is left")
     small.stop()
 
 
@@ -506,6 +508,8 @@ def _():
         equal(ready["checks"]["extractors"], "degraded", "check")
         # `copy` has the same file.
         equal(ready["progress"]["extractors_damaged"], 2, "damaged")
+        check('akind_extractor_versions{state="damaged"} 2\n' in
+              daemon.get("/metrics").body.decode(), "the metric")
         shown = daemon.get("/v1/extractors/cnn").json["versions"]
         check(why in shown[0]["damaged"], shown[0]["damaged"])
         equal(shown[1]["damaged"], None, "version 2")
