@@ -226,7 +226,8 @@ static struct ak_evaluation sum_of(const struct ak_evaluation *a,
 
 /* Both parts of a data set, of which either may be empty. */
 static int evaluate_parts(struct tool *tool, const struct ak_model *model,
-                          const struct pictures *p, struct ak_evaluation *train,
+                          const struct ak_picture_set *p,
+                          struct ak_evaluation *train,
                           struct ak_evaluation *test)
 {
     const struct ak_exec_params params = {
@@ -297,7 +298,7 @@ static int run_evaluate(struct tool *tool, int argc, char **argv)
 {
     struct ak_evaluation train = {0}, test = {0};
     struct ak_model model = {0};
-    struct pictures p = {0};
+    struct ak_picture_set p = {0};
     int code;
 
     if ((argc == 1) + (o.local != NULL) + (o.arch != NULL) != 1 ||
@@ -319,7 +320,7 @@ static int run_evaluate(struct tool *tool, int argc, char **argv)
         code = evaluate_parts(tool, &model, &p, &train, &test);
     if (code == EXIT_OK)
         print_result(tool, p.has_parts, &train, &test);
-    pictures_clear(&p);
+    ak_picture_set_clear(&p);
     ak_model_clear(&model);
     return code;
 }

@@ -104,7 +104,7 @@ static void interrupt(int signal)
 struct training {
     struct tool *tool;
     struct ak_model model; /* values: where it begins, then what was learnt */
-    struct pictures pictures;
+    struct ak_picture_set pictures;
     struct ak_pictures test; /* may be empty */
     struct ak_trainer *trainer;
     struct ak_exec *exec; /* of the evaluation */
@@ -376,7 +376,7 @@ static int run(struct tool *tool, int argc, char **argv)
         code = save_model(&t);
     ak_exec_destroy(t.exec);
     ak_trainer_destroy(t.trainer);
-    pictures_clear(&t.pictures);
+    ak_picture_set_clear(&t.pictures);
     ak_model_clear(&t.model);
     return code;
 }
