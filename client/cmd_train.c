@@ -119,30 +119,10 @@ static enum ak_exec_type type_of(void)
     return strcmp(o.type, "bf16") == 0 ? AK_EXEC_BF16 : AK_EXEC_F32;
 }
 
-static void set_schedule(struct ak_schedule *s)
-{
-    s->rate = o.rate;
-    s->n_marks = 0;
-    if (strcmp(o.schedule, "triangular") == 0) {
-        s->kind = AK_SCHEDULE_TRIANGULAR;
-        s->marks[0] = 0.2;
-        s->n_marks = 1;
-    } else if (strcmp(o.schedule, "cosine") == 0) {
-        s->kind = AK_SCHEDULE_COSINE;
-        s->warmup = 0.02;
-    } else if (strcmp(o.schedule, "step") == 0) {
-        s->kind = AK_SCHEDULE_STEP;
-        s->marks[0] = 0.5;
-        s->marks[1] = 0.75;
-        s->n_marks = 2;
-    } else {
-        s->kind = AK_SCHEDULE_CONSTANT;
-    }
-}
-
 static struct ak_train_params params_of(void)
 {
     struct ak_train_params p;
+    enum ak_status status;
 
     ak_train_defaults(&p);
     p.engine = o.engine;
@@ -153,7 +133,9 @@ static struct ak_train_params params_of(void)
     p.seed = o.seed;
     p.optim.groups[0].decay = o.decay;
     p.losses[0].smoothing = o.smoothing;
-    set_schedule(&p.schedule);
+    /* The option takes no other name. */
+    status = ak_schedule_named(o.schedule, o.rate, &p.schedule, NULL);
+    (void)status;
     return p;
 }
 

@@ -210,6 +210,36 @@ enum ak_status ak_schedule_check(const struct ak_schedule *s,
     return AK_OK;
 }
 
+static const struct {
+    const char *name;
+    struct ak_schedule schedule;
+} named[] = {
+    {"triangular",
+     {.kind = AK_SCHEDULE_TRIANGULAR, .marks = {0.2}, .n_marks = 1}},
+    {"cosine", {.kind = AK_SCHEDULE_COSINE, .warmup = 0.02}},
+    {"step",
+     {.kind = AK_SCHEDULE_STEP,
+      .factor = 0.1,
+      .marks = {0.5, 0.75},
+      .n_marks = 2}},
+    {"constant", {.kind = AK_SCHEDULE_CONSTANT}},
+};
+
+enum ak_status ak_schedule_named(const char *name, double rate,
+                                 struct ak_schedule *out, struct ak_err *err)
+{
+    for (size_t i = 0; i < sizeof(named) / sizeof(named[0]); i++)
+        if (strcmp(named[i].name, name) == 0) {
+            *out = named[i].schedule;
+            out->rate = rate;
+            return AK_OK;
+        }
+    return ak_fail(err, AK_ENOTFOUND,
+                   "no schedule %.40s; there are triangular, cosine, step and "
+                   "constant",
+                   name);
+}
+
 double ak_schedule_rate(const struct ak_schedule *s, double done)
 {
     double rate = s->rate;

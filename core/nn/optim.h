@@ -77,6 +77,15 @@ struct ak_schedule {
 enum ak_status ak_schedule_check(const struct ak_schedule *s,
                                  struct ak_err *err) AK_MUST_CHECK;
 
+/*
+ * A course of the rate by its name: "triangular" (up for a fifth, then down),
+ * "cosine" (a short rise, then half a wave), "step" (a tenth after half and after
+ * three quarters) or "constant".  AK_ENOTFOUND.
+ */
+enum ak_status ak_schedule_named(const char *name, double rate,
+                                 struct ak_schedule *out,
+                                 struct ak_err *err) AK_MUST_CHECK;
+
 /* The rate when the share `done` (0..1) of the training is over. */
 double ak_schedule_rate(const struct ak_schedule *s, double done);
 

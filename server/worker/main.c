@@ -9,6 +9,7 @@
 #include "server/worker/worker.h"
 
 const struct ak_worker_mode *const ak_worker_modes[] = {
+    &ak_worker_job,
     NULL,
 };
 

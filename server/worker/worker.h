@@ -20,4 +20,6 @@ struct ak_worker_mode {
 /* The table; ends with NULL (main.c). */
 extern const struct ak_worker_mode *const ak_worker_modes[];
 
+extern const struct ak_worker_mode ak_worker_job; /* job.c */
+
 #endif
