@@ -86,6 +86,20 @@ uint64_t ak_process_disk_free(const char *path)
     return (uint64_t)s.f_bavail * (uint64_t)s.f_frsize;
 }
 
+uint64_t ak_process_oom_kills(const char *vmstat)
+{
+    unsigned long long kills = 0;
+    char line[256];
+    FILE *f = fopen(vmstat, "re");
+
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+        if (sscanf(line, "oom_kill %llu", &kills) == 1)
+            break;
+    if (f != NULL)
+        fclose(f);
+    return kills;
+}
+
 uint64_t ak_process_raise_files(uint64_t wanted)
 {
     struct rlimit files;

@@ -18,6 +18,10 @@ void ak_process_read(struct ak_process *out);
 /* Free bytes for us on the file system of `path`; 0 when it cannot be known. */
 uint64_t ak_process_disk_free(const char *path);
 
+/* Processes that the kernel has killed for want of memory since the machine
+   started, as the file `vmstat` (/proc/vmstat) has it; 0 when it is not told. */
+uint64_t ak_process_oom_kills(const char *vmstat);
+
 /* Raise the limit of open files as far as it goes, so many at least to serve
    `wanted`; the limit that holds is returned. */
 uint64_t ak_process_raise_files(uint64_t wanted);
