@@ -25,8 +25,9 @@ struct ak_run_check {
 };
 
 enum ak_run_step {
-    AK_STEP_MORE, /* at once */
-    AK_STEP_WAIT, /* when it is woken, or after a tenth of a second */
+    AK_STEP_MORE,        /* at once */
+    AK_STEP_WAIT,        /* when it is woken, or after a tenth of a second */
+    AK_STEP_INTERRUPTED, /* end with AK_RUN_INTERRUPTED, and begin again */
     AK_STEP_DONE,
     AK_STEP_FAILED
 };
@@ -47,6 +48,10 @@ struct ak_run_kind {
     enum ak_run_step (*step)(struct ak_run *run, struct ak_err *err);
     /* Put a checkpoint: every 5 s, at a pause and at the end of the daemon. */
     void (*save)(struct ak_run *run);
+    /* For a pause: let go of what would go on by itself.  True when nothing
+       does; else it is called again.  Then comes `end`, interrupted, and a
+       begin when it is resumed.  NULL: it keeps what it holds. */
+    bool (*rest)(struct ak_run *run);
     /* Free what is held.  SUCCEEDED, FAILED and CANCELED: leave no trace.
        CANCELED may come without a begin. */
     void (*end)(struct ak_run *run, enum ak_run_state why);

@@ -6,7 +6,7 @@
  * is an actor on the engine's pool, which gives it a slice at a time among
  * learners and indexers.  A wish (pause, cancel) is looked at between slices.
  *
- *     queued, interrupted -> running -> succeeded, failed, canceled
+ *     queued, interrupted <-> running -> succeeded, failed, canceled
  *            ^                  |
  *            +---- paused <-----+
  */
@@ -250,8 +250,18 @@ static bool pause_run(struct ak_run *run)
 {
     bool paused;
 
+    if (run->begun && run->kind->rest != NULL && !run->kind->rest(run)) {
+        pthread_mutex_lock(&run->jobs->lock);
+        run->waiting = true;
+        pthread_mutex_unlock(&run->jobs->lock);
+        return false;
+    }
     if (run->begun && run->kind->save != NULL)
         run->kind->save(run);
+    if (run->begun && run->kind->rest != NULL) {
+        run->kind->end(run, AK_RUN_INTERRUPTED);
+        run->begun = false;
+    }
     pthread_mutex_lock(&run->jobs->lock);
     paused = run->wish == AK_RUN_PAUSE;
     if (paused) {
@@ -265,6 +275,23 @@ static bool pause_run(struct ak_run *run)
     ak_run_store(run, NULL, NULL);
     schedule(run->jobs);
     return false;
+}
+
+/* It stopped by itself and shall begin again, in its turn. */
+static void interrupt(struct ak_run *run)
+{
+    run->kind->end(run, AK_RUN_INTERRUPTED);
+    run->begun = false;
+    pthread_mutex_lock(&run->jobs->lock);
+    run->state = AK_RUN_INTERRUPTED;
+    if (run->wish == AK_RUN_PAUSE) {
+        run->state = AK_RUN_PAUSED;
+        run->wish = AK_RUN_GO_ON;
+    }
+    run->told = false;
+    pthread_mutex_unlock(&run->jobs->lock);
+    ak_run_store(run, NULL, NULL);
+    schedule(run->jobs);
 }
 
 /* True when it may be stepped; else *step says what comes of it. */
@@ -326,6 +353,9 @@ static bool slice(struct ak_actor *actor)
         return false;
     case AK_STEP_FAILED:
         finish(run, AK_RUN_FAILED, &err);
+        return false;
+    case AK_STEP_INTERRUPTED:
+        interrupt(run);
         return false;
     case AK_STEP_MORE:
     case AK_STEP_WAIT:
