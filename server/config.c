@@ -40,6 +40,13 @@ struct key {
 static const struct key keys[] = {
     {"data_dir", TEXT, AT(data_dir), "/var/lib/akind", 0, 0, 0,
      "Folder of everything that is stored. One daemon a folder."},
+    {"datasets_dir", TEXT, AT(datasets_dir), "", 0, 0, 0,
+     "Folder of the data sets that jobs may name, a folder each. Empty: "
+     "datasets\n"
+     "in data_dir."},
+    {"worker_program", TEXT, AT(worker_program), "", 0, 0, 0,
+     "The program akin-worker. Empty: beside akind, or where it was "
+     "installed."},
     {"listen", TEXT, AT(listen), "127.0.0.1:7337", 0, 0, 0,
      "Where to listen: ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH. Only "
      "loopback\n"

@@ -26,6 +26,8 @@ enum ak_config_action {
 struct ak_config {
     /* The process. */
     char *data_dir;
+    char *datasets_dir;
+    char *worker_program;
     char *listen;          /* "127.0.0.1:7337", "[::1]:0", "unix:/path" */
     char *allowed_hosts;   /* names, comma-separated */
     uint64_t log_level;    /* enum ak_log_level */

@@ -45,6 +45,9 @@ struct ak_engine_params {
     unsigned max_jobs;         /* that have not ended; 0: 64 */
     unsigned max_running_jobs; /* 0: 2 */
     unsigned keep_jobs;        /* ended ones; 0: 1,000 */
+    /* Where jobs find data sets; NULL or "": `datasets` in data_dir. */
+    const char *datasets_dir;
+    const char *worker_program; /* NULL or "": beside this program */
     /* Of jobs, ends with NULL; NULL: those of job_kinds.c. */
     const struct ak_run_kind *const *job_kinds;
 };

@@ -10,5 +10,6 @@ extern const struct ak_run_kind ak_run_rebuild;    /* job_rebuild.c */
 extern const struct ak_run_kind ak_run_verify;     /* job_verify.c */
 extern const struct ak_run_kind ak_run_snapshot;   /* job_snapshot.c */
 extern const struct ak_run_kind ak_run_restore;    /* job_restore.c */
+extern const struct ak_run_kind ak_run_train;      /* job_train.c */
 
 #endif

@@ -342,6 +342,8 @@ static int run(struct daemon *d)
     const struct ak_config *c = d->config;
     struct ak_engine_params params = {
         .data_dir = c->data_dir,
+        .datasets_dir = c->datasets_dir,
+        .worker_program = c->worker_program,
         .threads = (unsigned)c->pool_threads,
         .queue_bytes = c->queue_bytes,
         .collection_queue_bytes = c->collection_queue_bytes,

@@ -118,7 +118,7 @@ static enum ak_status read_job(struct ak_job *job, struct ak_err *err)
  * only reserved, as arenas and stacks of threads are, would count against
  * RLIMIT_AS.
  */
-static void set_limits(const struct ak_job *job)
+static enum ak_status set_limits(const struct ak_job *job, struct ak_err *err)
 {
     double memory = ak_job_number(job, "budget", "memory_bytes", 0);
     struct rlimit none = {0, 0};
@@ -130,33 +130,16 @@ static void set_limits(const struct ak_job *job)
         (int)json_integer_value(json_object_get(job->root, "niceness")));
     (void)syscall(SYS_ioprio_set, IOPRIO_PROCESS, 0, IOPRIO_IDLE);
     (void)setrlimit(RLIMIT_CORE, &none);
-    if (memory > 0)
-        (void)setrlimit(RLIMIT_DATA, &data);
     if (fd >= 0) {
         if (write(fd, OOM_SCORE, strlen(OOM_SCORE)) < 0)
             errno = 0; /* a wish, no more */
         close(fd);
     }
-}
-
-/* What an earlier process finished and could not tell any more. */
-static bool tell_finished(void)
-{
-    uint8_t *text = NULL;
-    size_t len = 0;
-
-    if (ak_job_read("result.json", &text, &len, NULL) != AK_OK)
-        return false;
-    text[len] = '\n';
-    for (size_t at = 0; at < len + 1;) {
-        ssize_t n = write(STDOUT_FILENO, text + at, len + 1 - at);
-
-        if (n <= 0 && errno != EINTR)
-            break;
-        at += n > 0 ? (size_t)n : 0;
-    }
-    free(text);
-    return true;
+    if (memory > 0 && setrlimit(RLIMIT_DATA, &data) != 0)
+        return ak_fail(err, AK_EUNSUPPORTED,
+                       "the budget of memory cannot be set: %s",
+                       strerror(errno));
+    return AK_OK;
 }
 
 static enum ak_status run_program(struct ak_job *job, struct ak_err *err)
@@ -189,11 +172,11 @@ static int run_job(int argc, char **argv)
         status = lock_folder(&err);
     if (status == AK_OK)
         status = read_job(&job, &err);
-    if (status == AK_OK) {
-        set_limits(&job);
-        if (!tell_finished())
-            status = run_program(&job, &err);
-    }
+    if (status == AK_OK)
+        status = set_limits(&job, &err);
+    /* An earlier process may have finished and not lived to say so. */
+    if (status == AK_OK && access("result.json", F_OK) != 0)
+        status = run_program(&job, &err);
     if (status != AK_OK && status != AK_ECANCELED)
         ak_job_error(&job, &err);
     json_decref(job.metrics);

@@ -10,8 +10,11 @@
  *
  *     {"phase":"train","done":12,"total":390,"metrics":{"loss":2.1}}
  *     {"level":"info","log":"..."}
- *     {"result":{...}}      all is done: the files are complete and synced
+ *     {"mark":12}           a checkpoint: what is before it is not done again
  *     {"error":"..."}       it cannot be done
+ *
+ * What came of it is in FOLDER/result.json, the last file that is written; then
+ * the program ends with EX_OK, and with EX_DATAERR after an error.
  *
  * Descriptor 0 is the other end of akind's life: at its end of file, as at TERM,
  * the program writes a checkpoint and leaves with EX_TEMPFAIL.  Whoever is
@@ -75,6 +78,8 @@ void ak_job_progress(struct ak_job *job, const char *phase, uint64_t done,
 void ak_job_metric(struct ak_job *job, const char *name, double value);
 void ak_job_log(struct ak_job *job, const char *level, const char *fmt, ...)
     AK_PRINTF(3, 4);
+/* A checkpoint was written; `mark` grows with what is done. */
+void ak_job_mark(struct ak_job *job, uint64_t mark);
 void ak_job_error(struct ak_job *job, const struct ak_err *err);
 
 /* -------------------------------------------------------------------- files */
@@ -86,7 +91,7 @@ enum ak_status ak_job_write(const char *name, const void *data, size_t len,
 enum ak_status ak_job_read(const char *name, uint8_t **data, size_t *len,
                            struct ak_err *err) AK_MUST_CHECK;
 
-/* Writes result.json and tells it; `result` is stolen. */
+/* Writes result.json; `result` is stolen. */
 enum ak_status ak_job_finish(struct ak_job *job, json_t *result,
                              struct ak_err *err) AK_MUST_CHECK;
 

@@ -77,6 +77,15 @@ void ak_job_log(struct ak_job *job, const char *level, const char *fmt, ...)
     json_decref(line);
 }
 
+void ak_job_mark(struct ak_job *job, uint64_t mark)
+{
+    json_t *line = json_pack("{s:I}", "mark", (json_int_t)mark);
+
+    (void)job;
+    put_line(line);
+    json_decref(line);
+}
+
 void ak_job_error(struct ak_job *job, const struct ak_err *err)
 {
     json_t *line = json_pack("{s:s}", "error", err->text);
@@ -92,20 +101,15 @@ void ak_job_error(struct ak_job *job, const struct ak_err *err)
 enum ak_status ak_job_finish(struct ak_job *job, json_t *result,
                              struct ak_err *err)
 {
-    json_t *line = result != NULL ? json_pack("{s:O}", "result", result) : NULL;
-    char *text = line != NULL ? json_dumps(line, JSON_COMPACT) : NULL;
+    char *text = result != NULL ? json_dumps(result, JSON_COMPACT) : NULL;
     enum ak_status status;
 
     (void)job;
     json_decref(result);
     if (text == NULL)
-        status = ak_fail(err, AK_ENOMEM, "no memory for the result");
-    else
-        status = ak_job_write("result.json", text, strlen(text), err);
-    ak_moment("finished");
-    if (status == AK_OK)
-        put_line(line);
+        return ak_fail(err, AK_ENOMEM, "no memory for the result");
+    status = ak_job_write("result.json", text, strlen(text), err);
     free(text);
-    json_decref(line);
+    ak_moment("finished");
     return status;
 }

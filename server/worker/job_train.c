@@ -199,6 +199,8 @@ static enum ak_status save_checkpoint(struct train *t, struct ak_err *err)
     if (status == AK_OK)
         status = ak_job_write(CHECKPOINT, w.data, w.len, err);
     ak_writer_clear(&w);
+    if (status == AK_OK)
+        ak_job_mark(t->job, ak_trainer_state(t->trainer)->step);
     ak_moment("checkpoint");
     return status;
 }
@@ -354,6 +356,17 @@ static enum ak_status evaluate(struct train *t, struct ak_err *err)
     return status;
 }
 
+/* The architecture of the network that it began with, by its notes. */
+static const char *arch_of_first(const struct train *t, char out[64])
+{
+    const char *at =
+        t->model.notes != NULL ? strstr(t->model.notes, "arch: ") : NULL;
+
+    if (at == NULL || sscanf(at, "arch: %63[^\n]", out) != 1)
+        strcpy(out, "that of the first values");
+    return out;
+}
+
 /* What the file says of where it comes from: nothing that differs between two
    runs of the same. */
 static enum ak_status set_notes(struct train *t, struct ak_err *err)
@@ -362,7 +375,7 @@ static enum ak_status set_notes(struct train *t, struct ak_err *err)
     const struct ak_train_state *s = ak_trainer_state(t->trainer);
     const char *arch = ak_job_text(job, "params", "arch");
     const char *of = ak_job_text(job, "params", "dataset");
-    char notes[1024], test[96] = "";
+    char notes[1024], test[96] = "", of_first[64];
 
     if (of == NULL)
         of = ak_job_text(job, "params", "collection");
@@ -372,7 +385,7 @@ static enum ak_status set_notes(struct train *t, struct ak_err *err)
     snprintf(notes, sizeof(notes),
              "arch: %s\ntrained on: %s, %u epochs, %llu of %llu steps, %s\n"
              "loss: %.4f\n%s",
-             arch != NULL ? arch : "that of the first values",
+             arch != NULL ? arch : arch_of_first(t, of_first),
              of != NULL ? of : "", s->epochs, (unsigned long long)s->step,
              (unsigned long long)s->steps,
              t->compute.type == AK_EXEC_BF16 ? "bf16" : "f32", s->loss, test);
