@@ -170,7 +170,7 @@ static const struct option evaluate_options[] = {
     {"dataset", 'd', OPTION_CHOICE, "SET", "what is recognised (cifar10)",
      &o.dataset, 0, 0, PICTURE_DATASETS, NULL},
     {"data", 0, OPTION_FILE, "DIR", "its folder", &o.data, 0, 0, NULL, NULL},
-    {"split", 0, OPTION_CHOICE, "PART", "of cifar10; all that is there",
+    {"split", 0, OPTION_CHOICE, "PART", "but of a folder; all that is there",
      &o.split, 0, 0, "train|test", NULL},
     {"label-names", 0, OPTION_FILE, "FILE",
      "names of the network's classes, a line each", &o.label_names, 0, 0, NULL,
@@ -333,8 +333,9 @@ const struct command cmd_extractor_evaluate = {
         "The version that the daemon has published is fetched and computed on\n"
         "this side; with --local, or --arch and --weights, no daemon is "
         "asked.\n"
-        "Of cifar10 all batches that the folder holds are recognised; with\n"
-        "both parts there, each is told apart too.  A `folder` has the images\n"
+        "Of cifar10 and idx all that the folder holds is recognised; with "
+        "both\n"
+        "parts there, each is told apart too.  A `folder` has the images\n"
         "of a class in a folder of its name.  With --json, top1 and top5 are\n"
         "shares of 1.",
     .examples =

@@ -13,6 +13,7 @@
 #include "client/events.h"
 #include "client/job.h"
 #include "client/progress.h"
+#include "core/base/clock.h"
 
 #define IDLE_MS 45000 /* three keep-alives */
 #define OVER    1     /* of on_event(): the last one was read */
@@ -22,14 +23,38 @@ struct watch {
     struct events events;
     struct progress progress;
     char phase[CELL];
+    uint64_t start_ns;
     json_t *end; /* the job as it ended */
 };
+
+/* What the daemon thinks is left, and the figures of the job. */
+static void add_figures(const json_t *data, char *what, size_t cap)
+{
+    const json_t *eta = json_object_get(data, "eta_seconds");
+    size_t len = strlen(what);
+    const char *name;
+    char left[CELL];
+    json_t *value;
+
+    if (json_is_number(eta))
+        snprintf(what + len, cap - len, ", ETA %s",
+                 human_time(json_number_value(eta), left));
+    json_object_foreach(json_object_get(data, "metrics"), name, value)
+    {
+        len = strlen(what);
+        snprintf(what + len, cap - len, ", %s %.4g", name,
+                 json_number_value(value));
+    }
+}
 
 static void show_progress(struct watch *w, const json_t *data)
 {
     const json_t *total = json_object_get(data, "total");
-    struct progress_state s = {.live = -1, .served = -1};
-    char phase[CELL], done[CELL], all[CELL], what[3 * CELL];
+    struct progress_state s = {.live = -1,
+                               .served = -1,
+                               .seconds =
+                                   (double)(ak_clock_ns() - w->start_ns) / 1e9};
+    char phase[CELL], done[CELL], all[CELL], what[8 * CELL];
 
     cell_text(data, "phase", phase);
     s.rows = (uint64_t)json_integer_value(json_object_get(data, "done"));
@@ -38,6 +63,7 @@ static void show_progress(struct watch *w, const json_t *data)
     snprintf(what, sizeof(what), "%s%s%s", human_count(s.rows, done),
              s.total > 0 ? " of " : "",
              s.total > 0 ? human_count(s.total, all) : "");
+    add_figures(data, what, sizeof(what));
     s.what = what;
     cell_text(data, "state", phase);
     s.verb = strcmp(phase, "running") == 0 ? w->phase : phase;
@@ -125,7 +151,7 @@ static bool read_stream(struct watch *w, const char *path, int *code)
 
 int job_follow(struct tool *tool, uint64_t id, json_t **job)
 {
-    struct watch w = {.tool = tool};
+    struct watch w = {.tool = tool, .start_ns = ak_clock_ns()};
     char *path = job_path(id, "/events");
     int code = path != NULL ? tool_connect(tool) : tool_no_memory();
     long wait = 200;

@@ -1,380 +1,251 @@
-/*
- * cmd_train.c -- `akin extractor train`: a network trained on this side.
- *
- * An interrupt ends it after the step at work, with a checkpoint if one was
- * asked for; the same command then goes on to what it would have come to.
- */
-#include "config.h"
-
-#include <signal.h>
-#include <stdatomic.h>
+/* cmd_train.c -- `akin extractor train`: by the daemon's worker, or here. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "client/commands.h"
-#include "client/extractor.h"
+#include "client/job.h"
+#include "client/json.h"
 #include "client/pictures.h"
-#include "client/progress.h"
-#include "core/base/clock.h"
-#include "core/base/mem.h"
-#include "core/nn/evaluate.h"
-#include "core/nn/train.h"
-#include "core/nn/zoo.h"
+#include "client/train.h"
+
+static struct train_options o = {.every = 60,
+                                 .evaluate = 1,
+                                 .threads = 1,
+                                 .batch = 128,
+                                 .epochs = 10,
+                                 .rate = 0.2,
+                                 .decay = 5e-4};
 
 static struct {
-    const char *arch;
-    const char *from;
-    const char *output;
-    const char *dataset;
-    const char *data;
-    const char *checkpoint;
-    const char *engine;
-    const char *type;
-    const char *schedule;
-    uint64_t every;
-    uint64_t evaluate;
-    uint64_t threads;
-    uint64_t batch;
-    uint64_t epochs;
-    uint64_t seed;
-    double rate;
-    double decay;
-    double smoothing;
-} o = {.dataset = "cifar10",
-       .type = "f32",
-       .schedule = "triangular",
-       .every = 60,
-       .evaluate = 1,
-       .threads = 1,
-       .batch = 128,
-       .epochs = 10,
-       .rate = 0.2,
-       .decay = 5e-4};
+    const char *collection;
+    uint64_t seconds, memory;
+    double min_accuracy, min_map, accuracy_loss, map_loss;
+    bool no_gate, no_wait;
+} job;
+
+/* Which of them were given: the rest is the daemon's to fill in. */
+static struct {
+    bool threads, batch, epochs, seed, rate, decay, smoothing;
+    bool seconds, memory, min_accuracy, min_map, accuracy_loss, map_loss;
+    bool checkpoint_every, evaluate;
+} given;
 
 static const struct option options[] = {
     {"arch", 'a', OPTION_TEXT, "NAME", "architecture, such as resnet20",
      &o.arch, 0, 0, NULL, NULL},
-    {"from", 0, OPTION_FILE, "FILE", "begin with the values of this .akx",
-     &o.from, 0, 0, NULL, NULL},
-    {"output", 'o', OPTION_FILE, "FILE", "write the model to FILE (.akx)",
-     &o.output, 0, 0, NULL, NULL},
-    {"dataset", 'd', OPTION_CHOICE, "SET", "what is learnt (cifar10)",
-     &o.dataset, 0, 0, PICTURE_DATASETS, NULL},
-    {"data", 0, OPTION_FILE, "DIR", "its folder", &o.data, 0, 0, NULL, NULL},
+    {"from", 0, OPTION_TEXT, "NAME[@VERSION]",
+     "or begin with an extractor; here: with an .akx file", &o.from, 0, 0, NULL,
+     NULL},
+    {"dataset", 'd', OPTION_TEXT, "SET",
+     "what is learnt, a folder of the daemon's; here: cifar10, idx or folder",
+     &o.dataset, 0, 0, NULL, NULL},
+    {"collection", 'c', OPTION_TEXT, "NAME", "or the images of a collection",
+     &job.collection, 0, 0, NULL, NULL},
     {"epochs", 'e', OPTION_NUMBER, "N", "passes over the images (10)",
-     &o.epochs, 1, 100000, NULL, NULL},
+     &o.epochs, 1, 100000, NULL, &given.epochs},
     {"batch", 0, OPTION_NUMBER, "N", "images of a step (128)", &o.batch, 1,
-     4096, NULL, NULL},
+     4096, NULL, &given.batch},
     {"rate", 0, OPTION_REAL, "X", "the highest rate (0.2)", &o.rate, 0, 1000,
-     NULL, NULL},
+     NULL, &given.rate},
     {"schedule", 0, OPTION_CHOICE, "NAME", "of the rate (triangular)",
      &o.schedule, 0, 0, "triangular|cosine|step|constant", NULL},
     {"decay", 0, OPTION_REAL, "X", "of weights (0.0005)", &o.decay, 0, 1, NULL,
-     NULL},
+     &given.decay},
     {"smoothing", 0, OPTION_REAL, "X", "of labels (0)", &o.smoothing, 0, 1,
-     NULL, NULL},
+     NULL, &given.smoothing},
     {"seed", 0, OPTION_NUMBER, "N", "of all that is random (0)", &o.seed, 0, 0,
-     NULL, NULL},
-    {"evaluate", 0, OPTION_NUMBER, "N",
-     "recognise the test images every N epochs (1)", &o.evaluate, 1, 100000,
-     NULL, NULL},
-    {"checkpoint", 0, OPTION_FILE, "FILE",
-     "go on from FILE if it is there, and keep it up to date", &o.checkpoint, 0,
-     0, NULL, NULL},
-    {"checkpoint-every", 0, OPTION_NUMBER, "SECONDS",
-     "how often it is written (60)", &o.every, 1, 86400, NULL, NULL},
+     NULL, &given.seed},
     {"engine", 0, OPTION_CHOICE, "NAME", "how it is computed", &o.engine, 0, 0,
      "onednn|plain", NULL},
-    {"type", 0, OPTION_CHOICE, "TYPE", "of activations (f32)", &o.type, 0, 0,
-     "f32|bf16", NULL},
-    {"threads", 0, OPTION_NUMBER, "N", "threads (1)", &o.threads, 1, 256, NULL,
+    {"type", 0, OPTION_CHOICE, "TYPE",
+     "of activations (bf16 where the processor has it; here: f32)", &o.type, 0,
+     0, "f32|bf16", NULL},
+    {"threads", 0, OPTION_NUMBER, "N", "threads (cores less one; here: 1)",
+     &o.threads, 1, 256, NULL, &given.threads},
+    {"seconds", 0, OPTION_NUMBER, "N", "train no longer", &job.seconds, 1, 0,
+     NULL, &given.seconds},
+    {"memory", 0, OPTION_NUMBER, "BYTES", "take no more", &job.memory, 1, 0,
+     NULL, &given.memory},
+    {"max-accuracy-loss", 0, OPTION_REAL, "X",
+     "below the published version, at most (0.01)", &job.accuracy_loss, 0, 1,
+     NULL, &given.accuracy_loss},
+    {"max-map-loss", 0, OPTION_REAL, "X", "the same of mAP (0.02)",
+     &job.map_loss, 0, 1, NULL, &given.map_loss},
+    {"min-accuracy", 0, OPTION_REAL, "X", "of the gate's images, at least",
+     &job.min_accuracy, 0, 1, NULL, &given.min_accuracy},
+    {"min-map", 0, OPTION_REAL, "X", "the same of mAP", &job.min_map, 0, 1,
+     NULL, &given.min_map},
+    {"no-gate", 0, OPTION_FLAG, NULL, "a version whatever it is worth",
+     &job.no_gate, 0, 0, NULL, NULL},
+    {"no-wait", 0, OPTION_FLAG, NULL, "return when the job was accepted",
+     &job.no_wait, 0, 0, NULL, NULL},
+    {"output", 'o', OPTION_FILE, "FILE",
+     "train here, and write the model to FILE (.akx)", &o.output, 0, 0, NULL,
      NULL},
+    {"data", 0, OPTION_FILE, "DIR", "here: the folder of the data set", &o.data,
+     0, 0, NULL, NULL},
+    {"evaluate", 0, OPTION_NUMBER, "N",
+     "here: recognise the test images every N epochs (1)", &o.evaluate, 1,
+     100000, NULL, &given.evaluate},
+    {"checkpoint", 0, OPTION_FILE, "FILE",
+     "here: go on from FILE if it is there, and keep it up to date",
+     &o.checkpoint, 0, 0, NULL, NULL},
+    {"checkpoint-every", 0, OPTION_NUMBER, "SECONDS",
+     "here: how often it is written (60)", &o.every, 1, 86400, NULL,
+     &given.checkpoint_every},
     {0},
 };
 
-static volatile sig_atomic_t interrupted;
+/* ---- by the daemon ------------------------------------------------------------ */
 
-static void interrupt(int signal)
+static void put_text(json_t *to, const char *name, const char *text)
 {
-    (void)signal;
-    interrupted = 1;
+    if (text != NULL)
+        json_object_set_new(to, name, json_string(text));
 }
 
-struct training {
-    struct tool *tool;
-    struct ak_model model; /* values: where it begins, then what was learnt */
-    struct ak_picture_set pictures;
-    struct ak_pictures test; /* may be empty */
-    struct ak_trainer *trainer;
-    struct ak_exec *exec; /* of the evaluation */
-    struct progress progress;
-    uint64_t start_ns, saved_ns;
-    uint64_t first_step; /* of this run */
-    struct ak_evaluation last;
-};
-
-static enum ak_exec_type type_of(void)
+static void put_number(json_t *to, const char *name, bool is_given,
+                       uint64_t value)
 {
-    return strcmp(o.type, "bf16") == 0 ? AK_EXEC_BF16 : AK_EXEC_F32;
+    if (is_given)
+        json_object_set_new(to, name, json_integer((json_int_t)value));
 }
 
-static struct ak_train_params params_of(void)
+static void put_real(json_t *to, const char *name, bool is_given, double value)
 {
-    struct ak_train_params p;
-    enum ak_status status;
-
-    ak_train_defaults(&p);
-    p.engine = o.engine;
-    p.type = type_of();
-    p.threads = (uint32_t)o.threads;
-    p.batch = (uint32_t)o.batch;
-    p.epochs = (uint32_t)o.epochs;
-    p.seed = o.seed;
-    p.optim.groups[0].decay = o.decay;
-    p.losses[0].smoothing = o.smoothing;
-    /* The option takes no other name. */
-    status = ak_schedule_named(o.schedule, o.rate, &p.schedule, NULL);
-    (void)status;
-    return p;
+    if (is_given)
+        json_object_set_new(to, name, json_real(value));
 }
 
-/* ---- checkpoints ------------------------------------------------------------- */
-
-static int save_checkpoint(struct training *t)
+/* "cars@3": version 3 of an extractor. */
+static int put_from(json_t *params)
 {
-    struct ak_writer w = {0};
-    struct ak_err err = {0};
-    int code = EXIT_OK;
+    const char *at = o.from != NULL ? strchr(o.from, '@') : NULL;
+    uint64_t version;
 
-    t->saved_ns = ak_clock_ns();
-    if (o.checkpoint == NULL)
+    if (at == NULL) {
+        put_text(params, "from", o.from);
         return EXIT_OK;
-    if (ak_trainer_save(t->trainer, &w, &err) != AK_OK)
-        code = tool_usage("%s: %s", o.checkpoint, err.text);
-    if (code == EXIT_OK)
-        code = tool_write_file(o.checkpoint, w.data, w.len);
-    ak_writer_clear(&w);
-    return code;
+    }
+    if (!number_parse(at + 1, 1, UINT32_MAX, &version))
+        return tool_usage("version of --from is %.40s, must be a number",
+                          at + 1);
+    json_object_set_new(params, "from",
+                        json_stringn(o.from, (size_t)(at - o.from)));
+    put_number(params, "from_version", true, version);
+    return EXIT_OK;
 }
 
-static int load_checkpoint(struct training *t)
+static int add_params(json_t *body)
 {
-    struct ak_err err = {0};
-    void *bytes = NULL;
-    size_t len;
+    json_t *params = json_object();
+
+    json_object_set_new(body, "params", params);
+    put_text(params, "arch", o.arch);
+    put_text(params, "dataset", o.dataset);
+    put_text(params, "collection", job.collection);
+    put_number(params, "epochs", given.epochs, o.epochs);
+    put_number(params, "batch", given.batch, o.batch);
+    put_number(params, "seed", given.seed, o.seed);
+    put_real(params, "rate", given.rate, o.rate);
+    put_real(params, "decay", given.decay, o.decay);
+    put_real(params, "smoothing", given.smoothing, o.smoothing);
+    put_text(params, "schedule", o.schedule);
+    put_text(params, "engine", o.engine);
+    put_text(params, "type", o.type);
+    return put_from(params);
+}
+
+static void add_bounds(json_t *body)
+{
+    json_t *budget = json_object(), *gate = json_object();
+
+    put_number(budget, "threads", given.threads, o.threads);
+    put_number(budget, "seconds", given.seconds, job.seconds);
+    put_number(budget, "memory_bytes", given.memory, job.memory);
+    json_object_set_new(body, "budget", budget);
+    put_real(gate, "max_accuracy_loss", given.accuracy_loss, job.accuracy_loss);
+    put_real(gate, "max_map_loss", given.map_loss, job.map_loss);
+    put_real(gate, "min_accuracy", given.min_accuracy, job.min_accuracy);
+    put_real(gate, "min_map", given.min_map, job.min_map);
+    json_object_set_new(body, "gate", job.no_gate ? json_null() : gate);
+    if (job.no_gate)
+        json_decref(gate);
+}
+
+static int run_job(struct tool *tool, const char *name)
+{
+    json_t *body = json_pack("{s:s, s:s}", "kind", "train", "target", name);
     int code;
 
-    if (o.checkpoint == NULL || access(o.checkpoint, F_OK) != 0)
-        return EXIT_OK;
-    code = tool_read_file(o.checkpoint, &bytes, &len);
-    if (code == EXIT_OK &&
-        ak_trainer_load(t->trainer, bytes, len, &err) != AK_OK)
-        code = tool_usage("%s: %s", o.checkpoint, err.text);
-    free(bytes);
-    if (code == EXIT_OK)
-        tool_note(t->tool, "going on from step %llu",
-                  (unsigned long long)ak_trainer_state(t->trainer)->step);
-    return code;
-}
-
-/* ---- what is said -------------------------------------------------------------- */
-
-static void show(struct training *t, bool last)
-{
-    const struct ak_train_state *s = ak_trainer_state(t->trainer);
-    char what[96];
-    struct progress_state state = {
-        .verb = "train",
-        .what = what,
-        .rows = s->step - t->first_step,
-        .total = s->steps - t->first_step,
-        .seconds = (double)(ak_clock_ns() - t->start_ns) / 1e9,
-        .live = -1,
-        .served = -1,
-    };
-
-    snprintf(what, sizeof(what),
-             "epoch %u of %u, loss %.4f, %.2f %% of the images", s->epoch + 1,
-             s->epochs, s->loss, 100 * s->accuracy);
-    progress_show(&t->progress, &state, last);
-}
-
-static int end_epoch(struct training *t)
-{
-    const struct ak_train_state *s = ak_trainer_state(t->trainer);
-    uint64_t epoch = s->step / (s->steps / s->epochs);
-    bool evaluated =
-        t->test.n > 0 && (epoch % o.evaluate == 0 || s->step == s->steps);
-    double seconds = (double)(ak_clock_ns() - t->start_ns) / 1e9;
-    struct ak_err err = {0};
-    json_t *line;
-
-    if (evaluated) {
-        if (ak_exec_load(t->exec, ak_trainer_values(t->trainer), &err) !=
-                AK_OK ||
-            ak_evaluate(t->exec, t->model.g, &t->test, 64, NULL, NULL, NULL,
-                        &t->last, &err) != AK_OK)
-            return tool_usage("%s", err.text);
-    }
-    line = json_pack("{s:I, s:f, s:f, s:f, s:f}", "epoch", (json_int_t)epoch,
-                     "loss", s->loss, "accuracy", s->accuracy, "rate", s->rate,
-                     "seconds", seconds);
-    if (evaluated)
-        json_object_set_new(
-            line, "top1", json_real((double)t->last.top1 / (double)t->last.n));
-    progress_pause(&t->progress);
-    if (t->tool->json)
-        tool_print_json(line);
-    else if (evaluated)
-        printf("epoch %llu: loss %.4f, %.2f %% of the training images, "
-               "%.2f %% of %zu test images\n",
-               (unsigned long long)epoch, s->loss, 100 * s->accuracy,
-               100 * (double)t->last.top1 / (double)t->last.n, t->last.n);
-    else
-        printf("epoch %llu: loss %.4f, %.2f %% of the training images\n",
-               (unsigned long long)epoch, s->loss, 100 * s->accuracy);
-    fflush(stdout);
-    json_decref(line);
-    return EXIT_OK;
-}
-
-/* ---- the training ----------------------------------------------------------------- */
-
-static int run_steps(struct training *t)
-{
-    const struct ak_train_state *s = ak_trainer_state(t->trainer);
-    uint64_t per_epoch = s->steps / s->epochs;
-    struct ak_err err = {0};
-    int code = EXIT_OK;
-
-    t->start_ns = t->saved_ns = ak_clock_ns();
-    t->first_step = s->step;
-    progress_init(&t->progress, t->tool);
-    while (code == EXIT_OK && s->step < s->steps && !interrupted) {
-        if (ak_trainer_step(t->trainer, &err) != AK_OK)
-            return tool_usage("%s", err.text);
-        show(t, s->step == s->steps);
-        if (s->step % per_epoch == 0)
-            code = end_epoch(t);
-        if (code == EXIT_OK &&
-            ak_clock_ns() - t->saved_ns >= o.every * (uint64_t)1000000000)
-            code = save_checkpoint(t);
-    }
-    if (code == EXIT_OK)
-        code = save_checkpoint(t);
-    if (code == EXIT_OK && interrupted && s->step < s->steps)
-        code = EXIT_INTERRUPTED;
-    return code;
-}
-
-static int save_model(struct training *t)
-{
-    const struct ak_train_state *s = ak_trainer_state(t->trainer);
-    char notes[512];
-    char top1[64] = "";
-
-    if (t->last.n > 0)
-        snprintf(top1, sizeof(top1), "test top-1: %zu of %zu\n", t->last.top1,
-                 t->last.n);
-    snprintf(notes, sizeof(notes),
-             "arch: %s\ntrained on: %s, %u epochs, batch %llu, seed %llu, "
-             "rate %g %s, decay %g, smoothing %g, %s\nloss: %.4f\n%s",
-             o.arch != NULL ? o.arch : "that of the first values", o.dataset,
-             s->epochs, (unsigned long long)o.batch, (unsigned long long)o.seed,
-             o.rate, o.schedule, o.decay, o.smoothing, o.type, s->loss, top1);
-    free(t->model.notes);
-    t->model.notes = strdup(notes);
-    if (t->model.notes == NULL)
+    if (body == NULL)
         return tool_no_memory();
-    memcpy(t->model.values, ak_trainer_values(t->trainer),
-           t->model.g->n_values * sizeof(float));
-    return extractor_save(o.output, &t->model);
-}
-
-static int make_model(struct training *t)
-{
-    struct ak_err err = {0};
-
-    if (o.from != NULL)
-        return extractor_open(o.from, &t->model);
-    if (ak_arch_graph(o.arch, 0, &t->model.g, &err) != AK_OK)
-        return tool_usage("%s", err.text);
-    return EXIT_OK;
-}
-
-static int prepare(struct training *t)
-{
-    struct ak_train_params params = params_of();
-    const struct ak_exec_params evaluation = {
-        .batch = 64, .type = params.type, .threads = params.threads};
-    struct ak_pictures train;
-    struct ak_err err = {0};
-    int code = make_model(t);
-
-    if (code == EXIT_OK)
-        code = pictures_load(o.dataset, o.data, NULL, NULL,
-                             &t->model.g->layers[0], &t->pictures);
-    if (code != EXIT_OK)
+    code = add_params(body);
+    if (code != EXIT_OK) {
+        json_decref(body);
         return code;
-    train = t->test = t->pictures.view;
-    if (t->pictures.has_parts)
-        train.n = t->pictures.n_train;
-    t->test.n -= train.n;
-    t->test.labels += train.n;
-    t->test.pixels += train.n * train.stride;
-    if (ak_trainer_create(t->model.g, &train, &params, t->model.values,
-                          &t->trainer, &err) != AK_OK ||
-        ak_exec_create(o.engine, t->model.g, &evaluation, &t->exec, &err) !=
-            AK_OK)
-        return tool_usage("%s", err.text);
-    if (t->model.values == NULL) {
-        t->model.values = ak_array_new(t->model.g->n_values, sizeof(float));
-        if (t->model.values == NULL)
-            return tool_no_memory();
     }
-    return load_checkpoint(t);
+    add_bounds(body);
+    return job_start(tool, body, !job.no_wait);
+}
+
+/* ---- which of the two ----------------------------------------------------------- */
+
+static int run_here(struct tool *tool)
+{
+    if (job.collection != NULL || job.no_gate || job.no_wait || given.seconds ||
+        given.memory || given.min_accuracy || given.min_map ||
+        given.accuracy_loss || given.map_loss)
+        return tool_usage("a collection, a budget, a gate and --no-wait are "
+                          "the daemon's: give a NAME, and no --output");
+    if (o.data == NULL)
+        return tool_usage("--data and --output are needed");
+    if (o.dataset == NULL)
+        o.dataset = "cifar10";
+    if (o.type == NULL)
+        o.type = "f32";
+    if (o.schedule == NULL)
+        o.schedule = "triangular";
+    return train_local(tool, &o);
 }
 
 static int run(struct tool *tool, int argc, char **argv)
 {
-    struct training t = {.tool = tool};
-    struct sigaction action = {.sa_handler = interrupt,
-                               .sa_flags = (int)SA_RESETHAND};
-    int code;
-
-    (void)argc;
-    (void)argv;
     if ((o.arch == NULL) == (o.from == NULL))
         return tool_usage("either --arch or --from is needed");
-    if (o.output == NULL || o.data == NULL)
-        return tool_usage("--data and --output are needed");
-    code = prepare(&t);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    if (code == EXIT_OK)
-        code = run_steps(&t);
-    if (code == EXIT_OK)
-        code = save_model(&t);
-    ak_exec_destroy(t.exec);
-    ak_trainer_destroy(t.trainer);
-    ak_picture_set_clear(&t.pictures);
-    ak_model_clear(&t.model);
-    return code;
+    if (argc == 0 && o.output == NULL)
+        return tool_usage("the NAME of an extractor is needed, or --data and "
+                          "--output to train here");
+    if (argc == 0)
+        return run_here(tool);
+    if (o.output != NULL || o.data != NULL || o.checkpoint != NULL ||
+        given.checkpoint_every || given.evaluate)
+        return tool_usage("--output, --data, --evaluate and --checkpoint are "
+                          "for training here, without a NAME");
+    if ((o.dataset == NULL) == (job.collection == NULL))
+        return tool_usage("either --dataset or --collection is needed");
+    return run_job(tool, argv[0]);
 }
 
 const struct command cmd_extractor_train = {
     .name = "extractor train",
-    .synopsis = "--arch NAME --data DIR --output FILE.akx [OPTION]...",
+    .synopsis = "NAME --arch ARCH --dataset SET [OPTION]...",
     .summary = "train a network from nothing, or on",
     .about =
+        "The daemon's worker trains it, beside what is served, and it becomes\n"
+        "the next version of the extractor NAME when it passes the gate. The\n"
+        "job is followed; an interrupt leaves it running. With --output it is\n"
+        "trained here, without a daemon and a gate, and NAME is left out.\n"
         "Images are cut at a random place and mirrored; steps are Nesterov's.\n"
-        "The same seed gives the same bytes, in f32 and with the same number\n"
-        "of threads.  With several threads and other work on the machine, set\n"
-        "OMP_WAIT_POLICY=passive.",
+        "The same seed gives the same bytes with the same type and number of\n"
+        "threads. With several threads and other work on the machine, set\n"
+        "OMP_WAIT_POLICY=passive here.",
     .examples =
+        "  akin extractor train cars -a resnet20 --dataset cifar10 -e 30\n"
+        "  akin extractor train cars --from cars --collection parked\n"
         "  akin extractor train -a resnet20 --data cifar10 -e 10 \\\n"
         "    --type bf16 --threads 2 --checkpoint run.ckpt -o resnet20.akx\n",
     .options = options,
+    .max_args = 1,
     .run = run,
 };

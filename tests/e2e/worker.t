@@ -428,6 +428,40 @@ def _():
           str(info(job)))
 
 
+@test("the tool starts a training, follows it, and says what came of it")
+def _():
+    args = ["extractor", "train", "tooled", "-d", "mini", "-e", "3", "--batch",
+            "8", "--seed", "5", "--type", "f32", "--threads", "1"]
+    done = akin("--progress", "lines", *args, "-a", "tiny", daemon=daemon)
+    equal(done.returncode, 0, "status: %s" % done.stderr)
+    check("epoch 3 of 3" in done.stderr, done.stderr)
+    check("state     succeeded" in done.stdout and '"version":1' in done.stdout,
+          done.stdout)
+    check("search_accuracy" in done.stdout, "no figures: " + done.stdout)
+    done = akin(*args, "--from", "tooled@1", "--min-accuracy", "1",
+                "--rate", "1000", daemon=daemon)
+    equal(done.returncode, 1, "status: %s" % done.stderr)
+    done = akin(*args, "-a", "tiny", "--no-gate", "--no-wait", "--json",
+                "--seconds", "60", daemon=daemon)
+    job = json.loads(done.stdout)
+    equal((job["gate"], job["budget"]["seconds"]), (None, 60), "asked")
+    wait_for(job["id"], "succeeded")
+
+
+@test("the tool trains here, too, without a daemon")
+def _():
+    out = os.path.dirname(control) + "/here.akx"
+    args = ["extractor", "train", "-a", "tiny", "-e", "2", "--batch", "8"]
+    done = akin(*args, "--data", data + "/mini", "-o", out)
+    equal(done.returncode, 0, "status: %s" % done.stderr)
+    check("of 20 test images" in done.stdout, done.stdout)
+    check(Path(out).read_bytes().startswith(b"AKINNET\n"), "no model")
+    for wrong in (args, args + ["x"], args + ["-o", out, "--no-gate"],
+                  args + ["x", "-d", "mini", "-o", out],
+                  args + ["x", "-d", "mini", "--from", "y"]):
+        equal(akin(*wrong).returncode, 2, "status of %s" % wrong)
+
+
 # ---- workers that are mad ------------------------------------------------------
 
 
