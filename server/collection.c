@@ -31,6 +31,7 @@ void ak_collection_free(struct ak_collection *c)
     ak_learner_clear(&c->learner);
     /* Frozen when the daemon stopped, and taken up at the next start. */
     ak_ref_drop((struct ak_ref *)c->offered.encoder);
+    ak_collection_clear_spaces(c);
     for (size_t i = 0; i < c->n_views; i++)
         ak_view_close(c->views[i]);
     ak_store_close(c->lane.store);
@@ -299,7 +300,7 @@ enum ak_status ak_collection_borrow(struct ak_collection *c,
     if (gone)
         return ak_fail(err, AK_ENOTFOUND, "the collection was deleted");
     if (view == NULL) {
-        enum ak_status status = ak_view_open(c->path, &view, err);
+        enum ak_status status = ak_collection_open_view(c, &view, err);
 
         if (status != AK_OK)
             return status;

@@ -238,6 +238,15 @@ struct ak_snapshot *ak_collection_snapshot(struct ak_collection *c);
 /* The model of a snapshot, lent by it; NULL for kind external. */
 struct ak_encoder *ak_collection_model(const struct ak_snapshot *s);
 
+/* The settings, but with the extractor of the version that serves. */
+void ak_collection_served_settings(struct ak_collection *c,
+                                   struct ak_settings *out);
+
+/* The same of any version, and the space of its vectors. */
+void ak_collection_settings_of(struct ak_collection *c, uint64_t version,
+                               struct ak_settings *out);
+uint64_t ak_collection_space_of(struct ak_collection *c, uint64_t version);
+
 /* A reading handle of the collection's file, and back. */
 enum ak_status ak_collection_borrow(struct ak_collection *c,
                                     struct ak_view **out,

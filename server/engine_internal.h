@@ -110,7 +110,7 @@ struct ak_indexer {
     void *block;
     float *x;
     void *scratch;
-    size_t cap_rows, cap_scratch;
+    size_t cap_block, cap_x, cap_scratch; /* bytes, floats, bytes */
     uint8_t *codes; /* of the segment that `column` is in the middle of */
 };
 
@@ -175,6 +175,10 @@ struct ak_collection {
 
     pthread_mutex_t lock; /* guards what follows */
     struct ak_settings settings;
+    struct ak_settings *spaces; /* (n_spaces): by space, its extractor */
+    size_t n_spaces;
+    uint64_t *version_spaces; /* (n_version_spaces): by version */
+    size_t n_version_spaces;
     enum { AK_LOADING, AK_SERVING, AK_FAILED, AK_GONE } state;
     struct ak_reached reached;
     struct ak_waiter *waiters;
@@ -283,6 +287,39 @@ enum ak_status ak_collection_load_model(struct ak_view *view, uint64_t version,
                                         struct ak_encoder **out,
                                         struct ak_err *err) AK_MUST_CHECK;
 
+/* ---------------------------------------------------------------- spaces.c */
+
+/* At the load, once the settings are there. */
+enum ak_status ak_collection_load_spaces(struct ak_collection *c,
+                                         struct ak_view *view,
+                                         struct ak_err *err) AK_MUST_CHECK;
+void ak_collection_clear_spaces(struct ak_collection *c);
+/* A space, and whose it is, as settings say; one that is known is put right. */
+enum ak_status ak_collection_add_space(struct ak_collection *c,
+                                       const struct ak_settings *s,
+                                       struct ak_err *err) AK_MUST_CHECK;
+void ak_collection_drop_space(struct ak_collection *c, uint64_t space);
+enum ak_status ak_collection_note_version(struct ak_collection *c,
+                                          uint64_t version, uint64_t space,
+                                          struct ak_err *err) AK_MUST_CHECK;
+/* The settings, but with the extractor of a space; false: it is not known. */
+bool ak_collection_settings_in(struct ak_collection *c, uint64_t space,
+                               struct ak_settings *out);
+/* Whether a space is of any version of that extractor. */
+bool ak_collection_uses(struct ak_collection *c, const char *extractor);
+/* A row's vector as stored, in the space of these settings: what its image gives,
+   or zeroes, and *good is false, if there is none or the extractor does not take
+   it. */
+enum ak_status ak_collection_compute(struct ak_collection *c,
+                                     const struct ak_settings *s,
+                                     struct ak_bytes image, void *out,
+                                     bool *good,
+                                     struct ak_err *err) AK_MUST_CHECK;
+/* A view that computes what is missing. */
+enum ak_status ak_collection_open_view(struct ak_collection *c,
+                                       struct ak_view **out,
+                                       struct ak_err *err) AK_MUST_CHECK;
+
 /* ----------------------------------------------------------------- turns.c */
 
 /* A gap: true when it was parked, and is submitted again when its turn comes. */
@@ -306,11 +343,12 @@ enum ak_status ak_collection_load(struct ak_collection *c,
 
 bool ak_indexer_slice(struct ak_actor *actor);
 void ak_indexer_clear(struct ak_indexer *ix);
-/* Codes of stored rows [first, first + n) under an encoder, into codes (n *
-   code bytes); external: the block itself. */
+/* Codes of stored rows [first, first + n) under the encoder of a version, into
+   codes (n * code bytes); external: the block itself. */
 enum ak_status ak_indexer_encode(struct ak_collection *c, struct ak_view *view,
                                  const struct ak_encoder *encoder,
-                                 uint64_t first, size_t n, uint8_t *codes,
+                                 uint64_t version, uint64_t first, size_t n,
+                                 uint8_t *codes,
                                  struct ak_err *err) AK_MUST_CHECK;
 
 /* A full segment to the file. */

@@ -29,8 +29,9 @@ struct ak_export {
     struct ak_task task; /* first */
     atomic_uint refs;    /* the exchange's, and the filling's */
     struct ak_request *rq;
-    struct ak_collection *c; /* held */
-    struct ak_settings settings;
+    struct ak_collection *c;     /* held */
+    struct ak_settings settings; /* of the version that is shown */
+    struct ak_space space;
     struct ak_snapshot *snapshot;
     struct ak_view *view;
     enum ak_export_format format;
@@ -136,7 +137,7 @@ static enum ak_status add_line(void *arg, const struct ak_row *row,
         add_code(x, row->ordinal);
     else
         add_vector(x, (const uint8_t *)x->block +
-                          (row->ordinal - p->first) * x->c->shape.row_bytes);
+                          (row->ordinal - p->first) * x->space.row_bytes);
     add_labels(x, row->ordinal);
     if (row->payload.data != NULL) {
         ak_text_add(&x->next, ",\"payload\":", 11);
@@ -160,14 +161,14 @@ static void add_codes(struct ak_export *x, uint64_t end)
 static enum ak_status add_vectors(struct ak_export *x, uint64_t end,
                                   struct ak_err *err)
 {
-    enum ak_status status =
-        ak_view_block(x->view, x->at, (size_t)(end - x->at), x->block, err);
+    enum ak_status status = ak_view_block(x->view, &x->space, x->at,
+                                          (size_t)(end - x->at), x->block, err);
 
     for (uint64_t row = x->at; row < end && status == AK_OK; row++) {
         if (!ak_snapshot_alive(x->snapshot, row))
             continue;
         add_vector(x, (const uint8_t *)x->block +
-                          (row - x->at) * x->c->shape.row_bytes);
+                          (row - x->at) * x->space.row_bytes);
         x->left--;
     }
     return status;
@@ -180,8 +181,8 @@ static enum ak_status add_lines(struct ak_export *x, uint64_t end,
     enum ak_status status = AK_OK;
 
     if (x->settings.format != AK_FORMAT_CODE)
-        status =
-            ak_view_block(x->view, x->at, (size_t)(end - x->at), x->block, err);
+        status = ak_view_block(x->view, &x->space, x->at, (size_t)(end - x->at),
+                               x->block, err);
     if (status == AK_OK)
         status = ak_view_rows(x->view, x->at, add_line, &piece, err);
     return status;
@@ -191,7 +192,7 @@ static enum ak_status add_lines(struct ak_export *x, uint64_t end,
 static enum ak_status fill(struct ak_export *x, bool *over, struct ak_err *err)
 {
     uint64_t rows = ak_snapshot_rows(x->snapshot);
-    uint64_t most = (BUFFER / 4) / x->c->shape.row_bytes + 1;
+    uint64_t most = (BUFFER / 4) / x->space.row_bytes + 1;
     enum ak_status status = AK_OK;
 
     if (most > READ_ROWS)
@@ -373,10 +374,12 @@ enum ak_status ak_export_create(struct ak_request *rq, struct ak_collection *c,
     x->rq = ak_request_ref(rq);
     x->c = ak_collection_ref(c);
     x->format = format;
-    ak_collection_settings(c, &x->settings);
     x->snapshot = ak_collection_snapshot(c);
+    ak_collection_settings_of(c, ak_snapshot_version(x->snapshot),
+                              &x->settings);
+    x->space = ak_settings_space(&x->settings);
     x->left = ak_snapshot_live(x->snapshot);
-    x->block = malloc((size_t)READ_ROWS * c->shape.row_bytes);
+    x->block = malloc((size_t)READ_ROWS * x->space.row_bytes);
     x->x = calloc(x->settings.dim + 1, sizeof(float));
     x->code = malloc(c->shape.code_bytes);
     status = ak_collection_borrow(c, &x->view, err);

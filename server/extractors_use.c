@@ -18,18 +18,22 @@ enum ak_status ak_extractors_unused(struct ak_extractors *x, const char *name,
     for (size_t i = 0; i < e->n && status == AK_OK; i++) {
         struct ak_collection *c = e->collections[i];
 
+        bool loading, failed;
+
         pthread_mutex_lock(&c->lock);
-        if (c->state == AK_LOADING || c->state == AK_FAILED)
-            status = ak_fail(err, AK_EBUSY,
-                             "collection \"%s\" %s, and may use the extractor",
-                             c->settings.name,
-                             c->state == AK_LOADING ? "is being loaded"
-                                                    : "could not be loaded");
-        else if (strcmp(c->settings.extractor, name) == 0)
+        loading = c->state == AK_LOADING;
+        failed = c->state == AK_FAILED;
+        pthread_mutex_unlock(&c->lock);
+        if (loading || failed)
+            status =
+                ak_fail(err, AK_EBUSY,
+                        "collection \"%s\" %s, and may use the extractor",
+                        c->settings.name,
+                        loading ? "is being loaded" : "could not be loaded");
+        else if (ak_collection_uses(c, name))
             status =
                 ak_fail(err, AK_EBUSY, "collection \"%s\" uses the extractor",
                         c->settings.name);
-        pthread_mutex_unlock(&c->lock);
     }
     pthread_mutex_unlock(&e->lock);
     return status;
@@ -136,11 +140,9 @@ json_t *ak_extractors_users(struct ak_extractors *x, const char *name)
         return NULL;
     }
     for (size_t i = 0; i < n; i++) {
-        struct ak_settings s;
-
-        ak_collection_settings(all[i], &s);
-        if (list != NULL && strcmp(s.extractor, name) == 0 &&
-            json_array_append_new(list, json_string(s.name)) != 0) {
+        if (list != NULL && ak_collection_uses(all[i], name) &&
+            json_array_append_new(list, json_string(all[i]->settings.name)) !=
+                0) {
             json_decref(list);
             list = NULL;
         }

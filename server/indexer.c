@@ -44,50 +44,53 @@ void ak_indexer_clear(struct ak_indexer *ix)
 
 /* ---------------------------------------------------------------- encoding */
 
-static enum ak_status want_rows(struct ak_collection *c,
-                                const struct ak_encoder *encoder, size_t n,
-                                struct ak_err *err)
+static enum ak_status want_rows(struct ak_indexer *ix,
+                                const struct ak_settings *s, size_t n,
+                                size_t scratch, struct ak_err *err)
 {
-    struct ak_indexer *ix = &c->indexer;
-    size_t scratch = encoder ? ak_encoder_scratch(encoder) : 0;
+    size_t block = n * ak_settings_row_bytes(s), floats = n * s->dim;
 
-    if (n > ix->cap_rows) {
+    if (block > ix->cap_block) {
         free(ix->block);
+        ix->block = calloc(1, block);
+        ix->cap_block = ix->block != NULL ? block : 0;
+    }
+    if (floats > ix->cap_x) {
         ak_array_free(ix->x);
-        ix->cap_rows = 0;
-        ix->block = calloc(n, c->shape.row_bytes);
-        ix->x = ak_array_new(n * c->settings.dim, sizeof(float));
-        if (ix->block == NULL || ix->x == NULL)
-            return ak_fail(err, AK_ENOMEM, "no memory to index %zu rows", n);
-        ix->cap_rows = n;
+        ix->x = ak_array_new(floats, sizeof(float));
+        ix->cap_x = ix->x != NULL ? floats : 0;
     }
     if (scratch > ix->cap_scratch) {
         ak_array_free(ix->scratch);
-        ix->cap_scratch = 0;
         ix->scratch = ak_array_new(1, scratch);
-        if (ix->scratch == NULL)
-            return ak_fail(err, AK_ENOMEM, "no memory to index %zu rows", n);
-        ix->cap_scratch = scratch;
+        ix->cap_scratch = ix->scratch != NULL ? scratch : 0;
     }
-    return AK_OK;
+    return block <= ix->cap_block && floats <= ix->cap_x &&
+                   scratch <= ix->cap_scratch
+               ? AK_OK
+               : ak_fail(err, AK_ENOMEM, "no memory to index %zu rows", n);
 }
 
 enum ak_status ak_indexer_encode(struct ak_collection *c, struct ak_view *view,
                                  const struct ak_encoder *encoder,
-                                 uint64_t first, size_t n, uint8_t *codes,
-                                 struct ak_err *err)
+                                 uint64_t version, uint64_t first, size_t n,
+                                 uint8_t *codes, struct ak_err *err)
 {
     struct ak_indexer *ix = &c->indexer;
+    struct ak_settings s;
+    struct ak_space space;
     enum ak_status status;
 
+    ak_collection_settings_of(c, version, &s);
+    space = ak_settings_space(&s);
     if (encoder == NULL) /* external: the block is the codes */
-        return ak_view_block(view, first, n, codes, err);
-    status = want_rows(c, encoder, n, err);
+        return ak_view_block(view, &space, first, n, codes, err);
+    status = want_rows(ix, &s, n, ak_encoder_scratch(encoder), err);
     if (status == AK_OK)
-        status = ak_view_block(view, first, n, ix->block, err);
+        status = ak_view_block(view, &space, first, n, ix->block, err);
     if (status != AK_OK)
         return status;
-    ak_collection_unpack(&c->settings, ix->block, n, ix->x);
+    ak_collection_unpack(&s, ix->block, n, ix->x);
     ak_encoder_encode(encoder, ix->x, n, codes, ix->scratch);
     return AK_OK;
 }
@@ -349,8 +352,8 @@ static enum ak_status encode_some(struct ak_collection *c, struct ak_err *err)
         return status;
     }
     /* `codes` gathers the segment, so that it can be stored when it is full. */
-    status = ak_indexer_encode(c, ix->view, ix->next.encoder, done, n,
-                               ix->codes + at * bytes, err);
+    status = ak_indexer_encode(c, ix->view, ix->next.encoder, ix->next.version,
+                               done, n, ix->codes + at * bytes, err);
     if (status == AK_OK)
         status = ak_column_append(ix->column, ix->codes + at * bytes, n, err);
     if (status != AK_OK)
@@ -514,6 +517,7 @@ static enum ak_status append_rows(struct ak_collection *c,
     if (status == AK_OK) {
         codes = malloc(n * c->shape.code_bytes);
         status = codes ? ak_indexer_encode(c, ix->view, encoder,
+                                           ak_snapshot_version(s),
                                            rec->first_ordinal, n, codes, err)
                        : ak_fail(err, AK_ENOMEM, "no memory for %zu codes", n);
     }

@@ -57,8 +57,9 @@ static void normalise(float *x, size_t dim)
 static enum ak_status read_rows(struct ak_job_features *f, size_t i, size_t m,
                                 struct ak_err *err)
 {
+    const struct ak_space space = ak_settings_space(&f->settings);
     enum ak_status status =
-        ak_view_block(f->view, f->params.ordinals[i], m, f->block, err);
+        ak_view_block(f->view, &space, f->params.ordinals[i], m, f->block, err);
 
     if (status == AK_OK)
         ak_collection_unpack(&f->settings, f->block, m, f->rows);
@@ -238,7 +239,7 @@ enum ak_status ak_job_features_create(const struct ak_job_features_params *p,
     if (f == NULL)
         return ak_fail(err, AK_ENOMEM, "no memory for features");
     f->params = *p;
-    ak_collection_settings(p->c, &f->settings);
+    ak_collection_served_settings(p->c, &f->settings);
     f->dim = f->settings.dim;
     f->row_bytes = ak_settings_row_bytes(&f->settings);
     f->n_landmarks = LANDMARKS;

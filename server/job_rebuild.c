@@ -504,7 +504,7 @@ static enum ak_status rebuild_begin(struct ak_run *run, struct ak_err *err)
     atomic_init(&r->saving, false);
     atomic_init(&r->written, false);
     r->saved_ns = ak_clock_ns();
-    status = ak_view_open(c->path, &r->view, err);
+    status = ak_collection_open_view(c, &r->view, err);
     if (status == AK_OK)
         status = take_up(run, r, err);
     if (status == AK_OK && r->where == BEGIN)
@@ -608,10 +608,14 @@ static enum ak_status judge(struct ak_run *run, struct rebuild *r,
 static enum ak_status test(struct ak_run *run, struct rebuild *r,
                            struct ak_err *err)
 {
-    struct ak_snapshot *s = ak_collection_snapshot(ak_run_collection(run));
-    enum ak_status status = ak_shadow_test(
-        r->shadow, r->view, ak_collection_model(s), &r->test, err);
+    struct ak_collection *c = ak_run_collection(run);
+    struct ak_snapshot *s = ak_collection_snapshot(c);
+    struct ak_settings served;
+    enum ak_status status;
 
+    ak_collection_settings_of(c, ak_snapshot_version(s), &served);
+    status = ak_shadow_test(r->shadow, r->view, ak_collection_model(s), &served,
+                            &r->test, err);
     ak_snapshot_drop(s);
     if (status == AK_OK)
         status = judge(run, r, err);

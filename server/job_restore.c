@@ -402,8 +402,9 @@ static enum ak_status find_row(struct ak_collection *c,
     ak_snapshot_code(s, row, codes);
     status = ak_snapshot_search(s, &search, &hit, &result, err);
     if (status == AK_OK)
-        status = ak_indexer_encode(c, c->indexer.view, ak_collection_model(s),
-                                   row, 1, codes + len, err);
+        status =
+            ak_indexer_encode(c, c->indexer.view, ak_collection_model(s),
+                              ak_snapshot_version(s), row, 1, codes + len, err);
     if (status != AK_OK)
         return status;
     if (result.n_hits != 1 || hit.distance != 0 ||

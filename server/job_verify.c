@@ -30,6 +30,9 @@
 #define RECORD_BYTES 64 /* what a record counts for at least */
 #define PACKED_BYTES (AK_STORE_SEGMENT_ROWS * 8) /* packed rows of a segment */
 
+/* Those whose vectors are looked at; a collection has two or three. */
+#define MAX_SPACES 64
+
 enum phase { BYTES, PAGES, RECORDS, ROWS, PACKED, CODES, MODELS, OVER };
 
 static const char *const phase_names[] = {
@@ -40,6 +43,9 @@ struct verify {
     void *buffer;
     struct ak_pace pace;
     struct ak_store_shape shape;
+    struct ak_space spaces[MAX_SPACES];
+    size_t n_spaces;
+    uint32_t row_bytes; /* of the longest vectors */
 
     /* Of a snapshot. */
     const char *data_dir; /* lent */
@@ -153,6 +159,20 @@ static bool load(struct verify *v, struct ak_bytes checkpoint)
     return ak_reader_finish(&r) == AK_OK && v->phase <= OVER;
 }
 
+static enum ak_status note_space(void *arg, const struct ak_space *space,
+                                 struct ak_err *err)
+{
+    struct verify *v = arg;
+
+    (void)err;
+    if (v->n_spaces == MAX_SPACES)
+        return AK_ECANCELED;
+    if (space->row_bytes > v->row_bytes)
+        v->row_bytes = space->row_bytes;
+    v->spaces[v->n_spaces++] = *space;
+    return AK_OK;
+}
+
 static enum ak_status count_version(void *arg, const struct ak_version *version,
                                     struct ak_err *err)
 {
@@ -173,7 +193,11 @@ static enum ak_status measure(struct verify *v, struct ak_err *err)
     if (status != AK_OK)
         return status;
     v->shape = info.shape;
-    row = (size_t)BLOCK_ROWS * info.shape.row_bytes;
+    v->n_spaces = 0;
+    status = ak_view_spaces(v->view, note_space, v, err);
+    if (status != AK_OK)
+        return status;
+    row = (size_t)BLOCK_ROWS * v->row_bytes;
     code = (size_t)AK_STORE_SEGMENT_ROWS * info.shape.code_bytes;
     free(v->buffer);
     v->buffer = malloc(row > code ? row : code);
@@ -309,6 +333,29 @@ static enum ak_status look_at_pages(struct ak_run *run, struct verify *v,
     return status == AK_OK ? measure(v, err) : status;
 }
 
+/* The vectors of n rows in every space; each row has one in some. */
+static enum ak_status look_at_rows(struct verify *v, size_t n,
+                                   struct ak_err *err)
+{
+    bool seen[BLOCK_ROWS] = {false};
+    enum ak_status status;
+    size_t got = 0;
+
+    for (size_t k = 0; k < v->n_spaces; k++)
+        for (size_t i = 0; i<n; i += got> 0 ? got : 1) {
+            status = ak_view_vectors(v->view, &v->spaces[k], v->at + i, n - i,
+                                     v->buffer, &got, err);
+            if (status != AK_OK)
+                return status;
+            memset(seen + i, true, got);
+        }
+    for (size_t i = 0; i < n; i++)
+        if (!seen[i])
+            return ak_fail(err, AK_ECORRUPT, "row %llu is in no block",
+                           (unsigned long long)(v->at + i));
+    return AK_OK;
+}
+
 /* One piece of a phase; it moves on whatever it finds. */
 static enum ak_status look(struct ak_run *run, struct verify *v,
                            struct ak_err *err)
@@ -337,8 +384,8 @@ static enum ak_status look(struct ak_run *run, struct verify *v,
         break;
     case ROWS:
         step = left < BLOCK_ROWS ? left : BLOCK_ROWS;
-        bytes = step * v->shape.row_bytes;
-        status = ak_view_block(v->view, v->at, (size_t)step, v->buffer, err);
+        bytes = step * v->row_bytes;
+        status = look_at_rows(v, (size_t)step, err);
         break;
     case PACKED:
         bytes = PACKED_BYTES;

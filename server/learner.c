@@ -283,7 +283,7 @@ static enum ak_status make_learner(struct ak_collection *c, uint64_t generation,
         return status;
     l->generation = generation;
     params = (struct ak_quality_params){
-        .dim = first.dim,
+        .dim = s.dim,
         .bits = first.bits,
         .max_labels = first.max_labels,
         .seed = first.seed,
@@ -376,11 +376,15 @@ static void freeze_done(struct ak_job *job, enum ak_status status,
     struct freeze_job *j = (struct freeze_job *)job;
     struct ak_collection *c = j->c;
     struct ak_encoder *unwanted = j->encoder;
+    struct ak_err noted = {0};
 
     if (status == AK_EFULL) {
         ak_disk_wait(c->engine, job);
         return;
     }
+    if (status == AK_OK)
+        status =
+            ak_collection_note_version(c, j->number, j->version.space, &noted);
     if (status == AK_OK) {
         pthread_mutex_lock(&c->lock);
         unwanted = c->offered.encoder;
@@ -434,6 +438,7 @@ static enum ak_status store_version(struct ak_collection *c,
         .created_ms = rec->time_ms,
         .served_quality = NAN,
         .model_len = j->model.len,
+        .space = ak_trainer_settings(c->learner.trainer)->space,
     };
     ak_writer_push(c->engine->writer, &c->lane, &j->job);
     return AK_OK;
@@ -465,7 +470,8 @@ void ak_learner_adopt(struct ak_collection *c, struct ak_trainer *trainer,
     l->trainer = trainer;
     ak_ref_drop((struct ak_ref *)l->map);
     l->map = NULL;
-    ak_quality_remap(l->quality, ak_trainer_method(trainer)->moving_map, seq);
+    ak_quality_remap(l->quality, ak_trainer_settings(trainer)->dim,
+                     ak_trainer_method(trainer)->moving_map, seq);
     l->constants_saved = false;
     l->since_batches = CHECKPOINT_BATCHES; /* so that the next slice saves */
     report_pending(c);

@@ -26,6 +26,7 @@ enum ak_status ak_generation_settings(struct ak_view *view, uint64_t number,
     struct ak_settings then;
     json_error_t where;
     json_t *json;
+    uint64_t space;
     enum ak_status status = ak_view_generation(view, number, &g, err);
 
     *out = *now;
@@ -33,6 +34,7 @@ enum ak_status ak_generation_settings(struct ak_view *view, uint64_t number,
         return AK_OK; /* there was no other yet */
     if (status != AK_OK && status != AK_ECORRUPT)
         return status;
+    space = g.space;
     json = ak_json_value(g.settings.data, g.settings.len, 0, &where);
     if (json == NULL)
         return ak_fail(err, AK_ECORRUPT, "settings of generation %llu: %s",
@@ -42,6 +44,7 @@ enum ak_status ak_generation_settings(struct ak_view *view, uint64_t number,
     if (status != AK_OK)
         return ak_fail(err, AK_ECORRUPT, "settings of generation %llu: %s: %s",
                        (unsigned long long)number, why.pointer, why.detail);
+    then.space = space;
     ak_settings_take_model(out, &then);
     return AK_OK;
 }

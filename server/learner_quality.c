@@ -74,6 +74,13 @@ static enum ak_status load_version(struct ak_collection *c, struct wanted *w,
     return status;
 }
 
+/* Whether a version takes the vectors that the learner has. */
+static bool is_seen(struct ak_collection *c, uint64_t version)
+{
+    return ak_collection_space_of(c, version) ==
+           ak_trainer_settings(c->learner.trainer)->space;
+}
+
 enum ak_status ak_learner_watch(struct ak_collection *c, struct ak_err *err)
 {
     struct ak_quality_meter *m = c->learner.quality;
@@ -81,7 +88,9 @@ enum ak_status ak_learner_watch(struct ak_collection *c, struct ak_err *err)
     struct ak_encoder *encoder = NULL;
     enum ak_status status = load_version(c, &w, &encoder, err);
 
-    if (status == AK_OK)
+    if (status == AK_OK && !is_seen(c, w.version))
+        ak_quality_blind(m, w.at_seq);
+    else if (status == AK_OK)
         status = ak_quality_resume(m, encoder, err);
     else if (status == AK_ENOTFOUND)
         status = AK_ECORRUPT;
@@ -119,7 +128,9 @@ static enum ak_status roll_back(struct ak_collection *c, uint64_t version,
         return AK_OK;
     if (status != AK_OK)
         return ak_fail(err, status, "%s", why.text);
-    if (w.at_seq != ak_quality_published(m))
+    if (!is_seen(c, w.version))
+        ak_quality_blind(m, w.at_seq);
+    else if (w.at_seq != ak_quality_published(m) || ak_quality_is_blind(m))
         status = ak_quality_publish(m, encoder, w.at_seq, err);
     ak_ref_drop((struct ak_ref *)encoder);
     report(c);
@@ -213,8 +224,9 @@ enum ak_status ak_learner_measure(struct ak_collection *c,
     struct ak_hash_batch batch;
     uint32_t depth;
 
-    if (status != AK_OK || l->map == NULL)
-        return status; /* nothing learnt yet, so nothing to rank against */
+    /* Nothing learnt yet, so nothing to rank against; or nothing to rank by. */
+    if (status != AK_OK || l->map == NULL || ak_quality_is_blind(l->quality))
+        return status;
     pthread_mutex_lock(&c->lock);
     depth = c->settings.quality_depth;
     pthread_mutex_unlock(&c->lock);
@@ -252,7 +264,7 @@ enum ak_status ak_learner_offer(struct ak_collection *c,
     uint64_t start;
 
     ak_quality_forget(l->quality, rec->ordinals, (size_t)rec->n_ordinals);
-    if (status != AK_OK || l->map == NULL)
+    if (status != AK_OK || l->map == NULL || ak_quality_is_blind(l->quality))
         return status;
     status = read_batch(l, rec, &batch, err);
     start = ak_clock_ns();
@@ -351,7 +363,7 @@ enum ak_status ak_learner_gate(struct ak_collection *c,
     enum ak_status status = AK_OK;
 
     *publish = false;
-    if (place.samples == 0)
+    if (place.samples == 0 || ak_quality_is_blind(l->quality))
         return AK_OK;
     status = refill(l, err);
     if (status == AK_OK)

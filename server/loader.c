@@ -77,8 +77,8 @@ static enum ak_status segment_codes(struct segment *s, struct ak_err *err)
     }
     if (s->encoder != NULL)
         s->encoded += s->want;
-    return ak_indexer_encode(c, view, s->encoder, s->from, s->want, s->codes,
-                             err);
+    return ak_indexer_encode(c, view, s->encoder, s->version, s->from, s->want,
+                             s->codes, err);
 }
 
 /* ---------------------------------------------------------------- the rows */
@@ -381,11 +381,13 @@ enum ak_status ak_collection_load(struct ak_collection *c, struct ak_err *err)
     if (status == AK_OK)
         ak_disk_count_log(c->engine, &c->lane);
     if (status == AK_OK)
-        status = ak_view_open(c->path, &c->indexer.view, err);
+        status = ak_collection_open_view(c, &c->indexer.view, err);
     if (status == AK_OK)
-        status = ak_view_open(c->path, &c->learner.view, err);
+        status = ak_collection_open_view(c, &c->learner.view, err);
     if (status == AK_OK)
         status = load_settings(c, err);
+    if (status == AK_OK)
+        status = ak_collection_load_spaces(c, c->indexer.view, err);
     if (status == AK_OK)
         status = ak_view_info(c->indexer.view, &info, err);
     if (status != AK_OK)

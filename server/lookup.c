@@ -6,14 +6,19 @@
 #include "core/base/mem.h"
 
 void ak_lookup_init(struct ak_lookup *l, struct ak_collection *c,
-                    const struct ak_settings *settings)
+                    struct ak_settings *settings)
 {
+    uint64_t version;
+
     memset(l, 0, sizeof(*l));
     l->c = c;
     l->settings = settings;
     /* First the number, then the snapshot: it shows that record or more. */
     l->visible_seq = ak_collection_visible_seq(c);
     l->snapshot = ak_collection_snapshot(c);
+    version = ak_snapshot_version(l->snapshot);
+    if (ak_collection_space_of(c, version) != settings->space)
+        ak_collection_settings_of(c, version, settings);
 }
 
 void ak_lookup_clear(struct ak_lookup *l)
@@ -140,7 +145,8 @@ struct ak_filter_names ak_lookup_names(struct ak_lookup *l)
 enum ak_status ak_lookup_vector(struct ak_lookup *l, uint64_t ordinal,
                                 float *out, struct ak_err *err)
 {
-    void *block = ak_array_new(1, ak_settings_row_bytes(l->settings));
+    const struct ak_space space = ak_settings_space(l->settings);
+    void *block = ak_array_new(1, space.row_bytes);
     struct ak_view *view;
     enum ak_status status;
 
@@ -148,7 +154,7 @@ enum ak_status ak_lookup_vector(struct ak_lookup *l, uint64_t ordinal,
         return ak_fail(err, AK_ENOMEM, "no memory for a row");
     status = ak_lookup_view(l, &view, err);
     if (status == AK_OK)
-        status = ak_view_block(view, ordinal, 1, block, err);
+        status = ak_view_block(view, &space, ordinal, 1, block, err);
     if (status == AK_OK)
         ak_collection_unpack(l->settings, block, 1, out);
     ak_array_free(block);

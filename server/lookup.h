@@ -26,9 +26,12 @@ struct ak_lookup {
     uint64_t visible_seq; /* the snapshot shows this record, or later ones */
 };
 
-/* Take the snapshot of now. */
+/*
+ * Take the snapshot of now.  The settings are put right if by now a version of
+ * another extractor serves than when they were read: their space is another then.
+ */
 void ak_lookup_init(struct ak_lookup *l, struct ak_collection *c,
-                    const struct ak_settings *settings);
+                    struct ak_settings *settings);
 /* Give back what was taken; a zeroed struct is a no-op. */
 void ak_lookup_clear(struct ak_lookup *l);
 

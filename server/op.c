@@ -194,7 +194,7 @@ static bool read_query(struct ak_op *op, unsigned flags,
            ak_op_query_number(op, "min_seq", 0, INT64_MAX, 0, &op->min_seq);
 }
 
-static bool hold_collection(struct ak_op *op)
+static bool hold_collection(struct ak_op *op, unsigned flags)
 {
     const char *name = ak_request_param(op->rq, "c");
     struct ak_err err = {0};
@@ -203,7 +203,10 @@ static bool hold_collection(struct ak_op *op)
 
     switch (status) {
     case AK_OK:
-        ak_collection_settings(op->c, &op->settings);
+        if (flags & AK_OP_READS)
+            ak_collection_served_settings(op->c, &op->settings);
+        else
+            ak_collection_settings(op->c, &op->settings);
         return true;
     case AK_ENOTFOUND:
         ak_reply_problem(op->rq, "not-found", "there is no such collection");
@@ -240,7 +243,7 @@ struct ak_op *ak_op_begin(struct ak_request *rq, unsigned flags,
     ak_request_on_end(rq, op_end, op);
     if (!read_query(op, flags, names, n))
         return NULL;
-    if (!(flags & AK_OP_NO_COLLECTION) && !hold_collection(op))
+    if (!(flags & AK_OP_NO_COLLECTION) && !hold_collection(op, flags))
         return NULL;
     return op;
 }

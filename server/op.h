@@ -30,8 +30,10 @@ typedef void ak_op_fn(struct ak_op *op);
 
 struct ak_op {
     struct ak_request *rq;
-    struct ak_collection *c;     /* held; NULL for routes without one */
-    struct ak_settings settings; /* of when the request came */
+    struct ak_collection *c; /* held; NULL for routes without one */
+    /* Of when the request came; of one that reads, with the extractor of the
+       version that served then. */
+    struct ak_settings settings;
     uint64_t begun_ns, deadline_ns;
     enum ak_ack ack;
     uint64_t min_seq;

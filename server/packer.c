@@ -173,6 +173,7 @@ static enum ak_status pack_rows(struct ak_collection *c, uint64_t segment,
 static enum ak_status pack_codes(struct ak_collection *c, uint64_t segment,
                                  struct ak_err *err)
 {
+    const struct ak_space space = {0, c->shape.row_bytes};
     uint64_t first = segment * AK_SEGMENT_ROWS, n = 0;
     uint8_t *codes;
     enum ak_status status =
@@ -183,7 +184,8 @@ static enum ak_status pack_codes(struct ak_collection *c, uint64_t segment,
     codes = malloc((size_t)AK_SEGMENT_ROWS * c->shape.code_bytes);
     if (codes == NULL)
         return ak_fail(err, AK_ENOMEM, "no memory to pack codes");
-    status = ak_view_block(c->indexer.view, first, AK_SEGMENT_ROWS, codes, err);
+    status = ak_view_block(c->indexer.view, &space, first, AK_SEGMENT_ROWS,
+                           codes, err);
     if (status == AK_OK)
         ak_indexer_store_codes(c, 0, segment, codes);
     free(codes);

@@ -401,8 +401,29 @@ uint64_t ak_quality_published(const struct ak_quality_meter *m)
     return m->published.model_seq;
 }
 
-void ak_quality_remap(struct ak_quality_meter *m, bool moving_map, uint64_t seq)
+void ak_quality_blind(struct ak_quality_meter *m, uint64_t model_seq)
 {
+    hold(m, NULL);
+    m->published.model_seq = model_seq;
+    m->published.own = false;
+    ak_series_restart(&m->series, false);
+}
+
+bool ak_quality_is_blind(const struct ak_quality_meter *m)
+{
+    return m->published.encoder == NULL;
+}
+
+void ak_quality_remap(struct ak_quality_meter *m, uint32_t dim, bool moving_map,
+                      uint64_t seq)
+{
+    if (dim != m->params.dim) {
+        ak_array_free(m->query);
+        ak_array_free(m->mapped);
+        m->query = m->mapped = NULL;
+        m->mapped_len = 0;
+        m->params.dim = dim;
+    }
     m->base_seq = seq;
     m->published.own = false;
     m->params.moving_map = moving_map;

@@ -72,10 +72,19 @@ enum ak_status ak_quality_resume(struct ak_quality_meter *m,
 uint64_t ak_quality_published(const struct ak_quality_meter *m);
 
 /*
- * At record `seq` the learner gave way to another, of whose encoders the first
- * is published by that record: vectors of the panel are to be mapped anew.
+ * What is published, frozen at record `model_seq`, takes vectors of another
+ * extractor than the learner: until something else is published nothing can be
+ * measured, offered or asked.
  */
-void ak_quality_remap(struct ak_quality_meter *m, bool moving_map,
+void ak_quality_blind(struct ak_quality_meter *m, uint64_t model_seq);
+bool ak_quality_is_blind(const struct ak_quality_meter *m);
+
+/*
+ * At record `seq` the learner gave way to another, of vectors of `dim`, of whose
+ * encoders the first is published by that record: vectors of the panel are to be
+ * mapped anew.
+ */
+void ak_quality_remap(struct ak_quality_meter *m, uint32_t dim, bool moving_map,
                       uint64_t seq);
 
 /* ----------------------------------------------------------------- measuring */

@@ -118,12 +118,19 @@ static void encode_rows(struct ak_op *op)
 {
     size_t n = op->rows.n, len = ak_code_bytes(op->settings.bits);
     uint8_t *codes = ak_arena_array(&op->arena, n, len);
-    uint64_t start = ak_clock_ns(), version, seq;
+    uint64_t start = ak_clock_ns(), version, seq, space = op->settings.space;
     struct ak_lookup l;
     struct ak_encoder *model;
     void *scratch;
 
     ak_lookup_init(&l, op->c, &op->settings);
+    if (op->settings.space != space) {
+        ak_lookup_clear(&l);
+        ak_reply_problem(op->rq, "state-conflict",
+                         "another extractor took over while this was read; "
+                         "ask again");
+        return;
+    }
     model = ak_collection_model(l.snapshot);
     version = ak_snapshot_version(l.snapshot);
     seq = l.visible_seq;

@@ -304,6 +304,7 @@ static json_t *correlation_json(const struct asked *a)
 
 /* What is needed to encode stored rows with another model. */
 struct other {
+    struct ak_settings settings; /* of its version */
     struct ak_encoder *encoder;
     void *block, *scratch;
     float *x;
@@ -332,9 +333,10 @@ static enum ak_status other_init(struct ak_op *op, struct ak_view *view,
         status = ak_encoder_load(model.data, model.len, &o->encoder, err);
     if (status != AK_OK)
         return status;
-    o->block = calloc(RUN_ROWS, ak_settings_row_bytes(&op->settings));
+    ak_collection_settings_of(op->c, version, &o->settings);
+    o->block = calloc(RUN_ROWS, ak_settings_row_bytes(&o->settings));
     o->scratch = ak_array_new(1, ak_encoder_scratch(o->encoder));
-    o->x = ak_array_new(RUN_ROWS, op->settings.dim * sizeof(*o->x));
+    o->x = ak_array_new(RUN_ROWS, o->settings.dim * sizeof(*o->x));
     o->codes = ak_array_new(RUN_ROWS, bytes);
     o->theirs = ak_array_new(RUN_ROWS, bytes);
     if (o->block == NULL || o->scratch == NULL || o->x == NULL ||
@@ -344,22 +346,24 @@ static enum ak_status other_init(struct ak_op *op, struct ak_view *view,
 }
 
 /* A run of rows: the codes of those that live, under both. */
-static enum ak_status compare_run(struct ak_op *op, const struct asked *a,
-                                  struct ak_view *view, struct other *o,
-                                  uint64_t first, size_t n, uint64_t *flips,
-                                  uint64_t *rows, struct ak_err *err)
+static enum ak_status compare_run(const struct asked *a, struct ak_view *view,
+                                  struct other *o, uint64_t first, size_t n,
+                                  uint64_t *flips, uint64_t *rows,
+                                  struct ak_err *err)
 {
+    const struct ak_space space = ak_settings_space(&o->settings);
     size_t bytes = ak_code_bytes(a->bits), live = 0;
-    enum ak_status status = ak_view_block(view, first, n, o->block, err);
+    enum ak_status status =
+        ak_view_block(view, &space, first, n, o->block, err);
 
     if (status != AK_OK)
         return status;
-    ak_collection_unpack(&op->settings, o->block, n, o->x);
+    ak_collection_unpack(&o->settings, o->block, n, o->x);
     for (size_t i = 0; i < n; i++) {
         if (!ak_snapshot_alive(a->s, first + i))
             continue;
         ak_snapshot_code(a->s, first + i, o->codes + live * bytes);
-        ak_encoder_encode(o->encoder, o->x + i * op->settings.dim, 1,
+        ak_encoder_encode(o->encoder, o->x + i * o->settings.dim, 1,
                           o->theirs + live++ * bytes, o->scratch);
     }
     ak_bits_count_flips(o->codes, o->theirs, live, a->bits, flips);
@@ -411,7 +415,7 @@ static enum ak_status compare_previous(struct ak_op *op, const struct asked *a,
             uint64_t first = run * RUN_ROWS;
             uint64_t left = n - first;
 
-            status = compare_run(op, a, view, &o, first,
+            status = compare_run(a, view, &o, first,
                                  left < RUN_ROWS ? left : RUN_ROWS, flips,
                                  &rows, err);
         }

@@ -36,6 +36,7 @@ enum ak_status ak_rows_read(struct ak_view *view,
                             const uint64_t *ordinals, size_t n, float *x,
                             struct ak_err *err)
 {
+    const struct ak_space space = ak_settings_space(settings);
     size_t room = n < PIECE ? n : PIECE, dim = settings->dim;
     struct wanted *wanted = calloc(n + 1, sizeof(*wanted));
     void *block = calloc(room + 1, ak_settings_row_bytes(settings));
@@ -51,7 +52,8 @@ enum ak_status ak_rows_read(struct ak_view *view,
     for (size_t at = 0; status == AK_OK && at < n;) {
         size_t run = run_of(wanted + at, n - at);
 
-        status = ak_view_block(view, wanted[at].ordinal, run, block, err);
+        status =
+            ak_view_block(view, &space, wanted[at].ordinal, run, block, err);
         if (status != AK_OK)
             break;
         ak_collection_unpack(settings, block, run, piece);

@@ -45,6 +45,14 @@ void ak_rows_clear(struct ak_rows *rows)
     ak_arena_clear(&rows->arena);
 }
 
+void ak_rows_restart(struct ak_rows *rows)
+{
+    ak_extractor_unref(rows->extractor);
+    rows->extractor = NULL;
+    rows->vectors.len = 0;
+    rows->n = 0;
+}
+
 size_t ak_rows_bytes(const struct ak_rows *rows)
 {
     return sizeof(*rows) + rows->vectors.cap + rows->codes.cap +
@@ -143,6 +151,15 @@ bool ak_rows_add_vector(struct ak_rows *rows, size_t place, const char *field,
         }
     }
     return true;
+}
+
+bool ak_rows_take_vectors(struct ak_rows *rows, size_t place, const char *field)
+{
+    if (!rows->settings->images_only || rows->flags & AK_ROWS_ENCODE)
+        return true;
+    ak_rows_fault(rows, place, field, "unsupported-option",
+                  "an extractor takes over from another, and needs images");
+    return false;
 }
 
 /* Had when the first image comes; false after a fault. */
@@ -498,7 +515,7 @@ enum ak_status ak_rows_store(struct ak_rows *rows, struct ak_store_rows *out,
                              struct ak_err *err)
 {
     const struct ak_settings *s = rows->settings;
-    struct ak_store_rows r = {.n = rows->n};
+    struct ak_store_rows r = {.n = rows->n, .space = ak_settings_space(s)};
     void *block;
 
     switch (s->format) {
@@ -650,6 +667,8 @@ static bool add_looks(struct ak_rows *rows, size_t place, const json_t *item,
     }
     if (vector != NULL) {
         values = ak_json_vector(json, vector, &n);
+        if (values != NULL && !ak_rows_take_vectors(rows, place, "vector"))
+            return false;
         if (values != NULL)
             return ak_rows_add_vector(rows, place, "vector", values, n);
         ak_rows_fault(rows, place, "vector", "validation-failed",

@@ -67,6 +67,8 @@ struct ak_rows {
 void ak_rows_init(struct ak_rows *rows, const struct ak_settings *settings,
                   struct ak_extractors *extractors, unsigned flags);
 void ak_rows_clear(struct ak_rows *rows);
+/* No rows, after a change of the settings; what was read of the request stays. */
+void ak_rows_restart(struct ak_rows *rows);
 size_t ak_rows_bytes(const struct ak_rows *rows); /* of memory */
 
 /* True while it is worth reading on: memory is there and faults can be told. */
@@ -88,6 +90,10 @@ bool ak_rows_add_vector(struct ak_rows *rows, size_t place, const char *field,
                         const float *values, size_t n);
 bool ak_rows_add_image(struct ak_rows *rows, size_t place, const char *field,
                        struct ak_bytes file);
+/* Whether vectors are taken at all: a row of a collection with vectors of two
+   extractors must have an image, of which both can be made.  False: a fault. */
+bool ak_rows_take_vectors(struct ak_rows *rows, size_t place,
+                          const char *field);
 bool ak_rows_add_code(struct ak_rows *rows, size_t place, const char *field,
                       const uint8_t *bytes, size_t len);
 

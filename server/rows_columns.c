@@ -31,11 +31,14 @@ static bool read_looks(struct ak_rows *rows, struct ak_bytes looks, size_t max,
 {
     const struct ak_settings *s = rows->settings;
     bool codes = s->format == AK_FORMAT_CODE;
+    bool taken = codes || ak_rows_take_vectors(rows, 0, "vector");
     uint64_t width = codes ? ak_code_bytes(s->bits) : s->dim, given;
     const char *name = looks_name(rows);
     struct ak_err err = {0};
     char text[200];
 
+    if (!taken)
+        return false;
     if (ak_npy_parse(looks.data, looks.len,
                      codes ? AK_NPY_CODES : AK_NPY_FLOATS, out,
                      &err) != AK_OK) {

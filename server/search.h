@@ -34,9 +34,10 @@ enum ak_query_by { AK_QUERY_VECTOR, AK_QUERY_CODE, AK_QUERY_ID };
 
 struct ak_query {
     enum ak_query_by by;
-    size_t row;          /* VECTOR: which of op->rows */
-    struct ak_row_id id; /* ID */
-    uint64_t ordinal;    /* ID: its row in the snapshot */
+    size_t row;            /* VECTOR: which of op->rows */
+    struct ak_bytes image; /* VECTOR: the file it is of, lent; absent: none */
+    struct ak_row_id id;   /* ID */
+    uint64_t ordinal;      /* ID: its row in the snapshot */
     uint8_t code[AK_CODE_MAX_BITS / 8];
 
     uint64_t limit;

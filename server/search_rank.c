@@ -73,6 +73,7 @@ static enum ak_status score_rows(struct ranking *r, struct ak_view *view,
                                  struct ak_err *err)
 {
     const struct ak_settings *s = &r->op->settings;
+    const struct ak_space space = ak_settings_space(s);
     uint64_t read = UINT64_MAX;
 
     for (size_t i = 0; i < r->n_wanted && !r->late; i++) {
@@ -80,7 +81,7 @@ static enum ak_status score_rows(struct ranking *r, struct ak_view *view,
 
         if (w->ordinal != read) {
             enum ak_status status =
-                ak_view_block(view, w->ordinal, 1, r->block, err);
+                ak_view_block(view, &space, w->ordinal, 1, r->block, err);
 
             if (status != AK_OK)
                 return status;

@@ -104,6 +104,7 @@ static void read_row(struct reader *r, const char *at, const json_t *vector,
             rows->n++;
     } else if (ak_rows_read_image(rows, 0, image, NULL, &file) &&
                ak_rows_add_image(rows, 0, "image", file)) {
+        q->image = file;
         rows->n++;
     }
 }
@@ -443,8 +444,8 @@ static void read_rows(struct reader *r, struct ak_queries *q,
                         q->batch ? ak_limits()->max_search_batch : 1);
     } else {
         snprintf(rows->at, sizeof(rows->at), "/body");
-        rows->n +=
-            ak_rows_add_image(rows, 0, "image", (struct ak_bytes){bytes, len});
+        all.image = (struct ak_bytes){bytes, len};
+        rows->n += ak_rows_add_image(rows, 0, "image", all.image);
     }
     if (!ak_rows_going(rows) || !ak_faults_none(&rows->faults) ||
         !make_list(r->op, q, rows->n))

@@ -336,11 +336,47 @@ static enum ak_status rank(struct ak_op *op, struct ak_queries *q, size_t from,
 
 /* ---------------------------------------------------------------- a request */
 
+/* Another extractor serves than the one by which the queries were read: those
+   that are images go through it. */
+static enum ak_status extract_again(struct ak_op *op, struct ak_queries *q,
+                                    struct ak_err *err)
+{
+    struct ak_rows *rows = &op->rows;
+
+    ak_rows_restart(rows);
+    for (size_t i = 0; i < q->n; i++) {
+        struct ak_query *query = &q->list[i];
+
+        if (query->by != AK_QUERY_VECTOR)
+            continue;
+        if (query->image.data == NULL)
+            return refuse(q, "state-conflict", err,
+                          ": the collection has another extractor by now",
+                          query->pointer);
+        query->row = rows->n;
+        snprintf(rows->at, sizeof(rows->at), "%s", query->pointer);
+        if (!ak_rows_add_image(rows, 0, "image", query->image))
+            return rows->status != AK_OK
+                       ? ak_fail(err, AK_ENOMEM, "no memory for an image")
+                       : refuse(q, "state-conflict", err,
+                                ": the extractor that serves by now does not "
+                                "take the image",
+                                query->pointer);
+        rows->n++;
+    }
+    return AK_OK;
+}
+
 static enum ak_status begin(struct ak_op *op, struct ak_queries *q,
                             struct ak_err *err)
 {
+    uint64_t space = op->settings.space;
+    enum ak_status status = AK_OK;
+
     ak_lookup_init(&q->lookup, op->c, &op->settings);
-    return prepare(op, q, err);
+    if (op->settings.space != space)
+        status = extract_again(op, q, err);
+    return status == AK_OK ? prepare(op, q, err) : status;
 }
 
 static void end(struct ak_op *op, struct ak_queries *q, enum ak_status status,

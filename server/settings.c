@@ -579,6 +579,11 @@ uint32_t ak_settings_row_bytes(const struct ak_settings *s)
     return (uint32_t)ak_code_bytes(s->bits);
 }
 
+struct ak_space ak_settings_space(const struct ak_settings *s)
+{
+    return (struct ak_space){s->space, ak_settings_row_bytes(s)};
+}
+
 /* ----------------------------------------------------------------- patches */
 
 /* `target` after a merge patch (RFC 7396), a new reference; NULL: no memory. */
@@ -744,4 +749,14 @@ void ak_settings_take_model(struct ak_settings *s,
     memcpy(s->options, from->options, sizeof(s->options));
     s->seed = from->seed;
     s->max_labels = from->max_labels;
+    ak_settings_take_extractor(s, from);
+}
+
+void ak_settings_take_extractor(struct ak_settings *s,
+                                const struct ak_settings *from)
+{
+    memcpy(s->extractor, from->extractor, sizeof(s->extractor));
+    s->extractor_version = from->extractor_version;
+    s->dim = from->dim;
+    s->space = from->space;
 }

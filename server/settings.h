@@ -16,6 +16,7 @@
 #include <jansson.h>
 
 #include "core/base/err.h"
+#include "storage/collection.h"
 
 #define AK_SETTINGS_NAME        64   /* with its zero */
 #define AK_SETTINGS_DESCRIPTION 1025 /* bytes of UTF-8, with its zero */
@@ -39,6 +40,8 @@ struct ak_settings {
     char extractor[AK_SETTINGS_NAME];    /* "pixels-28x28x1", "cnn", or "" */
     uint32_t extractor_version;          /* of a network; 0: none, or the one
                                             that is published (see below) */
+    uint64_t space;   /* of the vectors that come in; not in the text */
+    bool images_only; /* there are several spaces; likewise */
     bool keep_images;
     enum ak_policy policy;
     double rebuild_at_debt; /* debt that starts a rebuild; 0: none does */
@@ -54,6 +57,8 @@ bool ak_settings_good_name(const char *name);
 
 /* Bytes of one row in a block, as stored. */
 uint32_t ak_settings_row_bytes(const struct ak_settings *s);
+/* The space that vectors of these settings lie in. */
+struct ak_space ak_settings_space(const struct ak_settings *s);
 
 /* Where a JSON body breaks a rule; a JSON pointer and a code of the API. */
 struct ak_settings_error {
@@ -75,9 +80,13 @@ enum ak_status ak_settings_parse(const char *name, const json_t *body,
 enum ak_status ak_settings_patch(struct ak_settings *s, const json_t *patch,
                                  struct ak_settings_error *error) AK_MUST_CHECK;
 
-/* Take over what a learner is made with: kind, options, seed, max_labels. */
+/* Take over what a learner is made with: kind, options, seed, max_labels, and
+   the extractor of what it learns from. */
 void ak_settings_take_model(struct ak_settings *s,
                             const struct ak_settings *from);
+/* Of that only the extractor: its name, version, dim and space. */
+void ak_settings_take_extractor(struct ak_settings *s,
+                                const struct ak_settings *from);
 
 /* The settings as the API shows them; NULL when memory is short. */
 json_t *ak_settings_json(const struct ak_settings *s);

@@ -440,38 +440,35 @@ enum ak_status ak_shadow_step(struct ak_shadow *s, struct ak_view *view,
 
 struct items {
     struct ak_eval_items items;
+    uint64_t *ordinals;
     uint32_t *labels, *first;
     uint8_t *codes;
-    float *x;
 };
 
 static void clear_items(struct items *it)
 {
+    free(it->ordinals);
     free(it->labels);
     free(it->first);
     free(it->codes);
-    ak_array_free(it->x);
 }
 
-/* The first `most` rows with a label among [from, to), with their vectors. */
-static enum ak_status read_items(const struct ak_shadow *s,
-                                 struct ak_view *view, size_t from, size_t to,
-                                 size_t most, struct items *out,
+/* The first `most` rows with a label among [from, to). */
+static enum ak_status find_items(const struct ak_shadow *s, size_t from,
+                                 size_t to, size_t most, struct items *out,
                                  struct ak_err *err)
 {
-    size_t dim = s->settings.dim, n = 0, n_labels = 0;
-    uint64_t *ordinals = malloc((most + 1) * sizeof(*ordinals));
-    enum ak_status status = AK_OK;
+    size_t n = 0, n_labels = 0;
 
-    *out = (struct items){.labels =
-                              malloc((s->first[to] + 1) * sizeof(*out->labels)),
-                          .first = calloc(most + 1, sizeof(*out->first)),
-                          .codes = malloc(most * s->settings.bits / 8 + 1),
-                          .x = ak_array_new(most * dim, sizeof(*out->x))};
-    if (ordinals == NULL || out->labels == NULL || out->first == NULL ||
-        out->codes == NULL || out->x == NULL)
-        status = ak_fail(err, AK_ENOMEM, "no memory to test a rebuild");
-    for (size_t i = from; i < to && n < most && status == AK_OK; i++) {
+    *out = (struct items){
+        .ordinals = malloc((most + 1) * sizeof(*out->ordinals)),
+        .labels = malloc((s->first[to] + 1) * sizeof(*out->labels)),
+        .first = calloc(most + 1, sizeof(*out->first)),
+        .codes = malloc(most * s->settings.bits / 8 + 1)};
+    if (out->ordinals == NULL || out->labels == NULL || out->first == NULL ||
+        out->codes == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory to test a rebuild");
+    for (size_t i = from; i < to && n < most; i++) {
         uint32_t k = s->first[i + 1] - s->first[i];
 
         if (k == 0)
@@ -479,38 +476,55 @@ static enum ak_status read_items(const struct ak_shadow *s,
         memcpy(out->labels + n_labels, s->labels + s->first[i],
                k * sizeof(*out->labels));
         n_labels += k;
-        ordinals[n++] = s->ordinals[i];
+        out->ordinals[n++] = s->ordinals[i];
         out->first[n] = (uint32_t)n_labels;
     }
-    if (status == AK_OK && n > 0)
-        status = ak_rows_read(view, &s->settings, ordinals, n, out->x, err);
-    free(ordinals);
     out->items = (struct ak_eval_items){out->codes, out->labels, out->first, n};
-    return status;
+    return AK_OK;
 }
 
-static enum ak_status rank(const struct ak_encoder *encoder, uint32_t bits,
-                           struct items *queries, struct items *database,
-                           struct ak_eval_result *out, struct ak_err *err)
+/* Their codes, by an encoder that takes vectors of these settings. */
+static enum ak_status encode_items(struct ak_view *view,
+                                   const struct ak_settings *settings,
+                                   const struct ak_encoder *encoder,
+                                   struct items *it, struct ak_err *err)
 {
-    const struct ak_eval_params params = {.bits = bits};
-    size_t size = ak_encoder_scratch(encoder);
+    size_t n = it->items.n, size = ak_encoder_scratch(encoder);
+    float *x = ak_array_new(n, settings->dim * sizeof(*x));
     void *scratch = ak_array_new(1, size > 0 ? size : 1);
     enum ak_status status = AK_OK;
 
-    if (scratch == NULL)
-        return ak_fail(err, AK_ENOMEM, "no memory to test a rebuild");
-    ak_encoder_encode(encoder, queries->x, queries->items.n, queries->codes,
-                      scratch);
-    ak_encoder_encode(encoder, database->x, database->items.n, database->codes,
-                      scratch);
-    status = ak_eval_rank(&params, &queries->items, &database->items, out, err);
+    if (x == NULL || scratch == NULL)
+        status = ak_fail(err, AK_ENOMEM, "no memory to test a rebuild");
+    if (status == AK_OK && n > 0)
+        status = ak_rows_read(view, settings, it->ordinals, n, x, err);
+    if (status == AK_OK)
+        ak_encoder_encode(encoder, x, n, it->codes, scratch);
     ak_array_free(scratch);
+    ak_array_free(x);
+    return status;
+}
+
+static enum ak_status rank(struct ak_view *view,
+                           const struct ak_settings *settings,
+                           const struct ak_encoder *encoder,
+                           struct items *queries, struct items *database,
+                           struct ak_eval_result *out, struct ak_err *err)
+{
+    const struct ak_eval_params params = {.bits = settings->bits};
+    enum ak_status status = encode_items(view, settings, encoder, queries, err);
+
+    if (status == AK_OK)
+        status = encode_items(view, settings, encoder, database, err);
+    if (status == AK_OK)
+        status =
+            ak_eval_rank(&params, &queries->items, &database->items, out, err);
     return status;
 }
 
 enum ak_status ak_shadow_test(struct ak_shadow *s, struct ak_view *view,
                               const struct ak_encoder *published,
+                              const struct ak_settings *settings,
                               struct ak_shadow_test *out, struct ak_err *err)
 {
     struct items queries = {0}, database = {0};
@@ -521,18 +535,17 @@ enum ak_status ak_shadow_test(struct ak_shadow *s, struct ak_view *view,
     *out = (struct ak_shadow_test){0};
     if (s->phase != AK_SHADOW_TEST || s->n_held == 0)
         return AK_OK;
-    status = read_items(s, view, s->n_set, s->n_set + s->n_held, s->n_held,
-                        &queries, err);
+    status =
+        find_items(s, s->n_set, s->n_set + s->n_held, s->n_held, &queries, err);
     if (status == AK_OK)
-        status =
-            read_items(s, view, 0, s->n_set, DATABASE_ROWS, &database, err);
+        status = find_items(s, 0, s->n_set, DATABASE_ROWS, &database, err);
     if (status == AK_OK)
         status = ak_hash_freeze(ak_trainer_hash(s->trainer), &mine, err);
     if (status == AK_OK)
-        status = rank(mine, s->settings.bits, &queries, &database, &now, err);
+        status = rank(view, &s->settings, mine, &queries, &database, &now, err);
     if (status == AK_OK)
-        status = rank(published, s->settings.bits, &queries, &database, &before,
-                      err);
+        status =
+            rank(view, settings, published, &queries, &database, &before, err);
     if (status == AK_OK)
         *out = (struct ak_shadow_test){.queries = now.queries,
                                        .database = database.items.n,

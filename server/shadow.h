@@ -66,8 +66,8 @@ size_t ak_shadow_rows(const struct ak_shadow *s); /* with a label */
 
 /*
  * In phase TEST: mAP of the held rows as queries, ranked against up to 4,096
- * rows of the set, under this learner and under `published`.  queries is 0 when
- * none were held back.
+ * rows of the set, under this learner and under `published`, which takes vectors
+ * as `settings` say.  queries is 0 when none were held back.
  */
 struct ak_shadow_test {
     uint64_t queries, database;
@@ -75,6 +75,7 @@ struct ak_shadow_test {
 };
 enum ak_status ak_shadow_test(struct ak_shadow *s, struct ak_view *view,
                               const struct ak_encoder *published,
+                              const struct ak_settings *settings,
                               struct ak_shadow_test *out,
                               struct ak_err *err) AK_MUST_CHECK;
 void ak_shadow_tested(struct ak_shadow *s);

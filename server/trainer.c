@@ -119,6 +119,11 @@ const struct ak_hash_method *ak_trainer_method(const struct ak_trainer *t)
     return t->about;
 }
 
+const struct ak_settings *ak_trainer_settings(const struct ak_trainer *t)
+{
+    return &t->settings;
+}
+
 const struct ak_hash *ak_trainer_hash(const struct ak_trainer *t)
 {
     return t->hash;
@@ -138,6 +143,7 @@ enum ak_status ak_trainer_rows(struct ak_trainer *t, struct ak_view *view,
                                uint64_t first, size_t n, const float **x,
                                struct ak_err *err)
 {
+    const struct ak_space space = ak_settings_space(&t->settings);
     enum ak_status status = AK_OK;
 
     if (n > t->cap_rows) {
@@ -152,7 +158,7 @@ enum ak_status ak_trainer_rows(struct ak_trainer *t, struct ak_view *view,
     }
     if (first != t->rows_first || n != t->n_rows) {
         t->n_rows = 0;
-        status = ak_view_block(view, first, n, t->packed, err);
+        status = ak_view_block(view, &space, first, n, t->packed, err);
         if (status == AK_OK) {
             ak_collection_unpack(&t->settings, t->packed, n, t->x);
             t->rows_first = first;

@@ -138,6 +138,7 @@ bool ak_trainer_can_flush(const struct ak_trainer *t);
 const struct ak_hash_method *ak_trainer_method(const struct ak_trainer *t);
 /* The learner, to freeze or to count. */
 const struct ak_hash *ak_trainer_hash(const struct ak_trainer *t);
+const struct ak_settings *ak_trainer_settings(const struct ak_trainer *t);
 size_t ak_trainer_bytes(const struct ak_trainer *t); /* with the learner */
 
 /*

@@ -455,16 +455,26 @@ enum ak_status ak_view_record(struct ak_view *view, uint64_t seq,
                               struct ak_err *err) AK_MUST_CHECK;
 
 /*
- * Stored vectors (or codes) in space 0 of rows [first, first + n) into out
- * (n * row_bytes), across blocks, each block's checksum checked.  AK_ENOTFOUND
- * past the end; AK_ECORRUPT: a row has none there.
+ * Vectors (or codes) in a space of rows [first, first + n) into out (n *
+ * row_bytes), across blocks, each block's checksum checked.  AK_ENOTFOUND past
+ * the end.  Where a row has none there it is computed by the view's fill (below);
+ * AK_ECORRUPT without one.
  */
-enum ak_status ak_view_block(struct ak_view *view, uint64_t first, size_t n,
-                             void *out, struct ak_err *err) AK_MUST_CHECK;
+enum ak_status ak_view_block(struct ak_view *view, const struct ak_space *space,
+                             uint64_t first, size_t n, void *out,
+                             struct ak_err *err) AK_MUST_CHECK;
+/*
+ * Who computes a vector (row_bytes, into `out`) of a row's image, which is absent
+ * when the row has none (any more): the same bytes each time.
+ */
+typedef enum ak_status ak_view_fill(void *arg, const struct ak_space *space,
+                                    struct ak_bytes image, void *out,
+                                    struct ak_err *err);
+void ak_view_set_fill(struct ak_view *view, ak_view_fill *fill, void *arg);
 
 /*
- * The same in any space, as far as rows have a vector there: *got of them, 0 when
- * the first has none.  AK_ENOTFOUND past the last row.
+ * The same as far as rows have a vector there, and nothing is computed: *got of
+ * them, 0 when the first has none.
  */
 enum ak_status ak_view_vectors(struct ak_view *view,
                                const struct ak_space *space, uint64_t first,

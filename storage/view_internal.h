@@ -13,6 +13,8 @@ struct ak_view {
     struct ak_store_shape shape;
     uint32_t page_bytes;
     bool held;
+    ak_view_fill *fill; /* NULL: none */
+    void *fill_arg;
     /*
      * What a call lends is a copy: a statement that stays open keeps the log
      * from being started over.

@@ -273,17 +273,50 @@ enum ak_status ak_view_vectors(struct ak_view *view,
     return status;
 }
 
-enum ak_status ak_view_block(struct ak_view *view, uint64_t first, size_t n,
-                             void *out, struct ak_err *err)
+void ak_view_set_fill(struct ak_view *view, ak_view_fill *fill, void *arg)
 {
-    const struct ak_space space = {0, view->shape.row_bytes};
-    size_t got = 0;
-    enum ak_status status =
-        ak_view_vectors(view, &space, first, n, out, &got, err);
+    view->fill = fill;
+    view->fill_arg = arg;
+}
 
-    if (status == AK_OK && got < n)
+/* A row that has no vector in the space. */
+static enum ak_status fill_row(struct ak_view *view,
+                               const struct ak_space *space, uint64_t ordinal,
+                               void *out, struct ak_err *err)
+{
+    struct ak_bytes image = {NULL, 0};
+    enum ak_status status;
+
+    if (view->fill == NULL)
         return ak_fail(err, AK_ECORRUPT, "%s: row %llu is in no block",
-                       view->db.name, (unsigned long long)(first + got));
+                       view->db.name, (unsigned long long)ordinal);
+    status = ak_view_image(view, ordinal, &image, err);
+    if (status != AK_OK && status != AK_ENOTFOUND)
+        return status;
+    return view->fill(view->fill_arg, space, image, out, err);
+}
+
+enum ak_status ak_view_block(struct ak_view *view, const struct ak_space *space,
+                             uint64_t first, size_t n, void *out,
+                             struct ak_err *err)
+{
+    uint8_t *at = out;
+    enum ak_status status;
+    size_t got = 0;
+
+    while ((status = ak_view_vectors(view, space, first, n, at, &got, err)) ==
+               AK_OK &&
+           got < n) {
+        first += got;
+        n -= got;
+        at += got * space->row_bytes;
+        status = fill_row(view, space, first, at, err);
+        if (status != AK_OK)
+            break;
+        first++;
+        n--;
+        at += space->row_bytes;
+    }
     return status;
 }
 

@@ -78,6 +78,8 @@ int remove_fixture(void **state)
     return 0;
 }
 
+const struct ak_space first_space = {0, ROW_BYTES};
+
 struct ak_bytes bytes_of(const char *text)
 {
     return (struct ak_bytes){text, strlen(text)};
@@ -106,7 +108,8 @@ void assert_block(struct ak_view *view, uint64_t first, size_t n, uint64_t tag)
     assert_non_null(found);
     assert_non_null(expected);
     fill_block(expected, n, tag);
-    assert_status(ak_view_block(view, first, n, found, NULL), AK_OK);
+    assert_status(ak_view_block(view, &first_space, first, n, found, NULL),
+                  AK_OK);
     assert_memory_equal(found, expected, n * ROW_BYTES);
     ak_array_free(found);
     ak_array_free(expected);

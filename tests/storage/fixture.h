@@ -13,6 +13,8 @@
 #define ROW_BYTES  8
 #define CODE_BYTES 4
 
+extern const struct ak_space first_space;
+
 struct fixture {
     char dir[64];
     char path[96]; /* of the collection's file */

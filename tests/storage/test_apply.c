@@ -377,10 +377,13 @@ static void blocks_are_read_across_records(void **state)
         assert_block(f->view, first, ak_rng_below(&rng, n - first + 1), first);
     }
     assert_block(f->view, 0, n, 0);
-    assert_status(ak_view_block(f->view, n, 1, out, &f->err), AK_ENOTFOUND);
-    assert_status(ak_view_block(f->view, n, 0, out, &f->err), AK_OK);
-    assert_status(ak_view_block(f->view, UINT64_MAX, 1, out, &f->err),
+    assert_status(ak_view_block(f->view, &first_space, n, 1, out, &f->err),
                   AK_ENOTFOUND);
+    assert_status(ak_view_block(f->view, &first_space, n, 0, out, &f->err),
+                  AK_OK);
+    assert_status(
+        ak_view_block(f->view, &first_space, UINT64_MAX, 1, out, &f->err),
+        AK_ENOTFOUND);
 }
 
 static void a_long_record_is_stored_in_short_blocks(void **state)
@@ -412,9 +415,11 @@ static void reading_past_the_end_is_not_found(void **state)
     struct fixture *f = *state;
     uint8_t out[4 * ROW_BYTES];
 
-    assert_status(ak_view_block(f->view, 0, 1, out, &f->err), AK_ENOTFOUND);
+    assert_status(ak_view_block(f->view, &first_space, 0, 1, out, &f->err),
+                  AK_ENOTFOUND);
     put_rows(f, 3, NULL, 0);
-    assert_status(ak_view_block(f->view, 0, 4, out, &f->err), AK_ENOTFOUND);
+    assert_status(ak_view_block(f->view, &first_space, 0, 4, out, &f->err),
+                  AK_ENOTFOUND);
     assert_string_equal(f->err.text, "there is no row 3: there are 3");
 }
 

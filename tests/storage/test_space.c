@@ -105,7 +105,8 @@ static void new_rows_may_come_in_a_later_space(void **state)
                                   5, out, &got, &f->err),
                   AK_OK);
     assert_int_equal(got, 2);
-    assert_status(ak_view_block(f->view, 0, 5, out, &f->err), AK_ECORRUPT);
+    assert_status(ak_view_block(f->view, &first_space, 0, 5, out, &f->err),
+                  AK_ECORRUPT);
     assert_non_null(strstr(f->err.text, "row 2 is in no block"));
 }
 
@@ -284,7 +285,8 @@ static void erased_rows_are_zeroes_everywhere(void **state)
     assert_status(put(f, &later, 0, 8), AK_OK);
     close_all(f);
     open_all(f);
-    assert_status(ak_view_block(f->view, 3, 1, out, &f->err), AK_OK);
+    assert_status(ak_view_block(f->view, &first_space, 3, 1, out, &f->err),
+                  AK_OK);
     assert_memory_equal(out, zero, ROW_BYTES);
     assert_status(ak_view_vectors(f->view, &space, 3, 1, out, &got, &f->err),
                   AK_OK);

@@ -287,7 +287,8 @@ static void a_held_view_stays_on_one_state(void **state)
     assert_status(ak_view_info(f->view, &info, &f->err), AK_OK);
     assert_int_equal(info.last_seq, 1);
     assert_status(ak_view_record(f->view, 1, &record, &f->err), AK_ENOTFOUND);
-    assert_status(ak_view_block(f->view, 1, 1, out, &f->err), AK_ENOTFOUND);
+    assert_status(ak_view_block(f->view, &first_space, 1, 1, out, &f->err),
+                  AK_ENOTFOUND);
     ak_view_release(f->view);
     assert_status(ak_view_info(f->view, &info, &f->err), AK_OK);
     assert_int_equal(info.last_seq, 2);
@@ -470,19 +471,25 @@ static void a_broken_block_is_told_apart(void **state)
     open_all(f);
     assert_block(f->view, 0, 2, 0);
     assert_block(f->view, 4, 2, 4);
-    assert_status(ak_view_block(f->view, 2, 2, out, &f->err), AK_ECORRUPT);
+    assert_status(ak_view_block(f->view, &first_space, 2, 2, out, &f->err),
+                  AK_ECORRUPT);
     assert_non_null(strstr(f->err.text, "block 2 has checksum"));
-    assert_status(ak_view_block(f->view, 3, 1, out, &f->err), AK_ECORRUPT);
-    assert_status(ak_view_block(f->view, 0, 6, out, &f->err), AK_ECORRUPT);
+    assert_status(ak_view_block(f->view, &first_space, 3, 1, out, &f->err),
+                  AK_ECORRUPT);
+    assert_status(ak_view_block(f->view, &first_space, 0, 6, out, &f->err),
+                  AK_ECORRUPT);
     damage(f, "UPDATE blocks SET data = substr(data, 2) WHERE first = 2");
     open_all(f);
-    assert_status(ak_view_block(f->view, 3, 1, out, &f->err), AK_ECORRUPT);
+    assert_status(ak_view_block(f->view, &first_space, 3, 1, out, &f->err),
+                  AK_ECORRUPT);
     assert_non_null(strstr(f->err.text, "has 15 bytes"));
     damage(f, "DELETE FROM blocks WHERE first = 2");
     open_all(f);
-    assert_status(ak_view_block(f->view, 3, 1, out, &f->err), AK_ECORRUPT);
+    assert_status(ak_view_block(f->view, &first_space, 3, 1, out, &f->err),
+                  AK_ECORRUPT);
     assert_string_equal(f->err.text, "1.db: row 3 is in no block");
-    assert_status(ak_view_block(f->view, 6, 1, out, &f->err), AK_ENOTFOUND);
+    assert_status(ak_view_block(f->view, &first_space, 6, 1, out, &f->err),
+                  AK_ENOTFOUND);
 }
 
 static void a_broken_record_is_told_apart(void **state)

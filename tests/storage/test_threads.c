@@ -103,7 +103,8 @@ static const char *look(struct reader *r, struct ak_view *view,
         record.first_ordinal + record.n != info.next_ordinal)
         return "the last record";
     ordinal = ak_rng_below(rng, info.next_ordinal);
-    if (ak_view_block(view, ordinal, 1, &value, &r->err) != AK_OK ||
+    if (ak_view_block(view, &first_space, ordinal, 1, &value, &r->err) !=
+            AK_OK ||
         value != ordinal)
         return "a block";
     if (info.last_seq >= 5 &&

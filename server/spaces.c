@@ -1,0 +1,271 @@
+/*
+ * spaces.c -- the spaces of a collection: which extractor each is of.
+ *
+ * Vectors lie in the space of the extractor that they come from, and a version
+ * takes those of one space.  A generation with another extractor has a space of
+ * its own; its settings, which the file keeps, say which extractor that is.
+ *
+ * A row's vector in a space in which it did not come, and where the job that made
+ * the generation did not put it, is computed of its image whenever it is read: of
+ * rows that arrived while one version took over from the other, and of those
+ * after it when a version before it serves again.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/mem.h"
+#include "server/engine_internal.h"
+#include "server/extractors.h"
+#include "server/picture.h"
+
+/* ----------------------------------------------------------------- the list */
+
+/* Under the lock; NULL: there is none of that number. */
+static struct ak_settings *find(struct ak_collection *c, uint64_t space)
+{
+    for (size_t i = 0; i < c->n_spaces; i++)
+        if (c->spaces[i].space == space)
+            return &c->spaces[i];
+    return NULL;
+}
+
+enum ak_status ak_collection_add_space(struct ak_collection *c,
+                                       const struct ak_settings *s,
+                                       struct ak_err *err)
+{
+    struct ak_settings *all, *there;
+    bool memory = true;
+
+    pthread_mutex_lock(&c->lock);
+    there = find(c, s->space);
+    if (there != NULL) {
+        ak_settings_take_extractor(there, s);
+    } else {
+        all = realloc(c->spaces, (c->n_spaces + 1) * sizeof(*all));
+        memory = all != NULL;
+        if (memory) {
+            c->spaces = all;
+            c->spaces[c->n_spaces++] = *s;
+        }
+    }
+    c->settings.images_only = c->n_spaces > 1;
+    pthread_mutex_unlock(&c->lock);
+    return memory ? AK_OK : ak_fail(err, AK_ENOMEM, "no memory for a space");
+}
+
+void ak_collection_drop_space(struct ak_collection *c, uint64_t space)
+{
+    struct ak_settings *s;
+
+    pthread_mutex_lock(&c->lock);
+    s = find(c, space);
+    if (s != NULL)
+        *s = c->spaces[--c->n_spaces];
+    c->settings.images_only = c->n_spaces > 1;
+    pthread_mutex_unlock(&c->lock);
+}
+
+bool ak_collection_settings_in(struct ak_collection *c, uint64_t space,
+                               struct ak_settings *out)
+{
+    const struct ak_settings *s;
+
+    pthread_mutex_lock(&c->lock);
+    *out = c->settings;
+    s = find(c, space);
+    if (s != NULL)
+        ak_settings_take_extractor(out, s);
+    pthread_mutex_unlock(&c->lock);
+    return s != NULL;
+}
+
+bool ak_collection_uses(struct ak_collection *c, const char *extractor)
+{
+    bool uses;
+
+    pthread_mutex_lock(&c->lock);
+    uses = strcmp(c->settings.extractor, extractor) == 0;
+    for (size_t i = 0; i < c->n_spaces && !uses; i++)
+        uses = strcmp(c->spaces[i].extractor, extractor) == 0;
+    pthread_mutex_unlock(&c->lock);
+    return uses;
+}
+
+/* ------------------------------------------------------------------ versions */
+
+enum ak_status ak_collection_note_version(struct ak_collection *c,
+                                          uint64_t version, uint64_t space,
+                                          struct ak_err *err)
+{
+    enum ak_status status = AK_OK;
+    size_t n = (size_t)version + 1;
+    uint64_t *all;
+
+    pthread_mutex_lock(&c->lock);
+    if (n > c->n_version_spaces) {
+        all = realloc(c->version_spaces, n * sizeof(*all));
+        if (all == NULL) {
+            status = ak_fail(err, AK_ENOMEM, "no memory for a version");
+        } else {
+            memset(all + c->n_version_spaces, 0,
+                   (n - c->n_version_spaces) * sizeof(*all));
+            c->version_spaces = all;
+            c->n_version_spaces = n;
+        }
+    }
+    if (status == AK_OK)
+        c->version_spaces[version] = space;
+    pthread_mutex_unlock(&c->lock);
+    return status;
+}
+
+uint64_t ak_collection_space_of(struct ak_collection *c, uint64_t version)
+{
+    uint64_t space = 0;
+
+    pthread_mutex_lock(&c->lock);
+    if (version < c->n_version_spaces)
+        space = c->version_spaces[version];
+    pthread_mutex_unlock(&c->lock);
+    return space;
+}
+
+void ak_collection_settings_of(struct ak_collection *c, uint64_t version,
+                               struct ak_settings *out)
+{
+    /* A version that is known has a space that is. */
+    ak_collection_settings_in(c, ak_collection_space_of(c, version), out);
+}
+
+void ak_collection_served_settings(struct ak_collection *c,
+                                   struct ak_settings *out)
+{
+    struct ak_snapshot *s;
+    bool several;
+
+    pthread_mutex_lock(&c->lock);
+    *out = c->settings;
+    several = c->n_spaces > 1;
+    pthread_mutex_unlock(&c->lock);
+    if (!several)
+        return;
+    s = ak_collection_snapshot(c);
+    ak_collection_settings_of(c, ak_snapshot_version(s), out);
+    ak_snapshot_drop(s);
+}
+
+/* ------------------------------------------------------------------- loading */
+
+static enum ak_status note(void *arg, const struct ak_version *v,
+                           struct ak_err *err)
+{
+    return ak_collection_note_version(arg, v->version, v->space, err);
+}
+
+/* The spaces of all generations, or of the collection's first settings. */
+static enum ak_status load_generations(struct ak_collection *c,
+                                       struct ak_view *view, struct ak_err *err)
+{
+    struct ak_settings now, then;
+    uint64_t installed, begun, last;
+    enum ak_status status = ak_view_generations(view, &installed, &begun, err);
+
+    ak_collection_settings(c, &now);
+    last = begun > installed ? begun : installed;
+    for (uint64_t i = 0; i <= last && status == AK_OK; i++) {
+        status = ak_generation_settings(view, i, &now, &then, err);
+        if (status == AK_OK)
+            status = ak_collection_add_space(c, &then, err);
+        else if (status == AK_ENOTFOUND)
+            status = AK_OK;
+    }
+    return status;
+}
+
+enum ak_status ak_collection_load_spaces(struct ak_collection *c,
+                                         struct ak_view *view,
+                                         struct ak_err *err)
+{
+    enum ak_status status = load_generations(c, view, err);
+
+    if (status == AK_OK)
+        status = ak_view_versions(view, note, c, err);
+    return status;
+}
+
+void ak_collection_clear_spaces(struct ak_collection *c)
+{
+    free(c->spaces);
+    free(c->version_spaces);
+}
+
+/* ------------------------------------------------------------------- filling */
+
+/* What the extractor has nothing to say of is a vector of zeroes, as a row is
+   that was erased. */
+static bool is_of_image(enum ak_status status)
+{
+    return status == AK_EINVAL || status == AK_ECORRUPT ||
+           status == AK_EUNSUPPORTED || status == AK_ELIMIT ||
+           status == AK_ENUMERIC;
+}
+
+enum ak_status ak_collection_compute(struct ak_collection *c,
+                                     const struct ak_settings *s,
+                                     struct ak_bytes image, void *out,
+                                     bool *good, struct ak_err *err)
+{
+    struct ak_extractor *e = NULL;
+    struct ak_err why = {0};
+    enum ak_status status;
+    float *x;
+
+    memset(out, 0, ak_settings_row_bytes(s));
+    *good = false;
+    if (image.data == NULL)
+        return AK_OK;
+    status = ak_extractors_of(c->engine->extractors, s, &e, err);
+    if (status != AK_OK)
+        return status;
+    x = ak_array_new(s->dim, sizeof(*x));
+    if (x == NULL)
+        status = ak_fail(err, AK_ENOMEM, "no memory for a vector");
+    else
+        status = ak_picture_feature(e, image, x, &why);
+    *good = status == AK_OK;
+    if (status == AK_OK)
+        ak_collection_pack(s, x, 1, out);
+    else if (x != NULL && is_of_image(status))
+        status = AK_OK;
+    else if (x != NULL && err != NULL)
+        *err = why;
+    ak_array_free(x);
+    ak_extractor_unref(e);
+    return status;
+}
+
+static enum ak_status fill(void *arg, const struct ak_space *space,
+                           struct ak_bytes image, void *out, struct ak_err *err)
+{
+    struct ak_collection *c = arg;
+    struct ak_settings s;
+    bool good;
+
+    if (!ak_collection_settings_in(c, space->number, &s) ||
+        ak_settings_row_bytes(&s) != space->row_bytes)
+        return ak_fail(err, AK_ECORRUPT, "there is no space %llu",
+                       (unsigned long long)space->number);
+    if (s.extractor[0] == '\0')
+        return ak_fail(err, AK_ECORRUPT, "a row has no vector");
+    return ak_collection_compute(c, &s, image, out, &good, err);
+}
+
+enum ak_status ak_collection_open_view(struct ak_collection *c,
+                                       struct ak_view **out, struct ak_err *err)
+{
+    enum ak_status status = ak_view_open(c->path, out, err);
+
+    if (status == AK_OK)
+        ak_view_set_fill(*out, fill, c);
+    return status;
+}
