@@ -179,6 +179,8 @@ struct ak_collection {
     size_t n_spaces;
     uint64_t *version_spaces; /* (n_version_spaces): by version */
     size_t n_version_spaces;
+    bool spaces_due, spaces_busy; /* to be forgotten, and that is under way */
+    uint64_t spaces_ns;           /* when that was last */
     enum { AK_LOADING, AK_SERVING, AK_FAILED, AK_GONE } state;
     struct ak_reached reached;
     struct ak_waiter *waiters;
@@ -298,7 +300,11 @@ void ak_collection_clear_spaces(struct ak_collection *c);
 enum ak_status ak_collection_add_space(struct ak_collection *c,
                                        const struct ak_settings *s,
                                        struct ak_err *err) AK_MUST_CHECK;
-void ak_collection_drop_space(struct ak_collection *c, uint64_t space);
+/* On the writer, when the generation that was being made is not any more: forget
+   its space. */
+void ak_collection_keep_spaces(struct ak_collection *c);
+/* By the clock: some vectors of a space that nobody takes any more. */
+void ak_collection_forget_spaces(struct ak_collection *c, uint64_t now_ns);
 enum ak_status ak_collection_note_version(struct ak_collection *c,
                                           uint64_t version, uint64_t space,
                                           struct ak_err *err) AK_MUST_CHECK;

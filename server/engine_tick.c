@@ -80,6 +80,7 @@ static void tick(struct ak_collection *c, uint64_t now, bool tidy)
     if (copy || tidy)
         ask_tidy(c);
     ak_collection_erase(c, now);
+    ak_collection_forget_spaces(c, now);
     if (waits || now >= atomic_load(&c->indexer.packer.wake_ns))
         ak_actor_wake(&c->indexer.actor);
     /* So that an idle learner is saved too, and what is due is published. */

@@ -392,6 +392,7 @@ static enum ak_status install(struct ak_collection *c, struct ak_err *err)
     c->status.publish_remaining_rows = 0;
     c->status.published_seq = next.seq;
     c->status.publishes++;
+    c->spaces_due = c->n_spaces > 1;
     c->last_publish_ns = ak_clock_ns();
     c->last_publish_cost_ns = c->last_publish_ns - ix->encode_start_ns;
     pthread_mutex_unlock(&c->lock);

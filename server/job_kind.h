@@ -38,7 +38,9 @@ struct ak_run_kind {
     bool on_collection; /* the target is the name of one */
     /* Unless the parameters say so; NULL: they never do. */
     bool (*elsewhere)(const json_t *params);
-    bool exclusive; /* one a target at a time */
+    /* What one target has one run of at a time: of all kinds that say the same.
+       NULL: as many as there are. */
+    const char *exclusive;
 
     /* AK_EINVAL with a fault; NULL: it takes no parameters. */
     enum ak_status (*check)(struct ak_run_check *check,

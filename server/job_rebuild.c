@@ -20,15 +20,16 @@
 
 #include "core/base/clock.h"
 #include "server/engine_internal.h"
+#include "server/extraction.h"
 #include "server/job_kinds.h"
 #include "server/log.h"
 #include "server/process.h"
+#include "server/rebuild.h"
 #include "server/shadow.h"
 
-#define DEFAULT_LOSS 0.02
-#define SAVE_REST    20 /* times what the last save took */
-#define FORMAT       1
-#define SPARE_BYTES  ((uint64_t)64 << 20)
+#define SAVE_REST   20 /* times what the last save took */
+#define FORMAT      1
+#define SPARE_BYTES ((uint64_t)64 << 20)
 
 static const char *const phase_names[] = {"gather", "train", "test", "feed",
                                           "follow"};
@@ -44,6 +45,8 @@ struct rebuild {
     atomic_uint refs; /* the run's, and what the writer has */
     struct ak_view *view;
     struct ak_shadow *shadow;
+    struct ak_extraction *extraction; /* NULL: the vectors stay as they are */
+    uint64_t extracted;               /* rows of records up to it are there */
     enum where where;
     bool constants_saved;
     uint64_t saved_ns, save_cost_ns;
@@ -64,163 +67,6 @@ static void release(struct rebuild *r)
         free(r);
 }
 
-/* --------------------------------------------------------------------- asking */
-
-static enum ak_status refuse(struct ak_settings_error *fault, const char *slug,
-                             const char *pointer, const char *detail)
-{
-    fault->slug = slug;
-    snprintf(fault->pointer, sizeof(fault->pointer), "%s", pointer);
-    snprintf(fault->detail, sizeof(fault->detail), "%s", detail);
-    return AK_EINVAL;
-}
-
-/* The gate: {"max_quality_loss"}, or null. */
-static enum ak_status check_gate(struct ak_run_check *check,
-                                 struct ak_settings_error *fault)
-{
-    static const char at[] = "/gate/max_quality_loss";
-    char pointer[128];
-    const char *key;
-    json_t *value;
-
-    if (!check->gate_given) {
-        json_decref(check->gate);
-        check->gate = json_object();
-    }
-    if (json_is_null(check->gate))
-        return AK_OK;
-    json_object_foreach(check->gate, key, value)
-    {
-        snprintf(pointer, sizeof(pointer), "/gate/%.80s", key);
-        if (strcmp(key, "max_quality_loss") != 0)
-            return refuse(fault, "unknown-field", pointer,
-                          "known here: max_quality_loss");
-    }
-    value = json_object_get(check->gate, "max_quality_loss");
-    if (value == NULL)
-        json_object_set_new(check->gate, "max_quality_loss",
-                            json_real(DEFAULT_LOSS));
-    else if (!json_is_number(value) || json_number_value(value) < 0 ||
-             json_number_value(value) > 1)
-        return refuse(fault, "validation-failed", at,
-                      "must be a number, 0..1; null as gate: no gate");
-    return AK_OK;
-}
-
-/* Settings as they will be; params are {"model", "labels", "reason"}. */
-static enum ak_status merge(const struct ak_settings *now, const json_t *params,
-                            struct ak_settings *out,
-                            struct ak_settings_error *fault)
-{
-    json_t *body = ak_settings_json(now), *theirs;
-    json_t *model = json_object_get(params, "model");
-    json_t *mine = json_object_get(body, "model");
-    json_t *labels = json_object_get(params, "labels");
-    const char *kind = json_string_value(json_object_get(model, "kind"));
-    char pointer[sizeof(fault->pointer)];
-    enum ak_status status;
-
-    if (body == NULL)
-        return refuse(fault, "internal", "", "memory is short");
-    /* Another kind has other parameters. */
-    if (kind != NULL && strcmp(kind, now->kind) != 0)
-        json_object_del(mine, "params");
-    theirs = json_object_get(model, "params");
-    if (json_is_object(theirs) && json_object_get(mine, "params") != NULL)
-        json_object_update(json_object_get(mine, "params"), theirs);
-    else if (theirs != NULL)
-        json_object_set(mine, "params", theirs);
-    if (kind != NULL)
-        json_object_set(mine, "kind", json_object_get(model, "kind"));
-    if (labels != NULL)
-        json_object_set(json_object_get(body, "labels"), "max",
-                        json_object_get(labels, "max"));
-    status = ak_settings_parse(now->name, body, out, fault);
-    json_decref(body);
-    if (status != AK_OK) {
-        snprintf(pointer, sizeof(pointer), "/params%.100s", fault->pointer);
-        memcpy(fault->pointer, pointer, sizeof(pointer));
-    }
-    return status;
-}
-
-static enum ak_status only(const json_t *object, const char *at,
-                           const char *const *names, size_t n,
-                           struct ak_settings_error *fault)
-{
-    char pointer[128];
-    const char *key;
-    json_t *value;
-
-    if (object == NULL)
-        return AK_OK;
-    if (!json_is_object(object))
-        return refuse(fault, "validation-failed", at, "must be an object");
-    json_object_foreach((json_t *)(uintptr_t)object, key, value)
-    {
-        size_t i = 0;
-
-        while (i < n && strcmp(names[i], key) != 0)
-            i++;
-        snprintf(pointer, sizeof(pointer), "%s/%.80s", at, key);
-        if (i == n)
-            return refuse(fault, "unknown-field", pointer,
-                          "a rebuild does not change it");
-    }
-    return AK_OK;
-}
-
-static enum ak_status check_params(const json_t *params,
-                                   struct ak_settings_error *fault)
-{
-    static const char *const names[] = {"model", "labels", "reason"};
-    static const char *const model[] = {"kind", "params"};
-    static const char *const labels[] = {"max"};
-    enum ak_status status = only(params, "/params", names, 3, fault);
-    const json_t *reason = json_object_get(params, "reason");
-
-    if (status == AK_OK)
-        status = only(json_object_get(params, "model"), "/params/model", model,
-                      2, fault);
-    if (status == AK_OK)
-        status = only(json_object_get(params, "labels"), "/params/labels",
-                      labels, 1, fault);
-    if (status == AK_OK && reason != NULL &&
-        (!json_is_string(reason) || json_string_length(reason) > 64))
-        status = refuse(fault, "validation-failed", "/params/reason",
-                        "must be a string of at most 64 bytes");
-    return status;
-}
-
-static enum ak_status rebuild_check(struct ak_run_check *check,
-                                    struct ak_settings_error *fault)
-{
-    const struct ak_hash_method *method;
-    struct ak_settings now, next;
-    enum ak_status status;
-
-    ak_collection_settings(check->c, &now);
-    method = ak_hash_find(now.kind);
-    if (method == NULL || !method->learns)
-        return refuse(
-            fault, "unsupported-option", "/target",
-            "its kind does not learn, so there is nothing to rebuild");
-    if (json_object_size(check->budget) > 0)
-        return refuse(fault, "unknown-field", "/budget",
-                      "a rebuild has no budget");
-    status = check_params(check->params, fault);
-    if (status == AK_OK)
-        status = merge(&now, check->params, &next, fault);
-    if (status != AK_OK)
-        return status;
-    method = ak_hash_find(next.kind);
-    if (method == NULL || !method->learns || !method->streams)
-        return refuse(fault, "unsupported-option", "/params/model/kind",
-                      "does not learn from a stream");
-    return check_gate(check, fault);
-}
-
 /* ---------------------------------------------------------------- the writer */
 
 enum what { BEGIN_ONE, PUT_ONE, INSTALL_ONE, DROP_ONE };
@@ -233,6 +79,7 @@ struct write_job {
     struct rebuild *r;       /* held; NULL: likewise */
     struct ak_generation generation;
     struct ak_settings settings;
+    bool extracts; /* BEGIN_ONE: with another extractor */
     char *text, *before;
     struct ak_writer constants, state;
     uint64_t number, seq;
@@ -251,12 +98,21 @@ static enum ak_status write_apply(struct ak_job *job, struct ak_store *store,
     struct ak_bytes text = {j->text, j->text != NULL ? strlen(j->text) : 0};
     struct ak_bytes before = {j->before, j->before ? strlen(j->before) : 0};
     enum ak_status status = AK_OK;
+    struct ak_space space = {0, 0};
 
     switch (j->what) {
     case BEGIN_ONE:
         j->generation.settings = text;
-        return ak_store_begin_generation(store, &j->generation, before,
-                                         &j->number, err);
+        if (j->extracts)
+            status = ak_store_add_space(
+                store, ak_settings_row_bytes(&j->settings), &space, err);
+        else
+            space.number = j->settings.space;
+        j->generation.space = j->settings.space = space.number;
+        if (status == AK_OK)
+            status = ak_store_begin_generation(store, &j->generation, before,
+                                               &j->number, err);
+        return status;
     case PUT_ONE:
         return ak_store_put_generation(store, j->number,
                                        bytes_of(&j->constants),
@@ -270,6 +126,7 @@ static enum ak_status write_apply(struct ak_job *job, struct ak_store *store,
                                       &j->seq, err);
         return status;
     case DROP_ONE:
+        /* Its space goes by the clock: nobody takes it any more. */
         return ak_store_drop_generation(store, err);
     }
     return status;
@@ -311,9 +168,14 @@ static void write_done(struct ak_job *job, enum ak_status status,
 {
     struct write_job *j = (struct write_job *)job;
     struct rebuild *r = j->r;
+    struct ak_err why = {0};
 
     if (status == AK_OK && j->what == INSTALL_ONE)
         installed(j);
+    if (status == AK_OK && j->what == BEGIN_ONE && j->extracts)
+        status = ak_collection_add_space(j->c, &j->settings, &why);
+    if (status == AK_OK && j->what == DROP_ONE)
+        ak_collection_keep_spaces(j->c);
     if (status != AK_OK && status != AK_ENOTFOUND)
         ak_log_warn("engine", "a generation was not stored",
                     AK_TEXT("collection", j->c->settings.name),
@@ -327,7 +189,7 @@ static void write_done(struct ak_job *job, enum ak_status status,
         r->installed = j->seq;
         r->status = status;
         if (status != AK_OK)
-            r->err = *err;
+            r->err = why.text[0] != '\0' ? why : *err;
         atomic_store(&r->written, true);
     }
     if (j->run != NULL)
@@ -442,7 +304,12 @@ static enum ak_status make_shadow(struct ak_run *run, struct rebuild *r,
         return status;
     params.base_seq = g.base_seq;
     params.held = g.held;
-    status = ak_shadow_create(&params, &r->shadow, err);
+    if (settings.space != now.space)
+        status = ak_extraction_create(run, &settings, &r->extraction, err);
+    else
+        status = AK_OK;
+    if (status == AK_OK)
+        status = ak_shadow_create(&params, &r->shadow, err);
     if (status != AK_OK || g.state.data == NULL)
         return status;
     status = ak_shadow_load(r->shadow, g.constants, g.state, &why);
@@ -535,10 +402,13 @@ static enum ak_status begin_generation(struct ak_run *run, struct rebuild *r,
         return ak_fail(err, AK_ENOTFOUND,
                        "there is no row with a label to learn from");
     }
-    if (merge(&now, ak_run_params(run), &j->settings, &fault) != AK_OK) {
+    if (ak_rebuild_merge(c->engine, &now, ak_run_params(run), &j->settings,
+                         &fault) != AK_OK) {
         free_write(j);
         return ak_fail(err, AK_EINVAL, "%s: %s", fault.pointer, fault.detail);
     }
+    j->settings.space = now.space;
+    j->extracts = ak_rebuild_extracts(ak_run_params(run));
     j->text = ak_settings_text(&j->settings);
     j->before = ak_settings_text(&now);
     if (j->text == NULL || j->before == NULL) {
@@ -659,15 +529,43 @@ static enum ak_run_step install(struct ak_run *run, struct rebuild *r,
     return AK_STEP_WAIT;
 }
 
+/* Vectors of what has come before the shadow learns it: DONE, if it may go on. */
+static enum ak_run_step extract(struct ak_run *run, struct rebuild *r,
+                                struct ak_err *err)
+{
+    enum ak_extraction_step step;
+    uint64_t done, total, blank;
+
+    if (r->extraction == NULL) {
+        r->extracted = INT64_MAX;
+        return AK_STEP_DONE;
+    }
+    if (ak_extraction_run(r->extraction, r->view, &step, &r->extracted, err) !=
+        AK_OK)
+        return AK_STEP_FAILED;
+    ak_extraction_progress(r->extraction, &done, &total, &blank);
+    ak_run_metric(run, "images", (double)done);
+    ak_run_metric(run, "images_blank", (double)blank);
+    if (step == AK_EXTRACTION_IDLE)
+        return AK_STEP_DONE;
+    /* Later on it is some rows at a time, between steps of what is shown. */
+    if (ak_shadow_phase(r->shadow) == AK_SHADOW_GATHER)
+        ak_run_progress(run, "extract", done, total);
+    return step == AK_EXTRACTION_MORE ? AK_STEP_MORE : AK_STEP_WAIT;
+}
+
 static enum ak_run_step work(struct ak_run *run, struct rebuild *r,
                              struct ak_err *err)
 {
     enum ak_shadow_phase phase;
     uint64_t done, total;
     bool idle;
-    enum ak_status status =
-        ak_shadow_step(r->shadow, r->view, INT64_MAX, &idle, err);
+    enum ak_run_step wait = extract(run, r, err);
+    enum ak_status status;
 
+    if (wait != AK_STEP_DONE)
+        return wait;
+    status = ak_shadow_step(r->shadow, r->view, r->extracted, &idle, err);
     if (status == AK_OK) {
         phase = ak_shadow_phase(r->shadow);
         ak_shadow_progress(r->shadow, &done, &total);
@@ -754,7 +652,9 @@ static enum ak_run_step written(struct ak_run *run, struct rebuild *r,
     }
     if (r->installed > 0) {
         ak_shadow_destroy(r->shadow);
+        ak_extraction_destroy(r->extraction);
         r->shadow = NULL;
+        r->extraction = NULL;
         r->where = SERVE;
         return AK_STEP_MORE;
     }
@@ -803,8 +703,10 @@ static void rebuild_end(struct ak_run *run, enum ak_run_state why)
     if (r == NULL)
         return;
     ak_shadow_destroy(r->shadow);
+    ak_extraction_destroy(r->extraction);
     ak_view_close(r->view);
     r->shadow = NULL;
+    r->extraction = NULL;
     r->view = NULL;
     *ak_run_data(run) = NULL;
     release(r);
@@ -814,8 +716,20 @@ const struct ak_run_kind ak_run_rebuild = {
     .name = "rebuild",
     .help = "learn again from the rows of now, perhaps with other parameters",
     .on_collection = true,
-    .exclusive = true,
-    .check = rebuild_check,
+    .exclusive = "generation",
+    .check = ak_rebuild_check,
+    .begin = rebuild_begin,
+    .step = rebuild_step,
+    .save = rebuild_save,
+    .end = rebuild_end,
+};
+
+const struct ak_run_kind ak_run_promote = {
+    .name = "promote",
+    .help = "the same with another extractor, or another version of it",
+    .on_collection = true,
+    .exclusive = "generation",
+    .check = ak_promote_check,
     .begin = rebuild_begin,
     .step = rebuild_step,
     .save = rebuild_save,

@@ -690,7 +690,7 @@ static void restore_end(struct ak_run *run, enum ak_run_state why)
 const struct ak_run_kind ak_run_restore = {
     .name = "restore",
     .help = "make a collection from a snapshot",
-    .exclusive = true,
+    .exclusive = "restore",
     .check = restore_check,
     .begin = restore_begin,
     .step = restore_step,

@@ -536,7 +536,7 @@ static void train_end(struct ak_run *run, enum ak_run_state why)
 const struct ak_run_kind ak_run_train = {
     .name = "train",
     .help = "train a network, which becomes a version of an extractor",
-    .exclusive = true,
+    .exclusive = "train",
     .check = train_check,
     .begin = train_begin,
     .step = train_step,

@@ -550,6 +550,12 @@ check_request(struct ak_jobs *jobs, const struct ak_run_kind *kind,
     return status;
 }
 
+static bool exclude(const struct ak_run_kind *a, const struct ak_run_kind *b)
+{
+    return b != NULL && a->exclusive != NULL && b->exclusive != NULL &&
+           strcmp(a->exclusive, b->exclusive) == 0;
+}
+
 /* Under the lock: whether another stands in the way; *same: the one that its
    key had started. */
 static enum ak_status look_around(struct ak_jobs *jobs,
@@ -578,12 +584,11 @@ static enum ak_status look_around(struct ak_jobs *jobs,
         if (ak_run_ended(run->state))
             continue;
         unfinished++;
-        if (kind->exclusive && run->kind == kind &&
-            strcmp(run->target, target) == 0)
-            return ak_fail(err, AK_EBUSY,
-                           "job %llu is %s: one %s of \"%s\" at a time",
-                           (unsigned long long)run->id,
-                           ak_run_state_name(run->state), kind->name, target);
+        if (exclude(kind, run->kind) && strcmp(run->target, target) == 0)
+            return ak_fail(
+                err, AK_EBUSY, "job %llu is %s: one %s of \"%s\" at a time",
+                (unsigned long long)run->id, ak_run_state_name(run->state),
+                run->kind->name, target);
     }
     if (unfinished >= jobs->params.max_unfinished)
         return ak_fail(err, AK_ELIMIT, "%u jobs have not ended, at most %u may",

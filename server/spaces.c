@@ -13,9 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "server/engine_internal.h"
 #include "server/extractors.h"
+#include "server/log.h"
 #include "server/picture.h"
 
 /* ----------------------------------------------------------------- the list */
@@ -53,15 +55,20 @@ enum ak_status ak_collection_add_space(struct ak_collection *c,
     return memory ? AK_OK : ak_fail(err, AK_ENOMEM, "no memory for a space");
 }
 
-void ak_collection_drop_space(struct ak_collection *c, uint64_t space)
+void ak_collection_keep_spaces(struct ak_collection *c)
 {
-    struct ak_settings *s;
+    uint64_t now;
+    size_t n = 0;
 
     pthread_mutex_lock(&c->lock);
-    s = find(c, space);
-    if (s != NULL)
-        *s = c->spaces[--c->n_spaces];
-    c->settings.images_only = c->n_spaces > 1;
+    now = c->settings.space;
+    /* Numbers grow: what comes after the space of now was only begun. */
+    for (size_t i = 0; i < c->n_spaces; i++)
+        if (c->spaces[i].space <= now)
+            c->spaces[n++] = c->spaces[i];
+    c->n_spaces = n;
+    c->spaces_due = true;
+    c->settings.images_only = n > 1;
     pthread_mutex_unlock(&c->lock);
 }
 
@@ -162,6 +169,15 @@ static enum ak_status note(void *arg, const struct ak_version *v,
     return ak_collection_note_version(arg, v->version, v->space, err);
 }
 
+static enum ak_status count(void *arg, const struct ak_space *space,
+                            struct ak_err *err)
+{
+    (void)space;
+    (void)err;
+    ++*(size_t *)arg;
+    return AK_OK;
+}
+
 /* The spaces of all generations, or of the collection's first settings. */
 static enum ak_status load_generations(struct ak_collection *c,
                                        struct ak_view *view, struct ak_err *err)
@@ -186,8 +202,12 @@ enum ak_status ak_collection_load_spaces(struct ak_collection *c,
                                          struct ak_view *view,
                                          struct ak_err *err)
 {
+    size_t n = 0;
     enum ak_status status = load_generations(c, view, err);
 
+    if (status == AK_OK)
+        status = ak_view_spaces(view, count, &n, err);
+    c->spaces_due = n > 1; /* one may be of what a crash ended */
     if (status == AK_OK)
         status = ak_view_versions(view, note, c, err);
     return status;
@@ -268,4 +288,68 @@ enum ak_status ak_collection_open_view(struct ak_collection *c,
     if (status == AK_OK)
         ak_view_set_fill(*out, fill, c);
     return status;
+}
+
+/* ---------------------------------------------------------------- forgetting */
+
+#define REST_NS UINT64_C(1000000000)
+
+struct forget_job {
+    struct ak_job job; /* first */
+    struct ak_collection *c;
+    bool more;
+};
+
+static enum ak_status forget_apply(struct ak_job *job, struct ak_store *store,
+                                   struct ak_err *err)
+{
+    struct forget_job *j = (struct forget_job *)job;
+    enum ak_status status;
+    uint64_t number;
+    bool found, more;
+
+    status = ak_store_unused_space(store, &number, &found, err);
+    j->more = found;
+    if (status == AK_OK && found)
+        status = ak_store_drop_space(store, number, &more, err);
+    return status;
+}
+
+static void forget_done(struct ak_job *job, enum ak_status status,
+                        const struct ak_err *err)
+{
+    struct forget_job *j = (struct forget_job *)job;
+
+    if (status != AK_OK && status != AK_ENOTFOUND && status != AK_ECANCELED)
+        ak_log_warn("engine", "vectors of a former extractor are still there",
+                    AK_TEXT("collection", j->c->settings.name),
+                    AK_TEXT("reason", err->text));
+    pthread_mutex_lock(&j->c->lock);
+    j->c->spaces_due = status == AK_OK && j->more;
+    j->c->spaces_busy = false;
+    j->c->spaces_ns = ak_clock_ns();
+    pthread_mutex_unlock(&j->c->lock);
+    ak_collection_drop(j->c);
+    free(j);
+}
+
+void ak_collection_forget_spaces(struct ak_collection *c, uint64_t now_ns)
+{
+    struct forget_job *j;
+    bool due;
+
+    pthread_mutex_lock(&c->lock);
+    due = c->spaces_due && !c->spaces_busy && c->state == AK_SERVING &&
+          now_ns - c->spaces_ns > REST_NS;
+    pthread_mutex_unlock(&c->lock);
+    j = due ? calloc(1, sizeof(*j)) : NULL;
+    if (j == NULL)
+        return;
+    j->job.apply = forget_apply;
+    j->job.done = forget_done;
+    j->c = ak_collection_ref(c);
+    pthread_mutex_lock(&c->lock);
+    c->spaces_busy = true;
+    pthread_mutex_unlock(&c->lock);
+    ak_writer_push(c->engine->writer, &c->lane, &j->job);
 }

@@ -391,6 +391,11 @@ enum ak_status ak_store_drop_space(struct ak_store *store, uint64_t number,
                                    bool *more,
                                    struct ak_err *err) AK_MUST_CHECK;
 
+/* A space that could be dropped; *found false: there is none. */
+enum ak_status ak_store_unused_space(struct ak_store *store, uint64_t *number,
+                                     bool *found,
+                                     struct ak_err *err) AK_MUST_CHECK;
+
 /* Forget keys older than 24 h and outcomes beyond 7 days or 100,000. */
 enum ak_status ak_store_tidy(struct ak_store *store, int64_t now_ms,
                              struct ak_err *err) AK_MUST_CHECK;

@@ -203,34 +203,54 @@ enum ak_status ak_store_put_vectors(struct ak_store *store,
 
 /* ------------------------------------------------------------------- dropping */
 
-/* Versions that are retired, and generations before the one installed last, are
-   computed of the images should they be asked for again. */
+/*
+ * Versions that are retired, and generations before the one installed last, are
+ * computed of the images should they be asked for again.
+ */
+#define IN_USE                                                            \
+    "(EXISTS (SELECT 1 FROM versions WHERE space = number AND state < 4)" \
+    " OR EXISTS (SELECT 1 FROM generations AS g"                          \
+    "  WHERE g.space = spaces.number AND g.number >="                     \
+    "   (SELECT max(i.number) FROM generations AS i"                      \
+    "    WHERE i.install_seq > 0 OR i.number = 0))"                       \
+    " OR (spaces.number = 0 AND NOT EXISTS"                               \
+    "  (SELECT 1 FROM generations WHERE install_seq > 0)))"
+_Static_assert(AK_VERSION_RETIRED == 4, "IN_USE says it by its number");
+
 static enum ak_status expect_unused(struct ak_store *store, uint64_t number,
                                     struct ak_err *err)
 {
     static const char select[] =
-        "SELECT EXISTS (SELECT 1 FROM versions WHERE space = ?1 AND state < ?2)"
-        " OR EXISTS (SELECT 1 FROM generations WHERE space = ?1 AND number >="
-        "  (SELECT max(number) FROM generations"
-        "   WHERE install_seq > 0 OR number = 0))"
-        " OR (?1 = 0 AND NOT EXISTS (SELECT 1 FROM generations"
-        "  WHERE install_seq > 0))";
+        "SELECT 1 FROM spaces WHERE number = ? AND " IN_USE;
     enum ak_status status;
     struct ak_sql q;
-    bool row, used;
+    bool used;
 
     ak_sql_start(&q, &store->db, select);
     ak_sql_u64(&q, number);
-    ak_sql_i64(&q, AK_VERSION_RETIRED);
-    status = ak_sql_next(&q, &row, err);
-    if (status != AK_OK)
+    status = ak_sql_next(&q, &used, err);
+    if (status != AK_OK || !used)
         return status;
-    used = row && ak_sql_col_i64(&q, 0) != 0;
-    if (row)
-        ak_sql_end(&q);
-    return used ? ak_fail(err, AK_EINVAL, "space %llu is in use",
-                          (unsigned long long)number)
-                : AK_OK;
+    ak_sql_end(&q);
+    return ak_fail(err, AK_EINVAL, "space %llu is in use",
+                   (unsigned long long)number);
+}
+
+enum ak_status ak_store_unused_space(struct ak_store *store, uint64_t *number,
+                                     bool *found, struct ak_err *err)
+{
+    static const char select[] = "SELECT number FROM spaces WHERE NOT " IN_USE
+                                 " ORDER BY number LIMIT 1";
+    enum ak_status status;
+    struct ak_sql q;
+
+    ak_sql_start(&q, &store->db, select);
+    status = ak_sql_next(&q, found, err);
+    if (status != AK_OK || !*found)
+        return status;
+    *number = ak_sql_col_u64(&q, 0);
+    ak_sql_end(&q);
+    return AK_OK;
 }
 
 static enum ak_status drop_space(struct ak_store *store, uint64_t number,

@@ -794,6 +794,14 @@ def png(picture):
             chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
+def akx(graph, values):
+    """A model file of a network: its text, and the arrays of its parameters."""
+    body = b"AKINNET\n" + struct.pack("<III", 1, 0, len(graph))
+    body += graph.encode()
+    body += b"".join(np.asarray(x, "<f4").tobytes() for x in values)
+    return body + struct.pack("<I", zlib.crc32(body))
+
+
 def distances(a, b):
     """Hamming distances (len(a), len(b)) of packed codes."""
     x = np.unpackbits(a, axis=1).astype(np.float32) * 2 - 1

@@ -44,15 +44,10 @@ VARIANCE = 4  # must be positive
 
 def model_file(path):
     rng = np.random.default_rng(5)
-    body = b"AKINNET\n" + struct.pack("<II", 1, 0)
-    body += struct.pack("<I", len(GRAPH)) + GRAPH.encode()
-    for k, shape in enumerate(SHAPES):
-        values = rng.normal(0, .6, shape)
-        if k == VARIANCE:
-            values = np.abs(values) + .1
-        body += values.astype("<f4").tobytes()
+    values = [rng.normal(0, .6, shape) for shape in SHAPES]
+    values[VARIANCE] = np.abs(values[VARIANCE]) + .1
     with open(path, "wb") as file:
-        file.write(body + struct.pack("<I", zlib.crc32(body)))
+        file.write(akx(GRAPH, values))
 
 
 def windows(x, node, fill):

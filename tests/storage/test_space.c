@@ -172,6 +172,18 @@ static enum ak_status drop(struct fixture *f, uint64_t number)
     return status;
 }
 
+static uint64_t unused(struct fixture *f)
+{
+    uint64_t number = 99;
+    bool found;
+
+    assert_status(ak_store_begin(f->store, &f->err), AK_OK);
+    assert_status(ak_store_unused_space(f->store, &number, &found, &f->err),
+                  AK_OK);
+    assert_status(ak_store_commit(f->store, &f->err), AK_OK);
+    return found ? number : UINT64_MAX;
+}
+
 static void a_space_that_nobody_takes_is_dropped(void **state)
 {
     struct fixture *f = *state;
@@ -182,7 +194,9 @@ static void a_space_that_nobody_takes_is_dropped(void **state)
     for (uint64_t i = 0; i < 200; i++)
         assert_status(put(f, &space, i, 1), AK_OK);
     assert_int_equal(spaces(f), 2001);
+    assert_int_equal(unused(f), space.number);
     assert_status(drop(f, space.number), AK_OK);
+    assert_int_equal(unused(f), UINT64_MAX);
     assert_int_equal(spaces(f), 1000);
     next = add(f);
     assert_int_equal(next.number, 2); /* never again 1 */
@@ -253,7 +267,9 @@ static void what_is_in_use_stays(void **state)
     assert_int_equal(spaces_of[1], space.number);
     assert_int_equal(spaces_of[2], space.number);
     assert_status(drop(f, space.number), AK_EINVAL);
+    assert_int_equal(unused(f), 0);
     assert_status(drop(f, 0), AK_OK);
+    assert_int_equal(unused(f), UINT64_MAX);
     assert_int_equal(spaces(f), 1001);
 }
 
