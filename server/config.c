@@ -47,6 +47,9 @@ static const struct key keys[] = {
     {"worker_program", TEXT, AT(worker_program), "", 0, 0, 0,
      "The program akin-worker. Empty: beside akind, or where it was "
      "installed."},
+    {"shipped_extractors", TEXT, AT(shipped_extractors), "", 0, 0, 0,
+     "Folder of model files, NAME.akx, that a new data directory begins with;\n"
+     "empty: those that were installed, none: none."},
     {"listen", TEXT, AT(listen), "127.0.0.1:7337", 0, 0, 0,
      "Where to listen: ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH. Only "
      "loopback\n"

@@ -28,6 +28,7 @@ struct ak_config {
     char *data_dir;
     char *datasets_dir;
     char *worker_program;
+    char *shipped_extractors;
     char *listen;          /* "127.0.0.1:7337", "[::1]:0", "unix:/path" */
     char *allowed_hosts;   /* names, comma-separated */
     uint64_t log_level;    /* enum ak_log_level */

@@ -16,6 +16,7 @@
 #include "server/extractors.h"
 #include "server/job_kind.h"
 #include "server/log.h"
+#include "server/shipped.h"
 
 #define WORK_NICE    5
 #define MAX_PATH_LEN 4096
@@ -585,17 +586,34 @@ static void count_loaded(struct ak_engine *e, bool failed)
     pthread_mutex_unlock(&e->lock);
 }
 
+static void extractors_ready(void *arg)
+{
+    struct ak_engine *e = arg;
+
+    pthread_mutex_lock(&e->lock);
+    e->verified = true;
+    look_whether_ready(e);
+    pthread_mutex_unlock(&e->lock);
+}
+
 static void verify_extractors(struct ak_task *task)
 {
     struct ak_engine *e =
         (struct ak_engine *)(void *)((char *)task -
                                      offsetof(struct ak_engine, verify));
+    unsigned n, damaged;
+    bool is_new;
 
     ak_extractors_verify(e->extractors);
+    ak_extractors_count(e->extractors, &n, &damaged);
     pthread_mutex_lock(&e->lock);
-    e->verified = true;
-    look_whether_ready(e);
+    is_new = n == 0 && e->progress.collections == 0;
     pthread_mutex_unlock(&e->lock);
+    if (is_new && e->params.shipped_dir != NULL)
+        ak_shipped_put(e->extractors, e->params.shipped_dir, extractors_ready,
+                       e);
+    else
+        extractors_ready(e);
 }
 
 static void run_load(struct ak_task *task)

@@ -35,6 +35,9 @@ struct ak_run_kind;
 
 struct ak_engine_params {
     const char *data_dir;
+    /* Of model files, NAME.akx, that a data directory without extractors and
+       collections begins with; NULL: none. */
+    const char *shipped_dir;
     unsigned threads;   /* of the pool; 0: one a core */
     size_t queue_bytes; /* submitted and not committed, all collections */
     size_t collection_queue_bytes;

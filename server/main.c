@@ -337,6 +337,14 @@ static unsigned n_connections(const struct ak_config *c)
     return (unsigned)n;
 }
 
+static const char *shipped_dir(const struct ak_config *c)
+{
+    if (strcmp(c->shipped_extractors, "none") == 0)
+        return NULL;
+    return c->shipped_extractors[0] != '\0' ? c->shipped_extractors
+                                            : AK_PKGDATADIR "/extractors";
+}
+
 static int run(struct daemon *d)
 {
     const struct ak_config *c = d->config;
@@ -344,6 +352,7 @@ static int run(struct daemon *d)
         .data_dir = c->data_dir,
         .datasets_dir = c->datasets_dir,
         .worker_program = c->worker_program,
+        .shipped_dir = shipped_dir(c),
         .threads = (unsigned)c->pool_threads,
         .queue_bytes = c->queue_bytes,
         .collection_queue_bytes = c->collection_queue_bytes,
