@@ -1,5 +1,6 @@
 #include "server/arena.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,16 @@ struct ak_arena_block {
 };
 
 #define HEAD ((sizeof(struct ak_arena_block) + ALIGN - 1) / ALIGN * ALIGN)
+
+void ak_arena_lend(struct ak_arena *arena, void *memory, size_t len)
+{
+    struct ak_arena_block *b = memory;
+
+    assert(arena->blocks == NULL && len >= HEAD);
+    *b = (struct ak_arena_block){.cap = len};
+    *arena = (struct ak_arena){
+        .blocks = b, .used = HEAD, .bytes = len, .lent = memory};
+}
 
 void *ak_arena_array(struct ak_arena *arena, size_t n, size_t size)
 {
@@ -55,7 +66,8 @@ void ak_arena_clear(struct ak_arena *arena)
         struct ak_arena_block *b = arena->blocks;
 
         arena->blocks = b->older;
-        free(b);
+        if (b != arena->lent)
+            free(b);
     }
     memset(arena, 0, sizeof(*arena));
 }

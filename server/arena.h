@@ -12,7 +12,12 @@ struct ak_arena {
     struct ak_arena_block *blocks; /* newest first */
     size_t used;                   /* in the newest */
     size_t bytes;                  /* of all blocks */
+    const void *lent; /* a block that is the caller's; NULL: none */
 };
+
+/* An empty arena begins in memory of the caller, aligned to 16 bytes, which must
+   outlive it. */
+void ak_arena_lend(struct ak_arena *arena, void *memory, size_t len);
 
 /* `n` zeroed elements of `size` bytes ; NULL when memory
    is short or the product overflows.  None is a valid pointer. */

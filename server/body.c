@@ -15,7 +15,8 @@ static void refresh(struct ak_request *rq)
 {
     rq->refreshed = rq->received;
     atomic_store(&rq->link->deadline_ns,
-                 ak_clock_ns() + rq->config->request_timeout_ms * 1000000);
+                 ak_clock_coarse_ns() +
+                     rq->config->request_timeout_ms * 1000000);
 }
 
 /*
@@ -124,7 +125,7 @@ size_t ak_body_take(struct ak_request *rq, const uint8_t *bytes, size_t len)
         refresh(rq);
     if (ak_request_answered(rq))
         ; /* thrown away */
-    else if (ak_clock_ns() > atomic_load(&rq->link->deadline_ns))
+    else if (ak_clock_coarse_ns() > atomic_load(&rq->link->deadline_ns))
         ak_reply_problem(
             rq, "request-timeout", "the body did not come within %llu seconds",
             (unsigned long long)rq->config->request_timeout_ms / 1000);

@@ -16,13 +16,14 @@
 #define AK_FAULTS_MAX 32
 
 struct ak_faults {
-    struct ak_fault list[AK_FAULTS_MAX];
     size_t n;
     size_t more; /* beyond the list */
     /* For what has no pointer, such as a body that is no JSON: the slug of the
        answer and its text; NULL: the first fault's code is. */
     const char *slug;
     char detail[AK_ERR_TEXT];
+    /* Last: only the first n are anything, so that it need not be zeroed. */
+    struct ak_fault list[AK_FAULTS_MAX];
 };
 
 static inline bool ak_faults_none(const struct ak_faults *faults)

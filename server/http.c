@@ -50,7 +50,8 @@ bool ak_http_ready(struct ak_http *http)
 
 static void set_deadline(struct ak_link *link, uint64_t ms)
 {
-    atomic_store(&link->deadline_ns, ms > 0 ? ak_clock_ns() + ms * MS : 0);
+    atomic_store(&link->deadline_ns,
+                 ms > 0 ? ak_clock_coarse_ns() + ms * MS : 0);
 }
 
 static void on_connection(void *arg, struct MHD_Connection *connection,
@@ -73,6 +74,7 @@ static void on_connection(void *arg, struct MHD_Connection *connection,
             link->next->prev = link->prev;
         pthread_mutex_unlock(&http->lock);
         atomic_fetch_sub(&http->connections, 1);
+        free(link->spare);
         free(link);
         *context = NULL;
         return;
@@ -481,13 +483,15 @@ static void on_completed(void *arg, struct MHD_Connection *connection,
     struct ak_http *http = arg;
     struct ak_request *rq = *context;
     bool answered, gone = false, fed;
+    struct ak_link *link;
 
     (void)connection;
     (void)code;
     if (rq == NULL)
         return;
     *context = NULL;
-    set_deadline(rq->link,
+    link = rq->link;
+    set_deadline(link,
                  rq->config->idle_timeout_ms + rq->config->header_timeout_ms);
     if (rq->begun) {
         pthread_mutex_lock(&http->lock);
@@ -524,7 +528,7 @@ static void on_completed(void *arg, struct MHD_Connection *connection,
         ak_request_unref(rq);
     if (rq->begun && !rq->late)
         atomic_fetch_sub(&http->active, 1);
-    ak_request_unref(rq);
+    ak_request_unref_to(rq, link);
 }
 
 static void on_message(void *arg, const char *fmt, va_list ap)

@@ -118,6 +118,7 @@ void ak_request_stage(struct ak_request *rq, const char *stage, uint64_t ns);
 /* Before the reply; of the answer. */
 void ak_reply_header(struct ak_request *rq, const char *name, const char *fmt,
                      ...) AK_PRINTF(3, 4);
+void ak_reply_number(struct ak_request *rq, const char *name, uint64_t value);
 
 /* `body` is stolen; NULL (memory was short) replies 500. */
 void ak_reply_json(struct ak_request *rq, unsigned status, json_t *body);

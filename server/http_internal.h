@@ -89,6 +89,9 @@ struct ak_link {
     int fd;
     atomic_uint_fast64_t deadline_ns; /* 0: none */
     struct ak_link *prev, *next;      /* under http->lock */
+    /* Memory of its last request, for the next one; NULL: none.  Only touched by
+       the thread of the connection. */
+    void *spare;
 };
 
 /* --------------------------------------------------------------- requests */
@@ -188,6 +191,9 @@ struct ak_request {
 struct ak_request *ak_request_create(struct ak_http *http, const char *target,
                                      struct MHD_Connection *connection,
                                      struct ak_link *link);
+/* From the thread of a connection, which takes the memory if nobody else holds
+   the request. */
+void ak_request_unref_to(struct ak_request *rq, struct ak_link *link);
 char *ak_request_copy(struct ak_request *rq, const char *text, size_t len);
 /* Split and decode the target; false: it was answered. */
 bool ak_request_parse_target(struct ak_request *rq);

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,9 @@
 #define KEY_ALPHABET \
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-"
 #define KEY_MIN 8
-#define NS_S    1000000000u
+/* Of the arena's first block: most requests need no more. */
+#define ARENA_LEN 2048
+#define NS_S      1000000000u
 
 static void op_end(void *arg)
 {
@@ -29,7 +32,6 @@ static void op_end(void *arg)
     ak_rows_clear(&op->rows);
     ak_json_clear(&op->json);
     ak_arena_clear(&op->arena);
-    free(op);
 }
 
 /* ------------------------------------------------------------------ answers */
@@ -57,8 +59,8 @@ void ak_op_fail(struct ak_op *op, enum ak_status status,
 
 void ak_op_headers(struct ak_op *op, uint64_t version, uint64_t seq)
 {
-    ak_reply_header(op->rq, "Akin-Model-Version", "%" PRIu64, version);
-    ak_reply_header(op->rq, "Akin-Seq", "%" PRIu64, seq);
+    ak_reply_number(op->rq, "Akin-Model-Version", version);
+    ak_reply_number(op->rq, "Akin-Seq", seq);
 }
 
 const char *ak_op_state_name(enum ak_ack ack)
@@ -231,12 +233,15 @@ static bool hold_collection(struct ak_op *op, unsigned flags)
 struct ak_op *ak_op_begin(struct ak_request *rq, unsigned flags,
                           const char *const *names, size_t n)
 {
-    struct ak_op *op = calloc(1, sizeof(*op));
+    struct ak_op *op = ak_request_alloc(rq, sizeof(*op));
+    void *memory = ak_request_alloc(rq, ARENA_LEN);
 
-    if (op == NULL) {
+    if (op == NULL || memory == NULL) {
         ak_reply_failure(rq, AK_ENOMEM, NULL);
         return NULL;
     }
+    memset(op, 0, offsetof(struct ak_op, rows.faults.list));
+    ak_arena_lend(&op->arena, memory, ARENA_LEN);
     op->rq = rq;
     op->begun_ns = ak_clock_ns();
     op->status = 200;

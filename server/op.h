@@ -38,7 +38,6 @@ struct ak_op {
     enum ak_ack ack;
     uint64_t min_seq;
     struct ak_arena arena;
-    struct ak_rows rows; /* zeroed until it is initialised */
     struct ak_json json; /* of the body */
 
     struct ak_submission submission;
@@ -48,6 +47,9 @@ struct ak_op {
     ak_op_fn *next;
     void *arg;                       /* of the handler; in the arena */
     void (*clear)(struct ak_op *op); /* before the op ends; may be NULL */
+
+    /* Zeroed until it is initialised, but for the list of its faults; last. */
+    struct ak_rows rows;
 };
 
 /*

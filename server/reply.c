@@ -130,6 +130,18 @@ void ak_reply_header(struct ak_request *rq, const char *name, const char *fmt,
     r->fields[r->n_fields++] = (struct ak_field){name, copy};
 }
 
+void ak_reply_number(struct ak_request *rq, const char *name, uint64_t value)
+{
+    struct ak_reply *r = &rq->reply;
+    char digits[AK_TEXT_DIGITS], *copy;
+    size_t len = ak_text_digits(value, digits);
+
+    copy = ak_request_copy(rq, digits, len);
+    if (copy == NULL || r->n_fields == sizeof(r->fields) / sizeof(r->fields[0]))
+        return;
+    r->fields[r->n_fields++] = (struct ak_field){name, copy};
+}
+
 static void finish(struct ak_request *rq, unsigned status, const char *type,
                    void *data, size_t len)
 {
@@ -321,13 +333,40 @@ void ak_reply_failure(struct ak_request *rq, enum ak_status status,
 
 typedef void field_fn(void *arg, const char *name, const char *value);
 
+/* "scan;dur=0.052, ...": milliseconds with three digits behind the point.  What
+   does not fit is left out. */
+static void write_timing(const struct ak_request *rq, char *out, size_t cap)
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < rq->n_stages; i++) {
+        uint64_t us = (rq->stages[i].ns + 500) / 1000;
+        size_t n = strlen(rq->stages[i].name);
+
+        if (n + AK_TEXT_DIGITS + 12 > cap - len)
+            break;
+        if (i > 0) {
+            out[len++] = ',';
+            out[len++] = ' ';
+        }
+        memcpy(out + len, rq->stages[i].name, n);
+        len += n;
+        memcpy(out + len, ";dur=", 5);
+        len += 5;
+        len += ak_text_digits(us / 1000, out + len);
+        out[len++] = '.';
+        for (uint64_t place = 100, left = us % 1000; place > 0; place /= 10)
+            out[len++] = (char)('0' + left / place % 10);
+    }
+    out[len] = '\0';
+}
+
 /* All headers but those of framing. */
 static void each_field(const struct ak_request *rq, bool close, field_fn *fn,
                        void *arg)
 {
     const struct ak_reply *r = &rq->reply;
     char timing[512];
-    int len = 0;
 
     if (r->type != NULL)
         fn(arg, "Content-Type", r->type);
@@ -335,20 +374,8 @@ static void each_field(const struct ak_request *rq, bool close, field_fn *fn,
     fn(arg, "X-Content-Type-Options", "nosniff");
     if (field_of(r, "Cache-Control") == NULL)
         fn(arg, "Cache-Control", "no-store");
-    for (size_t i = 0; i < rq->n_stages; i++) {
-        /* Milliseconds with three digits behind the point. */
-        unsigned long long us = (rq->stages[i].ns + 500) / 1000;
-        int n = snprintf(timing + len, sizeof(timing) - (size_t)len,
-                         "%s%s;dur=%llu.%03llu", i > 0 ? ", " : "",
-                         rq->stages[i].name, us / 1000, us % 1000);
-
-        if (n < 0 || (size_t)n >= sizeof(timing) - (size_t)len) {
-            timing[len] = '\0';
-            break;
-        }
-        len += n;
-    }
-    if (len > 0)
+    write_timing(rq, timing, sizeof(timing));
+    if (timing[0] != '\0')
         fn(arg, "Server-Timing", timing);
     for (size_t i = 0; i < r->n_fields; i++)
         fn(arg, r->fields[i].name, r->fields[i].value);

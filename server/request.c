@@ -2,7 +2,7 @@
 #include <assert.h>
 #include <ctype.h>
 #include <errno.h>
-#include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -13,16 +13,26 @@
 #include "server/http_internal.h"
 #include "server/log.h"
 
-#define CHUNK     2048
-#define ALIGN     16
-#define LINGER_NS 5000000000u /* for the client to read an early answer */
-#define MAX_QUERY 64
+#define CHUNK 2048
+/* Of which a search takes most: its struct ak_op, and what is in its arena. */
+#define FIRST_ROOM 20480
+#define ALIGN      16
+#define LINGER_NS  5000000000u /* for the client to read an early answer */
+#define MAX_QUERY  64
+
+/* Where every use of freed memory is to be seen, nothing is used twice. */
+#if defined(__SANITIZE_ADDRESS__)
+#define KEEP_SPARE false
+#else
+#define KEEP_SPARE true
+#endif
+
+#define CHUNK_HEAD ((sizeof(struct ak_chunk) + ALIGN - 1) / ALIGN * ALIGN)
 
 /* ----------------------------------------------------------------- memory */
 
 void *ak_request_alloc(struct ak_request *rq, size_t len)
 {
-    const size_t head = (sizeof(struct ak_chunk) + ALIGN - 1) / ALIGN * ALIGN;
     struct ak_chunk *c = rq->chunks;
     size_t cap;
     void *at;
@@ -31,12 +41,13 @@ void *ak_request_alloc(struct ak_request *rq, size_t len)
         return NULL;
     len = (len + ALIGN - 1) / ALIGN * ALIGN;
     if (c == NULL || c->cap - c->used < len) {
-        cap = head + (len > CHUNK - head ? len : CHUNK - head);
+        cap =
+            CHUNK_HEAD + (len > CHUNK - CHUNK_HEAD ? len : CHUNK - CHUNK_HEAD);
         c = malloc(cap);
         if (c == NULL)
             return NULL;
         c->cap = cap;
-        c->used = head;
+        c->used = CHUNK_HEAD;
         /* A big one goes behind the one that still has room. */
         if (rq->chunks != NULL && len > CHUNK / 2) {
             c->next = rq->chunks->next;
@@ -64,14 +75,47 @@ char *ak_request_copy(struct ak_request *rq, const char *text, size_t len)
 
 /* ------------------------------------------------------------------- life */
 
+/* A request and all the memory that most need, as one piece. */
+struct first {
+    struct ak_request rq; /* first */
+    _Alignas(ALIGN) struct ak_chunk chunk;
+    char room[FIRST_ROOM];
+};
+
+static void free_all(struct ak_request *rq, struct ak_link *link)
+{
+    struct first *first = (struct first *)rq;
+    struct ak_chunk *c, *next;
+
+    for (c = rq->chunks; c != NULL; c = next) {
+        next = c->next;
+        if (c != &first->chunk)
+            free(c);
+    }
+    pthread_mutex_destroy(&rq->lock);
+    if (KEEP_SPARE && link != NULL && link->spare == NULL)
+        link->spare = first;
+    else
+        free(first);
+}
+
 struct ak_request *ak_request_create(struct ak_http *http, const char *target,
                                      struct MHD_Connection *connection,
                                      struct ak_link *link)
 {
-    struct ak_request *rq = calloc(1, sizeof(*rq));
+    struct first *first =
+        link->spare != NULL ? link->spare : malloc(sizeof(*first));
+    struct ak_request *rq;
 
-    if (rq == NULL)
+    if (first == NULL)
         return NULL;
+    link->spare = NULL;
+    rq = &first->rq;
+    memset(rq, 0, sizeof(*rq));
+    first->chunk = (struct ak_chunk){.used = CHUNK_HEAD,
+                                     .cap = sizeof(*first) -
+                                            offsetof(struct first, chunk)};
+    rq->chunks = &first->chunk;
     rq->http = http;
     rq->connection = connection;
     rq->link = link;
@@ -82,8 +126,7 @@ struct ak_request *ak_request_create(struct ak_http *http, const char *target,
     pthread_mutex_init(&rq->lock, NULL);
     rq->target = ak_request_copy(rq, target, strlen(target));
     if (rq->target == NULL) {
-        pthread_mutex_destroy(&rq->lock);
-        free(rq);
+        free_all(rq, NULL);
         return NULL;
     }
     return rq;
@@ -91,20 +134,18 @@ struct ak_request *ak_request_create(struct ak_http *http, const char *target,
 
 void ak_request_unref(struct ak_request *rq)
 {
-    struct ak_chunk *c, *next;
+    ak_request_unref_to(rq, NULL);
+}
 
+void ak_request_unref_to(struct ak_request *rq, struct ak_link *link)
+{
     if (atomic_fetch_sub_explicit(&rq->holders, 1, memory_order_acq_rel) != 1)
         return;
     for (struct ak_ending *e = rq->endings; e != NULL; e = e->next)
         e->fn(e->arg);
     ak_body_release(rq);
     free(rq->reply.data);
-    for (c = rq->chunks; c != NULL; c = next) {
-        next = c->next;
-        free(c);
-    }
-    pthread_mutex_destroy(&rq->lock);
-    free(rq);
+    free_all(rq, link);
 }
 
 /*
@@ -301,6 +342,16 @@ bool ak_request_parse_target(struct ak_request *rq)
 
 /* ----------------------------------------------------------------- fields */
 
+/* With at least so many digits; returns how many. */
+static size_t write_hex(uint64_t n, size_t digits, char *out)
+{
+    while (digits < 16 && n >> 4 * digits != 0)
+        digits++;
+    for (size_t i = digits; i-- > 0; n >>= 4)
+        out[i] = "0123456789abcdef"[n & 15];
+    return digits;
+}
+
 void ak_request_make_id(struct ak_request *rq)
 {
     static const char sane[] = "abcdefghijklmnopqrstuvwxyz"
@@ -312,9 +363,11 @@ void ak_request_make_id(struct ak_request *rq)
         memcpy(rq->id, given, len + 1);
         return;
     }
-    snprintf(rq->id, sizeof(rq->id), "%08llx-%llx",
-             (unsigned long long)(rq->http->id_seed & 0xffffffffu),
-             (unsigned long long)atomic_fetch_add(&rq->http->id_next, 1));
+    /* "%08x-%x" of the server's number and the request's. */
+    len = write_hex(rq->http->id_seed & 0xffffffffu, 8, rq->id);
+    rq->id[len++] = '-';
+    len += write_hex(atomic_fetch_add(&rq->http->id_next, 1), 1, rq->id + len);
+    rq->id[len] = '\0';
 }
 
 struct ak_http *ak_request_http(const struct ak_request *rq)

@@ -103,6 +103,21 @@ static void add_method(char *allow, size_t cap, const char *method)
         snprintf(allow + len, cap - len, "%s%s", len > 0 ? ", " : "", method);
 }
 
+static void list_methods(const struct ak_router *router,
+                         const struct ak_segment *path, size_t n, char *allow,
+                         size_t cap)
+{
+    for (size_t i = 0; i < router->n; i++) {
+        const struct ak_route_entry *e = &router->entries[i];
+
+        if (match(e, path, n) == 0)
+            continue;
+        add_method(allow, cap, e->route->method);
+        if (strcmp(e->route->method, "GET") == 0)
+            add_method(allow, cap, "HEAD");
+    }
+}
+
 struct ak_route_entry *ak_router_find(struct ak_router *router,
                                       const char *method,
                                       const struct ak_segment *path, size_t n,
@@ -121,9 +136,6 @@ struct ak_route_entry *ak_router_find(struct ak_router *router,
         if (score == 0)
             continue;
         any = e;
-        add_method(allow, allow_cap, e->route->method);
-        if (strcmp(e->route->method, "GET") == 0)
-            add_method(allow, allow_cap, "HEAD");
         if (score > best_score &&
             strcmp(e->route->method, head ? "GET" : method) == 0) {
             best = e;
@@ -131,6 +143,8 @@ struct ak_route_entry *ak_router_find(struct ak_router *router,
         }
     }
     *found = best != NULL;
+    if (best == NULL && any != NULL)
+        list_methods(router, path, n, allow, allow_cap);
     return best != NULL ? best : any;
 }
 

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +23,7 @@
 void ak_rows_init(struct ak_rows *rows, const struct ak_settings *settings,
                   struct ak_extractors *extractors, unsigned flags)
 {
-    memset(rows, 0, sizeof(*rows));
+    memset(rows, 0, offsetof(struct ak_rows, faults.list));
     rows->extractors = extractors;
     rows->settings = settings;
     rows->flags = flags;

@@ -43,8 +43,7 @@ struct ak_rows {
     char at[128]; /* when it is set, the place of what is added: "/query" */
     bool whole;   /* the body itself is that place */
 
-    size_t n; /* rows without a fault */
-    struct ak_faults faults;
+    size_t n;              /* rows without a fault */
     enum ak_status status; /* AK_OK, or AK_ENOMEM */
 
     /* Arrays that grow, read by the functions below. */
@@ -62,6 +61,8 @@ struct ak_rows {
     struct ak_extractor *extractor;   /* held, from the first image on */
     uint64_t extract_ns;              /* that it took */
     struct ak_arena arena;            /* behind ids, labels, payloads, images */
+
+    struct ak_faults faults; /* last, for its list */
 };
 
 void ak_rows_init(struct ak_rows *rows, const struct ak_settings *settings,

@@ -186,9 +186,12 @@ static void add_rows(struct ak_rows *rows, const struct ak_npy *npy,
                      const struct column *labels, const struct column *ids)
 {
     static const struct ak_bytes none;
-    float *x = ak_arena_array(&rows->arena, (size_t)npy->shape[1], sizeof(*x));
+    bool codes = npy->dtype == AK_NPY_U8;
+    float *x =
+        codes ? NULL
+              : ak_arena_array(&rows->arena, (size_t)npy->shape[1], sizeof(*x));
 
-    if (x == NULL) {
+    if (!codes && x == NULL) {
         rows->status = AK_ENOMEM;
         return;
     }

@@ -249,11 +249,12 @@ enum ak_status ak_scan_run(struct ak_scan *const *list, size_t n,
                            struct ak_pool *pool, struct ak_err *err)
 {
     enum ak_status status = AK_OK;
-    uint64_t now = ak_clock_ns();
     struct ak_scan **waiting, **group;
+    uint64_t now;
 
     if (n == 1)
         return run_alone(list[0], pool, err);
+    now = ak_clock_ns();
     waiting = ak_array_new(n, 2 * sizeof(*waiting));
     if (waiting == NULL)
         return ak_fail(err, AK_ENOMEM, "no memory for %zu queries", n);

@@ -16,7 +16,11 @@
 
 #define IDS 32
 
-#define ADD(t, literal) ak_text_add(t, literal, sizeof(literal) - 1)
+/* What a result, and a hit with a short label, are about as long as. */
+#define HEAD_ROOM 320
+#define HIT_ROOM  80
+
+#define ADD(t, literal) ak_text_put(t, literal, sizeof(literal) - 1)
 
 struct writer {
     struct ak_op *op;
@@ -28,10 +32,6 @@ struct writer {
     float *of_query, *of_hit, *x;
     bool query_known;
     void *scratch;
-    /* A score follows from a distance: the last one's text serves again. */
-    uint32_t scored;
-    size_t score_len;
-    char score[32];
 };
 
 static void add_code(struct ak_text *t, const uint8_t *code, uint32_t bits)
@@ -78,12 +78,12 @@ static enum ak_status add_labels(struct writer *w, uint64_t ordinal,
             return ak_fail(err, AK_ECORRUPT, "label %u has no name", labels[i]);
         }
         if (i > 0)
-            ak_text_add(w->t, ",", 1);
+            ADD(w->t, ",");
         ak_text_add_json(w->t, name);
         json_decref(list);
         list = NULL;
     }
-    ak_text_add(w->t, "]", 1);
+    ADD(w->t, "]");
     return AK_OK;
 }
 
@@ -185,10 +185,10 @@ static enum ak_status add_explain(struct writer *w, const struct ak_query *q,
                    w->query_known ? w->of_query[j] : 0);
         add_margin(w->t, "item", w->model != NULL,
                    w->model != NULL ? w->of_hit[j] : 0);
-        ak_text_add(w->t, "}", 1);
+        ADD(w->t, "}");
         first = false;
     }
-    ak_text_add(w->t, "]", 1);
+    ADD(w->t, "]");
     return AK_OK;
 }
 
@@ -201,13 +201,8 @@ static void add_score(struct writer *w, const struct ak_query *q,
         ak_text_addf(w->t, "%.9g", (double)q->scores[hit - q->hits]);
         return;
     }
-    if (w->score_len == 0 || w->scored != hit->distance) {
-        w->scored = hit->distance;
-        w->score_len =
-            (size_t)snprintf(w->score, sizeof(w->score), "%.9g",
-                             1 - (double)hit->distance / w->op->settings.bits);
-    }
-    ak_text_add(w->t, w->score, w->score_len);
+    ak_text_add_share(w->t, w->op->settings.bits - hit->distance,
+                      w->op->settings.bits);
 }
 
 static enum ak_status add_hit(struct writer *w, const struct ak_query *q,
@@ -235,7 +230,7 @@ static enum ak_status add_hit(struct writer *w, const struct ak_query *q,
     }
     if (status == AK_OK && q->with & AK_WITH_EXPLAIN)
         status = add_explain(w, q, hit->ordinal, err);
-    ak_text_add(w->t, "}", 1);
+    ADD(w->t, "}");
     return status;
 }
 
@@ -286,7 +281,7 @@ static enum ak_status add_result(struct writer *w, const struct ak_query *q,
                 ids[k % IDS] =
                     ak_snapshot_id(w->q->lookup.snapshot, q->hits[k].ordinal);
         if (i > 0)
-            ak_text_add(w->t, ",", 1);
+            ADD(w->t, ",");
         status = add_hit(w, q, &q->hits[i], ids[i % IDS], err);
     }
     if (status != AK_OK)
@@ -301,7 +296,7 @@ static enum ak_status add_result(struct writer *w, const struct ak_query *q,
     ADD(w->t, ",\"model_version\":");
     ak_text_add_u64(w->t, ak_snapshot_version(w->q->lookup.snapshot));
     status = add_cursor(w, q, err);
-    ak_text_add(w->t, "}", 1);
+    ADD(w->t, "}");
     return status;
 }
 
@@ -311,12 +306,14 @@ enum ak_status ak_search_write(struct ak_op *op, struct ak_queries *q,
     struct writer w = {.op = op, .q = q, .t = t};
     enum ak_status status = AK_OK;
 
+    if (q->n == 1)
+        ak_text_reserve(t, HEAD_ROOM + q->list[0].result.n_hits * HIT_ROOM);
     if (q->batch)
         ak_text_addf(t, "{\"model_version\":%" PRIu64 ",\"results\":[",
                      ak_snapshot_version(q->lookup.snapshot));
     for (size_t i = 0; i < q->n && status == AK_OK; i++) {
         if (i > 0)
-            ak_text_add(t, ",", 1);
+            ADD(t, ",");
         status = add_result(&w, &q->list[i], err);
     }
     if (q->batch)

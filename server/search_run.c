@@ -93,13 +93,14 @@ static enum ak_status encode_vectors(struct ak_op *op, struct ak_queries *q,
     size_t len = ak_code_bytes(op->settings.bits), bits = op->settings.bits;
     bool projected = wants(q, AK_RERANK_ASYMMETRIC);
     const float *x = ak_rows_vectors(&op->rows);
-    uint64_t start = ak_clock_ns();
+    uint64_t start;
     uint8_t *codes;
     float *y = NULL;
     void *scratch;
 
     if (n == 0)
         return AK_OK;
+    start = ak_clock_ns();
     if (model == NULL)
         return ak_fail(err, AK_EINVAL, "kind %s has no model",
                        op->settings.kind);
@@ -416,7 +417,7 @@ static enum ak_status run_some(struct ak_op *op, struct ak_queries *q,
 {
     uint64_t one = ak_scan_estimate(q->lookup.snapshot, op->settings.bits, 1);
     size_t from = q->done, n = 0, found = 0, most = q->n - from;
-    struct ak_scan **list;
+    struct ak_scan *alone, **list = &alone;
     enum ak_status status;
     uint64_t start;
 
@@ -425,7 +426,8 @@ static enum ak_status run_some(struct ak_op *op, struct ak_queries *q,
     do
         found += q->list[from + n++].scan.limit;
     while (n < most && found < AK_SCAN_HITS);
-    list = ak_array_new(n, sizeof(*list));
+    if (n > 1)
+        list = ak_array_new(n, sizeof(*list));
     if (list == NULL)
         return ak_fail(err, AK_ENOMEM, "no memory for %zu queries", n);
     for (size_t i = 0; i < n; i++)
@@ -438,7 +440,8 @@ static enum ak_status run_some(struct ak_op *op, struct ak_queries *q,
     }
     if (status == AK_OK)
         status = rank(op, q, from, n, err);
-    ak_array_free(list);
+    if (n > 1)
+        ak_array_free(list);
     q->done += n;
     return status;
 }

@@ -6,6 +6,9 @@
 
 /* Nanoseconds of a clock that never jumps: for intervals and deadlines. */
 uint64_t ak_clock_ns(void);
+/* The same clock, at most some milliseconds behind, for less: for deadlines that
+   are seconds away. */
+uint64_t ak_clock_coarse_ns(void);
 
 /* Milliseconds since 1970 in UTC: for what a person reads. */
 int64_t ak_time_ms(void);
