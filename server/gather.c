@@ -8,13 +8,14 @@ void ak_gather_init(struct ak_gather *g)
 {
     pthread_mutex_init(&g->lock, NULL);
     g->head = g->tail = NULL;
-    g->busy = g->crowded = false;
+    g->rounds = 0;
+    g->coming = g->crowded = false;
     g->ended_ns = 0;
 }
 
 void ak_gather_clear(struct ak_gather *g)
 {
-    assert(!g->busy && g->head == NULL);
+    assert(g->rounds == 0 && g->head == NULL);
     pthread_mutex_destroy(&g->lock);
 }
 
@@ -24,16 +25,26 @@ bool ak_gather_begin(struct ak_gather *g, uint64_t quiet_ns)
     bool began;
 
     pthread_mutex_lock(&g->lock);
-    began = !g->busy && !g->crowded && now >= g->ended_ns + quiet_ns;
+    began = g->rounds == 0 && !g->crowded && now >= g->ended_ns + quiet_ns;
     if (began)
-        g->busy = true;
+        g->rounds = 1;
     pthread_mutex_unlock(&g->lock);
     return began;
 }
 
+/* Under the lock: whether the caller sees to a round for those who wait. */
+static bool call_round(struct ak_gather *g)
+{
+    if (g->head == NULL || g->coming || g->rounds == AK_GATHER_ROUNDS)
+        return false;
+    g->rounds++;
+    g->coming = true;
+    return true;
+}
+
 bool ak_gather_push(struct ak_gather *g, struct ak_gather_item *item)
 {
-    bool idle;
+    bool called;
 
     item->next = NULL;
     pthread_mutex_lock(&g->lock);
@@ -42,10 +53,9 @@ bool ak_gather_push(struct ak_gather *g, struct ak_gather_item *item)
     else
         g->head = item;
     g->tail = item;
-    idle = !g->busy;
-    g->busy = true;
+    called = call_round(g);
     pthread_mutex_unlock(&g->lock);
-    return idle;
+    return called;
 }
 
 struct ak_gather_item *ak_gather_take(struct ak_gather *g, size_t most)
@@ -53,7 +63,8 @@ struct ak_gather_item *ak_gather_take(struct ak_gather *g, size_t most)
     struct ak_gather_item *first, *last;
 
     pthread_mutex_lock(&g->lock);
-    assert(g->busy);
+    assert(g->coming);
+    g->coming = false;
     first = last = g->head;
     for (size_t n = 1; n < most && last != NULL && last->next != NULL; n++)
         last = last->next;
@@ -71,13 +82,13 @@ struct ak_gather_item *ak_gather_take(struct ak_gather *g, size_t most)
 bool ak_gather_end(struct ak_gather *g)
 {
     uint64_t now = ak_clock_ns();
-    bool more;
+    bool called;
 
     pthread_mutex_lock(&g->lock);
-    assert(g->busy);
-    more = g->head != NULL;
-    g->busy = more;
+    assert(g->rounds > 0);
+    g->rounds--;
     g->ended_ns = now;
+    called = call_round(g);
     pthread_mutex_unlock(&g->lock);
-    return more;
+    return called;
 }

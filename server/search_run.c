@@ -3,9 +3,10 @@
  *
  * Where a request runs: what is short, on the thread of HTTP that read it.  What
  * needs the disk or brings many queries of its own, as a task of the search pool,
- * a slice at a time.  All else goes by the collection's gather: while one such
- * request is scanned those that come wait, and go next together.  That includes
- * what is not so short that it would be over before anyone could have joined.
+ * a slice at a time.  All else goes by the collection's gather: while such
+ * requests are scanned those that come wait, and go next together, when the first
+ * thread of the pool has nothing left to do for those before.  That includes what
+ * is not so short that it would be over before anyone could have joined.
  */
 #include "server/json_memory.h"
 #include "server/search.h"

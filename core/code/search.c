@@ -145,8 +145,13 @@ static void set_range(const struct ak_search_job *job, size_t i,
         if (i + 1 < parts)
             part->to = (uint64_t)(segments * (i + 1) / parts) * AK_SEGMENT_ROWS;
     } else {
-        part->first = job->search.n * i / parts;
-        part->n = job->search.n * (i + 1) / parts - part->first;
+        /* The kernel takes so many at once; a bucket is visited by one. */
+        size_t step = ak_snapshot_partitioned(job->s) ? 1 : AK_HAMMING_QUERIES;
+        size_t steps = (job->search.n + step - 1) / step;
+
+        part->first = steps * i / parts * step;
+        part->n =
+            min(steps * (i + 1) / parts * step, job->search.n) - part->first;
     }
 }
 

@@ -243,7 +243,7 @@ struct desk {
     struct ak_gather gather;
     struct ak_pool *pool;
     struct ak_index *ix;
-    atomic_uint at_work; /* never more than one */
+    atomic_uint at_work; /* never more than two */
     pthread_mutex_t lock;
     pthread_cond_t over;
 };
@@ -281,7 +281,7 @@ static void run_round(struct ak_task *task)
     size_t n = 0;
 
     free(task);
-    assert_int_equal(atomic_fetch_add(&d->at_work, 1), 0);
+    assert_in_range(atomic_fetch_add(&d->at_work, 1), 0, AK_GATHER_ROUNDS - 1);
     for (; item != NULL; item = item->next) {
         visitors[n] = (struct visitor *)item;
         list[n] = &visitors[n]->asked.scan;
@@ -313,7 +313,8 @@ static void *visit(void *arg)
         if (ak_gather_begin(&d->gather, 0)) {
             struct ak_scan *one = &v->asked.scan;
 
-            assert_int_equal(atomic_fetch_add(&d->at_work, 1), 0);
+            assert_in_range(atomic_fetch_add(&d->at_work, 1), 0,
+                            AK_GATHER_ROUNDS - 1);
             assert_status(ak_scan_run(&one, 1, d->pool, NULL), AK_OK);
             atomic_fetch_sub(&d->at_work, 1);
             if (ak_gather_end(&d->gather))
@@ -363,28 +364,36 @@ static void who_waits_goes_with_the_next_round_and_finds_the_same(void **state)
 
 static void those_who_wait_are_taken_in_order_of_arrival(void **state)
 {
-    struct ak_gather_item items[5], *list;
+    struct ak_gather_item items[6], *list;
     struct ak_gather g;
 
     (void)state;
     ak_gather_init(&g);
     assert_true(ak_gather_begin(&g, 0));
     assert_false(ak_gather_begin(&g, 0));
-    for (int i = 0; i < 4; i++)
-        assert_false(ak_gather_push(&g, &items[i]));
-    assert_true(ak_gather_end(&g)); /* stays busy: a round comes */
+    assert_true(ak_gather_push(&g, &items[0])); /* a round comes */
+    for (int i = 1; i < 4; i++)
+        assert_false(ak_gather_push(&g, &items[i])); /* for all of them */
+    assert_false(ak_gather_end(&g));
     assert_false(ak_gather_begin(&g, 0));
     list = ak_gather_take(&g, 3);
     assert_ptr_equal(list, &items[0]);
     assert_ptr_equal(list->next, &items[1]);
     assert_ptr_equal(list->next->next, &items[2]);
     assert_null(list->next->next->next);
-    assert_false(ak_gather_push(&g, &items[4]));
-    assert_true(ak_gather_end(&g));
+    assert_true(ak_gather_push(&g, &items[4])); /* a second one beside it */
     list = ak_gather_take(&g, 3);
     assert_ptr_equal(list, &items[3]);
     assert_ptr_equal(list->next, &items[4]);
     assert_null(list->next->next);
+    assert_false(ak_gather_push(&g, &items[5])); /* but no third */
+    assert_true(ak_gather_end(&g));
+    assert_false(ak_gather_end(&g)); /* the one that comes takes it */
+    assert_ptr_equal(ak_gather_take(&g, 3), &items[5]);
+    assert_false(ak_gather_end(&g));
+    assert_true(ak_gather_push(&g, &items[0]));
+    assert_false(ak_gather_push(&g, &items[1]));
+    assert_ptr_equal(ak_gather_take(&g, 3), &items[0]);
     assert_false(ak_gather_end(&g));
     assert_false(ak_gather_begin(&g, 0));       /* idle, but crowded */
     assert_true(ak_gather_push(&g, &items[0])); /* idle: the caller runs it */
