@@ -84,9 +84,10 @@ static const struct family families[AK_N_METRICS] = {
 
 /* Upper bounds; the last bucket has none. */
 static const double bounds[][AK_HISTOGRAM_BUCKETS - 1] = {
-    [SECONDS] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
-                 0.05, 0.1, 0.25, 0.5, 1, 5, 30},
-    [NUMBERS] = {0, 1, 2, 4, 8, 12, 16, 24, 32, 64, 100, 128, 256, 512, 1024},
+    [SECONDS] = {0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001,
+                 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30},
+    [NUMBERS] = {0, 1, 2, 4, 8, 12, 16, 20, 24, 32, 48, 64, 100, 128, 192, 256,
+                 512, 1024},
 };
 
 union series {

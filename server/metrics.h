@@ -84,7 +84,7 @@ unsigned ak_metric_stage(const char *name);
 void ak_metrics_write(struct ak_text *t);
 
 /* A histogram on its own, of seconds, with the buckets of all others. */
-#define AK_HISTOGRAM_BUCKETS 16 /* with the one without a bound */
+#define AK_HISTOGRAM_BUCKETS 19 /* with the one without a bound */
 struct ak_histogram {
     atomic_uint_fast64_t counts[AK_HISTOGRAM_BUCKETS];
     atomic_uint_fast64_t sum; /* millionths */
