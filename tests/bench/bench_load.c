@@ -1,6 +1,7 @@
 /*
  * bench_load -- how long a collection takes from its file into memory, by the
- * table of rows and by packed rows: one line of JSON a case.
+ * table of rows and by packed rows, and what memory a publish takes: one line of
+ * JSON a case.
  *
  *     bench_load [N [CASE]]
  *
@@ -14,6 +15,14 @@
  *         row in a hundred deleted
  * seconds median from the opening of the engine until it is ready
  * bytes_per_code of the process's resident memory, beside what it had before
+ *
+ * `publish` is another case: vectors around 100 centres, ids in order, kind hmoh,
+ * of which the first 4,096 are learnt.  When all is loaded and the partition is
+ * built, a version is published, so that all rows are encoded again; the end is
+ * when it serves and has its partition.  peak_bytes_per_code: the most that was
+ * resident from the publish to the end; SQLite's caches, the learner and all
+ * else of the process are in it.  serving_seconds and seconds: until it serves,
+ * and until the end.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,19 +33,30 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/base/rng.h"
+#include "core/code/partition.h"
 #include "server/engine_internal.h"
 #include "server/log.h"
 
-enum { REPEATS = 3, MOST_BATCH = 4096, LABELS = 10, PATH_LEN = 256 };
+enum {
+    REPEATS = 3,
+    MOST_BATCH = 4096,
+    LABELS = 10,
+    PATH_LEN = 256,
+    DIM = 16,      /* of `publish` */
+    CENTRES = 100, /* of its vectors */
+    PATIENCE_S = 3600
+};
 
 #define NAME "codes"
 
 static const struct load_case {
     const char *name;
     size_t batch;
-    bool mixed;
-} cases[] = {
-    {"plain", 4096, false}, {"short", 50, false}, {"mixed", 4096, true}};
+    bool mixed, publish;
+} cases[] = {{"plain", 4096, false, false},
+             {"short", 50, false, false},
+             {"mixed", 4096, true, false},
+             {"publish", 4096, false, true}};
 
 static char dir[64];
 
@@ -71,6 +91,7 @@ static void apart(void (*work)(void *arg), void *arg)
 struct making {
     const struct load_case *of;
     uint64_t n;
+    int out; /* where `publish` tells */
 };
 
 static void open_engine(struct ak_engine **e)
@@ -118,10 +139,14 @@ static void create(void *arg)
     struct ak_settings_error why = {0};
     struct ak_settings settings;
     struct ak_engine *e;
-    json_t *text =
-        json_pack("{s:{s:s}, s:i}", "model", "kind", "external", "bits", 64);
+    const struct making *making = arg;
+    json_t *text = making->of->publish
+                       ? json_pack("{s:{s:s, s:{s:i}}, s:i, s:{s:i}}", "model",
+                                   "kind", "hmoh", "params", "kernel_anchors",
+                                   0, "bits", 64, "features", "dim", DIM)
+                       : json_pack("{s:{s:s}, s:i}", "model", "kind",
+                                   "external", "bits", 64);
 
-    (void)arg;
     if (ak_settings_parse(NAME, text, &settings, &why) != AK_OK)
         fail(why.pointer, why.detail);
     json_decref(text);
@@ -182,6 +207,38 @@ static void fill_batch(struct ak_store *store, const struct making *m,
         put(store, &ended);
 }
 
+/* Vectors around centres; of the first batch with the centre as label. */
+static void fill_vectors(struct ak_store *store, uint64_t first, size_t n,
+                         struct ak_rng *rng)
+{
+    static float centres[CENTRES][DIM], x[MOST_BATCH][DIM];
+    static char names[CENTRES][8];
+    static struct ak_bytes labels[MOST_BATCH];
+    static uint32_t label_first[MOST_BATCH + 1];
+    struct ak_change change = {.kind = AK_RECORD_UPSERT,
+                               .rows = {.n = n, .block = x}};
+
+    for (size_t i = 0; i < CENTRES && first == 0; i++) {
+        snprintf(names[i], sizeof(names[i]), "%zu", i);
+        for (size_t d = 0; d < DIM; d++)
+            centres[i][d] = (float)ak_rng_normal(rng);
+    }
+    for (size_t i = 0; i < n; i++) {
+        size_t at = ak_rng_below(rng, CENTRES);
+
+        for (size_t d = 0; d < DIM; d++)
+            x[i][d] = centres[at][d] + 0.2f * (float)ak_rng_normal(rng);
+        labels[i] = (struct ak_bytes){names[at], strlen(names[at])};
+        label_first[i + 1] = (uint32_t)i + 1;
+    }
+    if (first == 0) {
+        change.kind = AK_RECORD_BATCH;
+        change.rows.labels = labels;
+        change.rows.label_first = label_first;
+    }
+    put(store, &change);
+}
+
 static void fill(void *arg)
 {
     const struct making *m = arg;
@@ -198,7 +255,10 @@ static void fill(void *arg)
             size_t n = m->n - first < m->of->batch ? (size_t)(m->n - first)
                                                    : m->of->batch;
 
-            fill_batch(store, m, first, n, &rng);
+            if (m->of->publish)
+                fill_vectors(store, first, n, &rng);
+            else
+                fill_batch(store, m, first, n, &rng);
             first += n;
             rows += n;
         }
@@ -304,18 +364,145 @@ static void measure(const struct making *m, bool packed)
     fflush(stdout);
 }
 
-static void run_case(const struct making *m)
+/* -------------------------------------------------------------- a publish */
+
+struct published {
+    double loaded, peak; /* bytes */
+    double serving_s, all_s;
+    double share; /* of the rows, that a search looks at; 1: no partition */
+};
+
+/* The most that was resident since the last call. */
+static double peak_bytes(void)
+{
+    FILE *f = fopen("/proc/self/status", "re");
+    unsigned long kib = 0;
+    char line[256];
+
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+        if (sscanf(line, "VmHWM: %lu", &kib) == 1)
+            break;
+    if (f == NULL || kib == 0)
+        fail("/proc/self/status", "cannot be read");
+    fclose(f);
+    f = fopen("/proc/self/clear_refs", "we");
+    if (f == NULL || fputs("5", f) < 0 || fclose(f) != 0)
+        fail("/proc/self/clear_refs", "cannot be written");
+    return (double)kib * 1024;
+}
+
+/* Until all rows are shown under `version`, and have a partition. */
+static struct ak_partition_info wait_for(struct ak_engine *e,
+                                         struct ak_collection *c, uint64_t rows,
+                                         uint64_t version, bool partition)
+{
+    uint64_t end = ak_clock_ns() + PATIENCE_S * UINT64_C(1000000000);
+    struct ak_partition_info info;
+    struct ak_snapshot *s;
+    bool there;
+
+    do {
+        if (ak_clock_ns() > end)
+            fail("the collection", "does not come so far");
+        usleep(10000);
+        ak_engine_tick(e);
+        s = ak_collection_snapshot(c);
+        ak_snapshot_partition_info(s, &info);
+        there = ak_snapshot_rows(s) == rows &&
+                ak_snapshot_version(s) >= version &&
+                (!partition || info.rows > 0);
+        ak_snapshot_drop(s);
+    } while (!there);
+    return info;
+}
+
+static void committed(struct ak_submission *s, enum ak_status status,
+                      const struct ak_receipt *receipt,
+                      const struct ak_err *err)
+{
+    (void)s;
+    (void)receipt;
+    check(status, err);
+}
+
+static void publish(void *arg)
+{
+    static struct ak_submission publish = {
+        .change = {.kind = AK_RECORD_PUBLISH}, .bytes = 64, .done = committed};
+    const struct making *m = arg;
+    double before = resident_bytes();
+    struct ak_partition_info info;
+    struct published found;
+    struct ak_collection *c;
+    struct ak_engine *e;
+    struct ak_err err = {0};
+    struct ak_collection_status status;
+    uint64_t start, version;
+
+    open_engine(&e);
+    check(ak_engine_get(e, NAME, &c, &err), &err);
+    wait_for(e, c, m->n, 0, true);
+    do {
+        usleep(10000);
+        ak_engine_tick(e);
+        ak_collection_status(c, &status);
+    } while (status.learned_seq < status.durable_seq);
+    version = status.published + 1;
+    found.loaded = resident_bytes() - before;
+    (void)peak_bytes();
+    start = ak_clock_ns();
+    ak_collection_submit(c, &publish);
+    wait_for(e, c, m->n, version, false);
+    found.serving_s = (double)(ak_clock_ns() - start) * 1e-9;
+    info = wait_for(e, c, m->n, version, true);
+    found.all_s = (double)(ak_clock_ns() - start) * 1e-9;
+    found.peak = peak_bytes() - before;
+    found.share = info.share;
+    ak_collection_drop(c);
+    ak_engine_close(e);
+    if (write(m->out, &found, sizeof(found)) != sizeof(found))
+        fail("a pipe", "broke");
+}
+
+static void measure_publish(struct making *m)
+{
+    struct published p;
+    double n = (double)m->n;
+    int ends[2];
+
+    if (pipe(ends) != 0)
+        fail("a pipe", "cannot be made");
+    m->out = ends[1];
+    apart(publish, m);
+    if (read(ends[0], &p, sizeof(p)) != sizeof(p))
+        fail("a pipe", "broke");
+    close(ends[0]);
+    close(ends[1]);
+    printf("{\"bench\":\"load\",\"case\":\"publish\",\"n\":%.0f,\"bits\":64,"
+           "\"dim\":%d,\"share\":%.3f,\"serving_seconds\":%.1f,"
+           "\"seconds\":%.1f,\"resident_bytes_per_code\":%.1f,"
+           "\"peak_bytes_per_code\":%.1f,\"peak_mib\":%.1f}\n",
+           n, DIM, p.share, p.serving_s, p.all_s, p.loaded / n, p.peak / n,
+           p.peak / (1 << 20));
+    fflush(stdout);
+}
+
+static void run_case(struct making *m)
 {
     char command[128];
 
     snprintf(dir, sizeof(dir), "bench_load.XXXXXX");
     if (mkdtemp(dir) == NULL)
         fail("cannot make a folder", dir);
-    apart(create, NULL);
-    apart(fill, (void *)(uintptr_t)m);
-    measure(m, false);
-    apart(pack, (void *)(uintptr_t)m);
-    measure(m, true);
+    apart(create, m);
+    apart(fill, m);
+    if (m->of->publish) {
+        measure_publish(m);
+    } else {
+        measure(m, false);
+        apart(pack, m);
+        measure(m, true);
+    }
     snprintf(command, sizeof(command), "rm -rf %s", dir);
     if (system(command) != 0)
         fail("a folder is left", dir);

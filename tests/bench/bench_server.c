@@ -8,16 +8,20 @@
  * codes of 64 bits, random or clustered (100 centres, 5 % flips), and drives it
  * over 32 keep-alive connections: GET /healthz, then POST .../search with one npy
  * row each, SECONDS (1) a turn, in ROUNDS (5) turns that alternate.  Then both
- * again while 5,000 codes a second are inserted.  One thread, epoll; it shares
- * the machine's cores with the server.
+ * again while 5,000 codes a second are inserted (`changes` is "inserts"), and
+ * while codes are inserted, replaced and deleted as fast as the server takes
+ * them, on a connection each, 256 at a time ("all"); changes_per_s is how many
+ * items that were.  One thread, epoll; it shares the machine's cores with the
+ * server.
  *
  * cpu_us: processor time of server and load, for one request; with both cores at
  * work its inverse is what rps would be without others on the machine, and
  * of_trivial_cpu the ratio of these.  server_cpu_us: the server's part.
  *
- * rps: medians of the turns; of_trivial: of the ratios within a round.  us: from the last byte sent to the last byte of the
- * answer, of all turns.  server_us: of the server's own histogram, from the
- * headers to the answer, by the upper bound of the bucket.
+ * rps: medians of the turns; of_trivial: of the ratios within a round.  us: from
+ * the last byte sent to the last byte of the answer, of all turns.  server_us: of
+ * the server's own histogram, from the headers to the answer, by the upper bound
+ * of the bucket; server_max_us is that of the last bucket that has any.
  */
 #include "config.h"
 
@@ -39,6 +43,7 @@
 #include "core/base/blob.h"
 #include "core/base/clock.h"
 #include "core/base/rng.h"
+#include "server/metrics.h"
 #include "server/npy.h"
 
 enum {
@@ -48,8 +53,9 @@ enum {
     CENTRES = 100,
     MOST_ROUNDS = 101,
     MOST_TIMES = 1 << 22,
-    INSERTED = 5000,  /* a second */
-    INSERT_ROWS = 50, /* at a time */
+    INSERTED = 5000,    /* a second */
+    INSERT_ROWS = 50,   /* at a time */
+    CHANGED_ROWS = 256, /* of what goes at full rate */
     REPLY = 65536
 };
 
@@ -231,6 +237,7 @@ struct data {
     bool clustered;
     struct ak_rng rng;
     uint64_t centres[CENTRES];
+    uint64_t n, first_id; /* what was there at the start */
 };
 
 static uint64_t draw(struct data *d)
@@ -260,8 +267,23 @@ static struct ak_writer npy_of(struct data *d, size_t n)
     return w;
 }
 
-/* A batch of n codes, as a request. */
-static struct ak_writer insert_of(struct data *d, size_t n)
+/* "[17,4,...]": n ids of what was there at the start. */
+static void add_ids(struct data *d, struct ak_writer *w, size_t n)
+{
+    char text[32];
+
+    /* In steps from anywhere, so that none comes twice. */
+    for (uint64_t i = 0, id = ak_rng_below(&d->rng, d->n); i < n; i++) {
+        snprintf(text, sizeof(text), "%c%llu", i == 0 ? '[' : ',',
+                 (unsigned long long)(d->first_id + id % d->n));
+        add_text(w, text);
+        id += 1 + d->n / (2 * n);
+    }
+    add_text(w, "]");
+}
+
+/* A batch of n codes, as a request; new ones, or in place of others. */
+static struct ak_writer insert_of(struct data *d, size_t n, bool replace)
 {
     struct ak_writer npy = npy_of(d, n), form = {0}, w;
     char path[64];
@@ -269,12 +291,32 @@ static struct ak_writer insert_of(struct data *d, size_t n)
     add_text(&form, "--x\r\nContent-Disposition: form-data; name=\"codes\"\r\n"
                     "Content-Type: application/x-npy\r\n\r\n");
     ak_write_bytes(&form, npy.data, npy.len);
+    if (replace) {
+        add_text(&form,
+                 "\r\n--x\r\nContent-Disposition: form-data; name=\"ids\"\r\n"
+                 "Content-Type: application/json\r\n\r\n");
+        add_ids(d, &form, n);
+    }
     add_text(&form, "\r\n--x--\r\n");
     snprintf(path, sizeof(path), "/v1/collections/%s/items", d->name);
     w = request_of("PUT", path, "multipart/form-data; boundary=x", form.data,
                    form.len);
     ak_writer_clear(&form);
     ak_writer_clear(&npy);
+    return w;
+}
+
+static struct ak_writer delete_of(struct data *d, size_t n)
+{
+    struct ak_writer body = {0}, w;
+    char path[64];
+
+    add_text(&body, "{\"ids\":");
+    add_ids(d, &body, n);
+    add_text(&body, "}");
+    snprintf(path, sizeof(path), "/v1/collections/%s/items/delete", d->name);
+    w = request_of("POST", path, "application/json", body.data, body.len);
+    ak_writer_clear(&body);
     return w;
 }
 
@@ -285,12 +327,15 @@ static void fill(struct data *d, size_t n)
     char path[96];
     double seq = 0;
 
+    d->n = n;
     snprintf(path, sizeof(path), "/v1/collections/%s", d->name);
     free(call("PUT", path, "application/json", settings, strlen(settings)));
     for (size_t i = 0; i < n; i += BATCH) {
-        struct ak_writer w = insert_of(d, n - i < BATCH ? n - i : BATCH);
+        struct ak_writer w = insert_of(d, n - i < BATCH ? n - i : BATCH, false);
         char *text = exchange(w.data, w.len);
 
+        if (i == 0)
+            d->first_id = (uint64_t)number_after(text, "\"first_id\":");
         seq = number_after(text, "\"seq\":");
         free(text);
         ak_writer_clear(&w);
@@ -361,15 +406,23 @@ static double cpu_of_us(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* What inserts beside the load: one connection, at a steady pace. */
-static struct {
-    struct data *data; /* NULL: nothing is inserted */
+/* What changes the collection beside the load. */
+enum changes { NONE, INSERTS, ALL };
+static const char *const changes_names[] = {"none", "inserts", "all"};
+
+enum { INSERTER, REPLACER, DELETER, CHANGERS };
+static struct changer {
     struct client client;
     struct ak_writer request;
-    uint64_t due_ns;
     bool busy;
-    uint64_t rows;
-} inserter;
+} changers[CHANGERS];
+
+static struct {
+    struct data *data;
+    enum changes changes;
+    uint64_t due_ns; /* of INSERTS, which come at a steady pace */
+    double items;    /* changed, in all turns */
+} changing;
 
 static void watch(int fd, void *who)
 {
@@ -428,17 +481,44 @@ static bool hear(struct client *c)
     return true;
 }
 
-static void insert_some(uint64_t now)
+static bool is_changer(const struct client *c)
 {
-    if (inserter.data == NULL || inserter.busy || now < inserter.due_ns)
-        return;
-    ak_writer_clear(&inserter.request);
-    inserter.request = insert_of(inserter.data, INSERT_ROWS);
-    inserter.client.got = 0;
-    send_all(inserter.client.fd, &inserter.request);
-    inserter.busy = true;
-    inserter.due_ns += SECOND * INSERT_ROWS / INSERTED;
-    inserter.rows += INSERT_ROWS;
+    return c >= &changers[0].client && c <= &changers[CHANGERS - 1].client;
+}
+
+static bool changers_busy(void)
+{
+    for (int i = 0; i < CHANGERS; i++)
+        if (changers[i].busy)
+            return true;
+    return false;
+}
+
+static void change(int which, size_t n)
+{
+    struct changer *c = &changers[which];
+
+    ak_writer_clear(&c->request);
+    c->request = which == DELETER
+                     ? delete_of(changing.data, n)
+                     : insert_of(changing.data, n, which == REPLACER);
+    c->client.got = 0;
+    send_all(c->client.fd, &c->request);
+    c->busy = true;
+    changing.items += (double)n;
+}
+
+static void change_some(uint64_t now)
+{
+    if (changing.changes == ALL) {
+        for (int i = 0; i < CHANGERS; i++)
+            if (!changers[i].busy)
+                change(i, CHANGED_ROWS);
+    } else if (changing.changes == INSERTS && !changers[INSERTER].busy &&
+               now >= changing.due_ns) {
+        change(INSERTER, INSERT_ROWS);
+        changing.due_ns += SECOND * INSERT_ROWS / INSERTED;
+    }
 }
 
 static void drive(struct load *l, double seconds)
@@ -448,12 +528,12 @@ static void drive(struct load *l, double seconds)
     size_t open = CONNECTIONS;
     double theirs = cpu_of_daemon(), ours = cpu_of_us();
 
-    inserter.due_ns = start;
+    changing.due_ns = start;
     for (size_t i = 0; i < CONNECTIONS; i++)
         ask(l, &clients[i]);
-    while (open > 0 || inserter.busy) {
-        struct epoll_event events[CONNECTIONS + 1];
-        int n = epoll_wait(poller, events, CONNECTIONS + 1, 1);
+    while (open > 0 || changers_busy()) {
+        struct epoll_event events[CONNECTIONS + CHANGERS];
+        int n = epoll_wait(poller, events, CONNECTIONS + CHANGERS, 1);
 
         now = ak_clock_ns();
         for (int i = 0; i < n; i++) {
@@ -461,8 +541,8 @@ static void drive(struct load *l, double seconds)
 
             if (!hear(c))
                 continue;
-            if (c == &inserter.client) {
-                inserter.busy = false;
+            if (is_changer(c)) {
+                ((struct changer *)c)->busy = false;
                 continue;
             }
             now = ak_clock_ns();
@@ -476,7 +556,7 @@ static void drive(struct load *l, double seconds)
             }
         }
         if (now < end)
-            insert_some(now);
+            change_some(now);
     }
     l->rps[l->rounds++] = (double)answered / seconds;
     l->answered += answered + CONNECTIONS;
@@ -500,7 +580,7 @@ static double quantile(double *x, size_t n, double q)
 }
 
 /* Buckets of the server's histogram of a route. */
-enum { BUCKETS = 16 };
+enum { BUCKETS = AK_HISTOGRAM_BUCKETS };
 struct histogram {
     double le[BUCKETS], count[BUCKETS];
 };
@@ -545,6 +625,14 @@ static double server_quantile(const struct histogram *before,
     return -1;
 }
 
+static double server_longest(const struct histogram *before,
+                             const struct histogram *after)
+{
+    double all = after->count[BUCKETS - 1] - before->count[BUCKETS - 1];
+
+    return server_quantile(before, after, 1 - .5 / all);
+}
+
 struct side {
     const char *name, *route;
     struct load load;
@@ -557,7 +645,7 @@ static double cpu_us(const struct load *l)
 }
 
 static void print(struct side *s, const struct data *d, size_t n,
-                  const struct load *trivial)
+                  const struct load *trivial, double changed)
 {
     double ratios[MOST_ROUNDS], rps;
 
@@ -566,49 +654,65 @@ static void print(struct side *s, const struct data *d, size_t n,
     rps = quantile(s->load.rps, s->load.rounds, .5);
 
     printf("{\"bench\": \"server\", \"data\": \"%s\", \"n\": %zu, "
-           "\"bits\": 64, \"connections\": %d, \"inserts\": %d, "
+           "\"bits\": 64, \"connections\": %d, \"changes\": \"%s\", "
+           "\"inserts\": %d, \"changes_per_s\": %.0f, "
            "\"request\": \"%s\", \"rps\": %.0f, \"of_trivial\": %.3f, "
            "\"cpu_us\": %.1f, \"server_cpu_us\": %.1f, "
            "\"of_trivial_cpu\": %.3f, "
            "\"p50_us\": %.0f, \"p95_us\": %.0f, \"p99_us\": %.0f, "
-           "\"server_p50_us\": %.0f, \"server_p95_us\": %.0f}\n",
-           d->name, n, CONNECTIONS, inserter.data != NULL ? INSERTED : 0,
-           s->name, rps, quantile(ratios, s->load.rounds, .5), cpu_us(&s->load),
+           "\"p999_us\": %.0f, \"max_us\": %.0f, "
+           "\"server_p50_us\": %.0f, \"server_p95_us\": %.0f, "
+           "\"server_p999_us\": %.0f, \"server_max_us\": %.0f}\n",
+           d->name, n, CONNECTIONS, changes_names[changing.changes],
+           changing.changes == INSERTS ? INSERTED : 0, changed, s->name, rps,
+           quantile(ratios, s->load.rounds, .5), cpu_us(&s->load),
            s->load.daemon_cpu / (double)s->load.answered * 1e6,
            cpu_us(trivial) / cpu_us(&s->load),
            quantile(s->load.us, s->load.n_us, .5),
            quantile(s->load.us, s->load.n_us, .95),
            quantile(s->load.us, s->load.n_us, .99),
+           quantile(s->load.us, s->load.n_us, .999),
+           quantile(s->load.us, s->load.n_us, 1),
            server_quantile(&s->before, &s->after, .5),
-           server_quantile(&s->before, &s->after, .95));
+           server_quantile(&s->before, &s->after, .95),
+           server_quantile(&s->before, &s->after, .999),
+           server_longest(&s->before, &s->after));
     fflush(stdout);
 }
 
 static void measure(struct data *d, size_t n, double seconds, size_t rounds,
-                    struct side sides[2])
+                    enum changes changes, struct side sides[2])
 {
-    if (inserter.data != NULL) {
-        inserter.client.fd = dial();
-        watch(inserter.client.fd, &inserter.client);
+    /* No more than are used: who asks for nothing is hung up. */
+    int n_changers = changes == ALL ? CHANGERS : changes == INSERTS ? 1 : 0;
+    double changed;
+
+    changing.data = d;
+    changing.changes = changes;
+    for (int i = 0; i < n_changers; i++) {
+        changers[i].client.fd = dial();
+        watch(changers[i].client.fd, &changers[i].client);
     }
     for (int i = 0; i < 2; i++) {
         sides[i].load.rounds = sides[i].load.n_us = 0;
-        scrape(sides[i].route, &sides[i].before);
         drive(&sides[i].load, seconds / 2); /* to warm up */
+        scrape(sides[i].route, &sides[i].before);
         sides[i].load.rounds = sides[i].load.n_us = 0;
         sides[i].load.answered = 0;
         sides[i].load.daemon_cpu = sides[i].load.our_cpu = 0;
     }
+    changing.items = 0;
     for (size_t r = 0; r < rounds; r++)
         for (int i = 0; i < 2; i++)
             drive(&sides[i].load, seconds);
+    changed = changing.items / (2 * seconds * (double)rounds);
     for (int i = 0; i < 2; i++)
         scrape(sides[i].route, &sides[i].after);
-    if (inserter.data != NULL)
-        close(inserter.client.fd);
+    for (int i = 0; i < n_changers; i++)
+        close(changers[i].client.fd);
     /* The trivial one last: its figures are sorted when it is printed. */
-    print(&sides[1], d, n, &sides[0].load);
-    print(&sides[0], d, n, &sides[0].load);
+    print(&sides[1], d, n, &sides[0].load, changed);
+    print(&sides[0], d, n, &sides[0].load, changed);
 }
 
 static void run(struct data *d, size_t n, double seconds, size_t rounds)
@@ -642,11 +746,9 @@ static void run(struct data *d, size_t n, double seconds, size_t rounds)
     }
     /* Not sooner: a connection that brings no request is closed. */
     dial_all();
-    inserter.data = NULL;
-    measure(d, n, seconds, rounds, sides);
-    inserter.data = d;
-    measure(d, n, seconds, rounds, sides);
-    inserter.data = NULL;
+    measure(d, n, seconds, rounds, NONE, sides);
+    measure(d, n, seconds, rounds, INSERTS, sides);
+    measure(d, n, seconds, rounds, ALL, sides);
     hang_up();
     for (int i = 0; i < 2; i++)
         free(sides[i].load.us);
