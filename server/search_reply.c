@@ -32,6 +32,10 @@ struct writer {
     float *of_query, *of_hit, *x;
     bool query_known;
     void *scratch;
+    /* A score follows from a distance: the last one's text serves again. */
+    uint32_t scored;
+    size_t score_len;
+    char score[AK_TEXT_SHARE];
 };
 
 static void add_code(struct ak_text *t, const uint8_t *code, uint32_t bits)
@@ -201,8 +205,12 @@ static void add_score(struct writer *w, const struct ak_query *q,
         ak_text_addf(w->t, "%.9g", (double)q->scores[hit - q->hits]);
         return;
     }
-    ak_text_add_share(w->t, w->op->settings.bits - hit->distance,
-                      w->op->settings.bits);
+    if (w->score_len == 0 || w->scored != hit->distance) {
+        w->scored = hit->distance;
+        w->score_len = ak_text_share(w->op->settings.bits - hit->distance,
+                                     w->op->settings.bits, w->score);
+    }
+    ak_text_put(w->t, w->score, w->score_len);
 }
 
 static enum ak_status add_hit(struct writer *w, const struct ak_query *q,

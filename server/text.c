@@ -47,37 +47,39 @@ void ak_text_add(struct ak_text *t, const void *bytes, size_t len)
 
 size_t ak_text_digits(uint64_t n, char digits[AK_TEXT_DIGITS])
 {
-    size_t len = 1;
+    char from_behind[AK_TEXT_DIGITS];
+    size_t at = AK_TEXT_DIGITS;
 
-    for (uint64_t left = n / 10; left > 0; left /= 10)
-        len++;
-    for (size_t i = len; i-- > 0; n /= 10)
-        digits[i] = (char)('0' + n % 10);
-    return len;
+    do {
+        from_behind[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    memcpy(digits, from_behind + at, AK_TEXT_DIGITS - at);
+    return AK_TEXT_DIGITS - at;
 }
 
 void ak_text_add_u64(struct ak_text *t, uint64_t n)
 {
     char digits[AK_TEXT_DIGITS];
 
-    ak_text_add(t, digits, ak_text_digits(n, digits));
+    ak_text_put(t, digits, ak_text_digits(n, digits));
 }
 
 /*
  * Nine digits from the first that is not 0 on, rounded half to even, without the
  * zeros at the end.  The quotient is never so near to the middle of two numbers
- * of nine digits that its rounding to a double decides: with `of` <= 1024 it is
- * 10^-13 away, or, where `of` is 1024, just there, and that a double holds.
+ * of nine digits that the rounding of a double decides: with `of` <= 1024 it is
+ * 10^-15 away, ten times that, or, where `of` is 1024, just there, which a double
+ * holds.
  */
-void ak_text_add_share(struct ak_text *t, uint32_t n, uint32_t of)
+size_t ak_text_share(uint32_t n, uint32_t of, char text[AK_TEXT_SHARE])
 {
-    char digits[16] = "0.";
     uint64_t scale = 1000000000, q, r;
     size_t places = 9;
 
     if (n == 0 || n == of) {
-        ak_text_add(t, n == 0 ? "0" : "1", 1);
-        return;
+        text[0] = n == 0 ? '0' : '1';
+        return 1;
     }
     for (uint64_t ten = 10; n * ten < of; ten *= 10) {
         scale *= 10;
@@ -90,8 +92,10 @@ void ak_text_add_share(struct ak_text *t, uint32_t n, uint32_t of)
     for (; q % 10 == 0; q /= 10)
         places--;
     for (size_t i = places; i > 0; i--, q /= 10)
-        digits[1 + i] = (char)('0' + q % 10);
-    ak_text_add(t, digits, 2 + places);
+        text[1 + i] = (char)('0' + q % 10);
+    text[0] = '0';
+    text[1] = '.';
+    return 2 + places;
 }
 
 void ak_text_addf(struct ak_text *t, const char *fmt, ...)

@@ -39,10 +39,12 @@ void ak_text_addf(struct ak_text *t, const char *fmt, ...) AK_PRINTF(2, 3);
 /* Decimal, not terminated; returns how many digits. */
 #define AK_TEXT_DIGITS 20
 size_t ak_text_digits(uint64_t n, char digits[AK_TEXT_DIGITS]);
+/* n / of (0 <= n <= of, 1 <= of <= 1024) as "%.9g" writes it, not terminated;
+   returns how long that is. */
+#define AK_TEXT_SHARE 16
+size_t ak_text_share(uint32_t n, uint32_t of, char text[AK_TEXT_SHARE]);
 /* Decimal; for what is written a million times. */
 void ak_text_add_u64(struct ak_text *t, uint64_t n);
-/* n / of (0 <= n <= of, 1 <= of <= 1024) as "%.9g" writes it. */
-void ak_text_add_share(struct ak_text *t, uint32_t n, uint32_t of);
 /* A JSON string with its quotes.  What is not UTF-8 becomes U+FFFD. */
 void ak_text_add_json(struct ak_text *t, const char *s);
 void ak_text_clear(struct ak_text *t);

@@ -446,7 +446,7 @@ static void publish(void *arg)
         usleep(10000);
         ak_engine_tick(e);
         ak_collection_status(c, &status);
-    } while (status.learned_seq < status.durable_seq);
+    } while (status.learned_seq < status.durable_seq || status.queue_bytes > 0);
     version = status.published + 1;
     found.loaded = resident_bytes() - before;
     (void)peak_bytes();
