@@ -441,12 +441,14 @@ static void publish(void *arg)
 
     open_engine(&e);
     check(ak_engine_get(e, NAME, &c, &err), &err);
-    wait_for(e, c, m->n, 0, true);
+    /* What was learnt is published at the start: not before that is over. */
     do {
-        usleep(10000);
-        ak_engine_tick(e);
+        wait_for(e, c, m->n, 0, true);
         ak_collection_status(c, &status);
-    } while (status.learned_seq < status.durable_seq || status.queue_bytes > 0);
+    } while (status.learned_seq < status.durable_seq ||
+             status.queue_bytes > 0 || status.published == 0 ||
+             strcmp(status.state, "ready") != 0);
+    wait_for(e, c, m->n, status.published, true);
     version = status.published + 1;
     found.loaded = resident_bytes() - before;
     (void)peak_bytes();
