@@ -115,10 +115,11 @@ static void print_more(const json_t *root)
     for (size_t i = 0; i < json_array_size(versions); i++) {
         const json_t *v = json_array_get(versions, i);
         const char *why = json_string_value(json_object_get(v, "damaged"));
-        char cell[CELL], sum[CELL], when[CELL];
+        const char *sum = json_string_value(json_object_get(v, "sha256"));
+        char cell[CELL], when[CELL];
 
         printf("\nversion %s  %s  %s\n", cell_text(v, "version", cell),
-               cell_text(v, "created", when), cell_text(v, "sha256", sum));
+               cell_text(v, "created", when), sum != NULL ? sum : "-");
         if (why != NULL)
             printf("damaged: %s\n", why);
     }

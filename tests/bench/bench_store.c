@@ -169,8 +169,9 @@ static void print(const char *what, size_t batch, size_t rows,
 
 enum { BLOCKS = 8, ASKED = 200 };
 
-typedef enum ak_status read_fn(struct ak_view *view, uint64_t first, size_t n,
-                               void *out, struct ak_err *err);
+typedef enum ak_status read_fn(struct ak_view *view,
+                               const struct ak_space *space, uint64_t first,
+                               size_t n, void *out, struct ak_err *err);
 
 static int by_number(const void *a, const void *b)
 {
@@ -182,6 +183,7 @@ static int by_number(const void *a, const void *b)
 static void read_rows(const char *path, const char *what, read_fn *read,
                       uint64_t *rows, bool held)
 {
+    const struct ak_space space = {0, ROW_BYTES};
     struct ak_err err = {0};
     struct ak_view *view;
     static uint8_t row[ROW_BYTES];
@@ -196,7 +198,7 @@ static void read_rows(const char *path, const char *what, read_fn *read,
         if (held)
             check(ak_view_hold(view, &err), &err);
         for (size_t i = 0; i < ASKED; i++)
-            check(read(view, rows[i], 1, row, &err), &err);
+            check(read(view, &space, rows[i], 1, row, &err), &err);
         if (held)
             ak_view_release(view);
         us[r] = seconds_since(start) * 1e6 / ASKED;

@@ -419,6 +419,16 @@ def job(at, kind, target, expect="succeeded", **rest):
     return now
 
 
+@test("a rebuild keeps the extractor")
+def _():
+    job(daemon, "rebuild", "pics", gate=None)
+    equal(c.info()["extractor"], {"name": "cnn", "version": 1}, "extractor")
+    reply = daemon.post(c.path + "/search", png(X[5]), type="image/png",
+                        limit=100).expect(200)
+    distance = {h["id"]: h["distance"] for h in reply.json["items"]}
+    equal(distance[5], 0, "distance")
+
+
 @test("a snapshot carries its network to another machine, under any version")
 def _():
     result = job(daemon, "snapshot", "pics",
@@ -550,8 +560,8 @@ def _():
         akin_ok("extractor", "import", "by-tool", out, daemon=daemon)
         check("by-tool" in akin_ok("extractor", "list", daemon=daemon),
               "the list has it")
-        check("collections: none" in akin_ok("extractor", "show", "by-tool",
-                                             daemon=daemon), "nobody uses it")
+        text = akin_ok("extractor", "show", "by-tool", daemon=daemon)
+        check("collections: none" in text and sha in text, text)
         Path(file).write_bytes(safetensors(weights(41)))
         akin_ok("extractor", "import", "by-tool", "-a", "tiny", file,
                 daemon=daemon)
