@@ -526,34 +526,79 @@ static enum ak_status put_net(struct ak_run *run, struct restore *r,
     return AK_OK;
 }
 
+/* In the settings of a generation, where they have that extractor. */
+static enum ak_status use_in_generation(struct ak_collection *c,
+                                        uint64_t number,
+                                        const struct ak_settings *from,
+                                        uint32_t version, struct ak_err *err)
+{
+    struct ak_settings then;
+    enum ak_status status =
+        ak_generation_settings(c->indexer.view, number, from, &then, err);
+    char *text;
+
+    if (status == AK_ENOTFOUND)
+        return AK_OK;
+    if (status != AK_OK || strcmp(then.extractor, from->extractor) != 0 ||
+        then.extractor_version != from->extractor_version)
+        return status;
+    then.extractor_version = version;
+    text = ak_settings_text(&then);
+    if (text == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory to restore");
+    status = ak_store_set_generation(
+        c->lane.store, number, (struct ak_bytes){text, strlen(text)}, err);
+    free(text);
+    /* Number 0 is not there when there was never another. */
+    return status == AK_ENOTFOUND ? AK_OK : status;
+}
+
+static enum ak_status use_everywhere(struct ak_collection *c,
+                                     const struct ak_settings *from,
+                                     uint32_t version, const char *text,
+                                     struct ak_err *err)
+{
+    struct ak_change change = {.kind = 0, .config = {text, strlen(text)}};
+    struct ak_receipt receipt = {0};
+    uint64_t installed, begun;
+    enum ak_status status =
+        ak_view_generations(c->indexer.view, &installed, &begun, err);
+
+    for (uint64_t i = 0; i <= installed && status == AK_OK; i++)
+        status = use_in_generation(c, i, from, version, err);
+    return status == AK_OK
+               ? ak_store_apply(c->lane.store, &change, &receipt, err)
+               : status;
+}
+
 /* The collection uses that version from now on. */
 static enum ak_status use_net(struct restore *r, uint32_t version,
                               struct ak_err *err)
 {
     struct ak_collection *c = r->c;
-    struct ak_change change = {.kind = 0};
-    struct ak_receipt receipt = {0};
-    struct ak_settings settings;
+    struct ak_settings from, settings;
     enum ak_status status;
     char *text;
 
-    ak_collection_settings(c, &settings);
-    if (settings.extractor_version == version)
+    ak_collection_settings(c, &from);
+    if (from.extractor_version == version)
         return AK_OK;
+    settings = from;
     settings.extractor_version = version;
     text = ak_settings_text(&settings);
     if (text == NULL)
         return ak_fail(err, AK_ENOMEM, "no memory to restore");
-    change.config = (struct ak_bytes){text, strlen(text)};
     status = ak_store_begin(c->lane.store, err);
     if (status == AK_OK) {
-        status = ak_store_apply(c->lane.store, &change, &receipt, err);
+        status = use_everywhere(c, &from, version, text, err);
         if (status == AK_OK)
             status = ak_store_commit(c->lane.store, err);
         else
             ak_store_rollback(c->lane.store);
     }
     free(text);
+    if (status == AK_OK)
+        status = ak_collection_add_space(c, &settings, err);
     if (status != AK_OK)
         return status;
     pthread_mutex_lock(&c->lock);

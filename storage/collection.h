@@ -366,6 +366,11 @@ enum ak_status ak_store_install(struct ak_store *store, uint64_t number,
                                 struct ak_bytes config, int64_t now_ms,
                                 uint64_t *seq,
                                 struct ak_err *err) AK_MUST_CHECK;
+/* Other text for its settings, that mean the same: in a file that came from
+   elsewhere an extractor may have another version.  AK_ENOTFOUND. */
+enum ak_status ak_store_set_generation(struct ak_store *store, uint64_t number,
+                                       struct ak_bytes settings,
+                                       struct ak_err *err) AK_MUST_CHECK;
 /* Forget the one that is being made; absent is fine. */
 enum ak_status ak_store_drop_generation(struct ak_store *store,
                                         struct ak_err *err) AK_MUST_CHECK;

@@ -182,6 +182,35 @@ enum ak_status ak_store_drop_generation(struct ak_store *store,
     return ak_store_leave(store, forget(store, err), err);
 }
 
+static enum ak_status set(struct ak_store *store, uint64_t number,
+                          struct ak_bytes settings, struct ak_err *err)
+{
+    static const char update[] =
+        "UPDATE generations SET settings = ? WHERE number = ?";
+    enum ak_status status;
+    struct ak_sql q;
+
+    ak_sql_start(&q, &store->db, update);
+    ak_sql_text(&q, settings.data, settings.len);
+    ak_sql_u64(&q, number);
+    status = ak_sql_run(&q, err);
+    if (status != AK_OK || sqlite3_changes(store->db.handle) > 0)
+        return status;
+    return ak_fail(err, AK_ENOTFOUND, "there is no generation %llu",
+                   (unsigned long long)number);
+}
+
+enum ak_status ak_store_set_generation(struct ak_store *store, uint64_t number,
+                                       struct ak_bytes settings,
+                                       struct ak_err *err)
+{
+    enum ak_status status = ak_store_enter(store, err);
+
+    if (status != AK_OK)
+        return status;
+    return ak_store_leave(store, set(store, number, settings, err), err);
+}
+
 enum ak_status ak_store_trim_generations(struct ak_store *store, uint64_t seq,
                                          struct ak_err *err)
 {
