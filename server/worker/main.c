@@ -10,6 +10,7 @@
 
 const struct ak_worker_mode *const ak_worker_modes[] = {
     &ak_worker_job,
+    &ak_worker_decode,
     NULL,
 };
 

@@ -17,6 +17,8 @@ struct ak_worker_mode {
     int (*run)(int argc, char **argv);
 };
 
+extern const struct ak_worker_mode ak_worker_decode; /* decode.c */
+
 /* The table; ends with NULL (main.c). */
 extern const struct ak_worker_mode *const ak_worker_modes[];
 
