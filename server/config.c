@@ -14,7 +14,7 @@
 #define SECONDS  1000.0
 #define HOUR     (3600 * SECONDS)
 
-enum type { TEXT, LEVEL, COUNT, BYTES, TIME };
+enum type { TEXT, LEVEL, SWITCH, COUNT, BYTES, TIME };
 
 enum {
     RELOADS = 1 << 0, /* SIGHUP changes it */
@@ -64,6 +64,17 @@ static const struct key keys[] = {
      "Threads that serve connections. 0: one a core."},
     {"pool_threads", COUNT, AT(pool_threads), "0", 0, 256, 0,
      "Threads that search, learn and encode. 0: one a core."},
+    {"decode_in_process", SWITCH, AT(decode_in_process), "no", 0, 0, 0,
+     "Decode images in the daemon itself, not in processes that may do "
+     "nothing\n"
+     "else; for systems without seccomp, or clients that are trusted."},
+    {"decode_restart_images", COUNT, AT(decode_restart_images), "1000", 1, 1e9,
+     0, "A process that decodes is replaced after so many images."},
+    {"decode_timeout", TIME, AT(decode_timeout_ms), "5s", 100, 60 * SECONDS,
+     LIMIT,
+     "An image that takes longer to decode is refused; a process that does "
+     "not\n"
+     "end it after twice that is killed."},
     {"max_connections", COUNT, AT(max_connections), "1024", 1, 65536, LIMIT,
      "Connections at a time; more wait to be accepted."},
     {"idle_timeout", TIME, AT(idle_timeout_ms), "60s", SECONDS, HOUR, 0,
@@ -216,6 +227,9 @@ static void format_value(const struct ak_config *c, const struct key *k,
     case LEVEL:
         snprintf(text, cap, "%s", levels[number_of(c, k) % 4]);
         break;
+    case SWITCH:
+        snprintf(text, cap, "%s", number_of(c, k) != 0 ? "yes" : "no");
+        break;
     default:
         format_number(k, (double)number_of(c, k), text, cap);
         break;
@@ -286,6 +300,18 @@ static enum ak_status set_text(struct ak_config *c, const struct key *k,
     return AK_OK;
 }
 
+static enum ak_status set_switch(struct ak_config *c, const struct key *k,
+                                 const char *value, struct ak_err *err)
+{
+    bool yes = strcmp(value, "yes") == 0;
+
+    if (!yes && strcmp(value, "no") != 0)
+        return ak_fail(err, AK_EINVAL, "%s is \"%s\", must be yes or no",
+                       k->name, value);
+    *number_at(c, k) = yes;
+    return AK_OK;
+}
+
 static enum ak_status set(struct ak_config *c, size_t i, const char *value,
                           int origin, struct ak_err *err)
 {
@@ -295,6 +321,8 @@ static enum ak_status set(struct ak_config *c, size_t i, const char *value,
 
     if (k->type == TEXT)
         status = set_text(c, k, value, err);
+    else if (k->type == SWITCH)
+        status = set_switch(c, k, value, err);
     else if (k->type != LEVEL)
         status = set_number(c, k, value, err);
     else if (!ak_log_level_parse(value, &level))
@@ -559,7 +587,7 @@ static void print_range(FILE *to, const char *before, const struct key *k)
 {
     char low[32], high[32];
 
-    if (k->type == TEXT || k->type == LEVEL)
+    if (k->type == TEXT || k->type == LEVEL || k->type == SWITCH)
         return;
     format_number(k, k->min, low, sizeof(low));
     format_number(k, k->max, high, sizeof(high));

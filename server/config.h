@@ -29,11 +29,14 @@ struct ak_config {
     char *datasets_dir;
     char *worker_program;
     char *shipped_extractors;
-    char *listen;          /* "127.0.0.1:7337", "[::1]:0", "unix:/path" */
-    char *allowed_hosts;   /* names, comma-separated */
-    uint64_t log_level;    /* enum ak_log_level */
-    uint64_t http_threads; /* 0: one a core */
-    uint64_t pool_threads; /* 0: one a core */
+    char *listen;               /* "127.0.0.1:7337", "[::1]:0", "unix:/path" */
+    char *allowed_hosts;        /* names, comma-separated */
+    uint64_t log_level;         /* enum ak_log_level */
+    uint64_t http_threads;      /* 0: one a core */
+    uint64_t pool_threads;      /* 0: one a core */
+    uint64_t decode_in_process; /* 0 or 1 */
+    uint64_t decode_restart_images;
+    uint64_t decode_timeout_ms;
     uint64_t max_connections;
     uint64_t idle_timeout_ms;
     uint64_t header_timeout_ms;

@@ -14,6 +14,9 @@
  *   pool       one a core, of the engine: learners, indexers, long scans; a
  *              collection's work is in one serial queue at a time.
  *
+ * Images are decoded by processes of their own, akin-worker, which the pool's
+ * threads ask and wait for (decoder.h).
+ *
  * Work is handed over by queues with a lock of their own; answers come back by
  * ak_reply_*() from any of them, and to the loop by nothing at all: what it
  * must know (who is active, whether it is ready) it asks at its timer.  The
@@ -48,6 +51,7 @@
 #include "core/base/clock.h"
 #include "server/build_info.h"
 #include "server/config.h"
+#include "server/decoder.h"
 #include "server/engine.h"
 #include "server/http.h"
 #include "server/json_memory.h"
@@ -158,6 +162,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     ak_engine_tick(d->engine);
+    ak_decoder_tick();
     ak_http_tick(d->http);
     ak_engine_progress(d->engine, &progress);
     if (progress.sync_failed && !d->sync_failed)
@@ -404,6 +409,27 @@ static int run(struct daemon *d)
     return code;
 }
 
+static int run_with_decoder(struct daemon *d)
+{
+    const struct ak_config *c = d->config;
+    struct ak_decoder_params params = {
+        .in_process = c->decode_in_process != 0,
+        .threads = (unsigned)c->pool_threads,
+        .restart_images = c->decode_restart_images,
+        .timeout_ms = c->decode_timeout_ms,
+    };
+    struct ak_err err = {0};
+    int code;
+
+    if (ak_decoder_start(&params, &err) != AK_OK) {
+        ak_log_error("main", "cannot begin", AK_TEXT("error", err.text));
+        return EX_OSERR;
+    }
+    code = run(d);
+    ak_decoder_stop();
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     struct daemon d = {.argc = argc, .argv = argv};
@@ -442,7 +468,7 @@ int main(int argc, char **argv)
         openblas_set_num_threads(1);
         set_limits(config);
         d.config = config;
-        code = make_events(&d) ? run(&d) : EX_OSERR;
+        code = make_events(&d) ? run_with_decoder(&d) : EX_OSERR;
         free_events(&d);
         break;
     }

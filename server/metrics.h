@@ -29,7 +29,9 @@ enum ak_metric {
     AK_METRIC_INGEST_ITEMS,           /* counter: enum ak_item_outcome */
     AK_METRIC_INGEST_BYTES,           /* counter: enum ak_ingest_format */
     AK_METRIC_INGEST_REFUSED,         /* counter: enum ak_no_room */
+    AK_METRIC_IMAGES_DECODED,         /* counter */
     AK_METRIC_IMAGE_DECODE_FAILURES,  /* counter: enum ak_image_failure */
+    AK_METRIC_IMAGE_DECODER_RESTARTS, /* counter: enum ak_decoder_end */
     AK_METRIC_JOBS_STARTED,           /* counter */
     AK_METRIC_JOBS_ENDED,             /* counter: enum ak_job_end */
     AK_N_METRICS
@@ -70,7 +72,19 @@ enum ak_job_end {
     AK_JOB_END_FAILED,
     AK_JOB_END_CANCELED
 };
-enum ak_image_failure { AK_IMAGE_UNDECODABLE, AK_IMAGE_TOO_LARGE };
+enum ak_image_failure {
+    AK_IMAGE_UNDECODABLE,
+    AK_IMAGE_TOO_LARGE,
+    AK_IMAGE_CRASH,
+    AK_IMAGE_TIMEOUT,
+    AK_IMAGE_UNAVAILABLE
+};
+enum ak_decoder_end {
+    AK_DECODER_END_SERVED,
+    AK_DECODER_END_DIED,
+    AK_DECODER_END_LATE,
+    AK_DECODER_END_LIMITS
+};
 
 /* `label` is the index of a value of the metric's label, 0 when it has none. */
 void ak_metric_add(enum ak_metric metric, unsigned label, uint64_t n);

@@ -6,11 +6,12 @@
 #include "storage/collection.h"
 
 /*
- * Feature of an image file into `x` (e->dim): decoded under the daemon's limits,
- * then extracted.  Statuses as in decode.h and extract.h.
+ * Feature of an image file into `x` (e->dim): decoded, then extracted, which is
+ * added to *extract_ns unless it is NULL.  Statuses as in decoder.h and extract.h.
  */
 enum ak_status ak_picture_feature(const struct ak_extractor *e,
                                   struct ak_bytes file, float *x,
+                                  uint64_t *extract_ns,
                                   struct ak_err *err) AK_MUST_CHECK;
 
 #endif

@@ -64,6 +64,7 @@ static const struct problem problems[] = {
     {"header-too-large", 431, "The headers are too large", false},
     {"starting", 503, "The server is starting", true},
     {"draining", 503, "The server is stopping", true},
+    {"decoder-unavailable", 503, "Images cannot be decoded now", true},
     {"not-caught-up", 503, "The state asked for is not reached yet", true},
     {"read-only", 503, "The server does not take changes", false},
     {"disk-full", 507, "The disk is full", true},

@@ -6,11 +6,11 @@
 
 #include "core/base/mem.h"
 #include "core/hash/hash.h"
-#include "core/image/decode.h"
 #include "core/image/encode.h"
 #include "core/image/resize.h"
 #include "server/body_rows.h"
 #include "server/cursor.h"
+#include "server/decoder.h"
 #include "server/id_json.h"
 #include "server/ingest.h"
 #include "server/item_json.h"
@@ -269,15 +269,22 @@ static void get_item(struct ak_request *rq)
 
 /* ------------------------------------------------------------------ its image */
 
-/* The whole image, no side longer than THUMB_SIDE, as PNG. */
+/*
+ * The whole image, no side longer than THUMB_SIDE, as PNG.  `slug` is what the
+ * answer is when the image, which was decoded when it came, cannot be now.
+ */
 static enum ak_status make_thumb(struct ak_bytes file, struct ak_writer *w,
-                                 struct ak_err *err)
+                                 const char **slug, struct ak_err *err)
 {
     struct ak_image image = {0}, small = {0};
     uint32_t side, width, height;
-    enum ak_status status = ak_image_decode(
-        file.data, file.len, NULL, THUMB_SIDE, THUMB_SIDE, &image, err);
+    enum ak_status status = ak_decoder_decode(file.data, file.len, THUMB_SIDE,
+                                              THUMB_SIDE, &image, err);
 
+    if (status != AK_OK && status != AK_ENOMEM)
+        *slug = status == AK_EBUSY    ? "decoder-unavailable"
+                : status == AK_ELIMIT ? "image-too-large"
+                                      : "image-undecodable";
     if (status != AK_OK)
         return status;
     side = image.width > image.height ? image.width : image.height;
@@ -305,6 +312,7 @@ static const char *image_type(const uint8_t *bytes, size_t len)
 static void show_image(struct ak_op *op)
 {
     struct shown *shown = op->arg;
+    const char *slug = NULL;
     struct ak_err err = {0};
     struct ak_writer w = {0};
     struct ak_bytes file;
@@ -323,7 +331,7 @@ static void show_image(struct ak_op *op)
             ak_fail(&err, status, "the item has no stored image");
     }
     if (status == AK_OK && shown->thumb)
-        status = make_thumb(file, &w, &err);
+        status = make_thumb(file, &w, &slug, &err);
     else if (status == AK_OK)
         ak_write_bytes(&w, file.data, file.len);
     ak_lookup_clear(&l);
@@ -334,7 +342,10 @@ static void show_image(struct ak_op *op)
         return;
     }
     ak_writer_clear(&w);
-    ak_op_fail(op, status, &err);
+    if (slug != NULL)
+        ak_reply_problem(op->rq, slug, "%s", err.text);
+    else
+        ak_op_fail(op, status, &err);
 }
 
 static void get_image(struct ak_request *rq)

@@ -14,6 +14,7 @@
 #include "core/base/clock.h"
 #include "core/base/cpu.h"
 #include "server/build_info.h"
+#include "server/decoder.h"
 #include "server/http_internal.h"
 #include "server/jobs.h"
 #include "server/json_stats.h"
@@ -45,16 +46,18 @@ static const char *state_of(struct ak_http *http, bool *ready)
 static void readyz(struct ak_request *rq)
 {
     struct ak_http *http = ak_request_http(rq);
+    struct ak_decoder_state decoder;
     struct ak_engine_progress p;
     const char *state;
     bool ready;
     json_t *body;
 
     ak_engine_progress(http->engine, &p);
+    ak_decoder_state(&decoder);
     state = state_of(http, &ready);
     body = json_pack(
-        "{s:s, s:{s:s, s:s, s:s, s:s}, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I,"
-        " s:I}}",
+        "{s:s, s:{s:s, s:s, s:s, s:s, s:s}, s:{s:I, s:I, s:I, s:I, s:I, s:I,"
+        " s:I, s:I}}",
         "status", state, "checks", "accepting",
         atomic_load(&http->draining) ? "draining" : "ok", "storage",
         p.read_only  ? "read-only"
@@ -64,8 +67,11 @@ static void readyz(struct ak_request *rq)
         !p.ready                     ? "loading"
         : p.failed + p.logs_lost > 0 ? "degraded"
                                      : "ok",
-        "extractors", p.extractors_damaged > 0 ? "degraded" : "ok", "progress",
-        "collections", (json_int_t)p.collections, "loaded",
+        "extractors", p.extractors_damaged > 0 ? "degraded" : "ok", "decoder",
+        decoder.in_process ? "in-process"
+        : decoder.failing  ? "degraded"
+                           : "ok",
+        "progress", "collections", (json_int_t)p.collections, "loaded",
         (json_int_t)p.loaded, "failed", (json_int_t)p.failed, "logs_lost",
         (json_int_t)p.logs_lost, "rows", (json_int_t)p.rows, "rows_loaded",
         (json_int_t)p.rows_loaded, "extractors", (json_int_t)p.extractors,
@@ -401,6 +407,7 @@ static size_t body_memory(struct ak_http *http)
 static void write_process(struct ak_text *t, struct ak_http *http)
 {
     const struct ak_config *config = atomic_load(&http->config);
+    struct ak_decoder_state decoder;
     struct ak_engine_progress progress;
     struct ak_process p;
     bool ready;
@@ -426,6 +433,9 @@ static void write_process(struct ak_text *t, struct ak_http *http)
               "Bodies that are being received.", (double)body_memory(http));
     write_one(t, "disk_free_bytes", "gauge", "Free space of data_dir.",
               (double)ak_process_disk_free(config->data_dir));
+    ak_decoder_state(&decoder);
+    write_one(t, "image_decoders_busy", "gauge", "Decoders with an image.",
+              decoder.busy);
     ak_engine_progress(http->engine, &progress);
     write_one(t, "disk_low", "gauge",
               "1 while writes are refused for want of room.",

@@ -35,6 +35,7 @@ static void search(struct ak_request *rq, bool batch, unsigned accepted)
         ak_op_begin(rq, AK_OP_READS, names, json ? 0 : AK_COUNT(names));
     struct ak_queries *q;
     enum ak_body_kind kind;
+    const uint8_t *body;
     size_t len;
 
     if (op == NULL)
@@ -49,10 +50,9 @@ static void search(struct ak_request *rq, bool batch, unsigned accepted)
     }
     q->batch = batch;
     op->arg = q;
-    ak_request_body(rq, &len);
-    /* JSON may bring an image, which a network takes its time for. */
+    body = ak_request_body(rq, &len);
     if (kind == AK_BODY_IMAGE || len > READ_HERE ||
-        (json && ak_settings_has_network(&op->settings)))
+        (json && memmem(body, len, "\"image\"", 7) != NULL))
         ak_op_offload(op, read_search);
     else
         read_search(op);

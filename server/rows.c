@@ -9,7 +9,6 @@
 #include "core/base/clock.h"
 #include "core/base/hex.h"
 #include "core/code/code.h"
-#include "core/image/decode.h"
 #include "server/base64.h"
 #include "server/engine.h"
 #include "server/extractors.h"
@@ -18,6 +17,7 @@
 #include "server/json_memory.h"
 #include "server/limits.h"
 #include "server/multipart.h"
+#include "server/picture.h"
 #include "server/pointer.h"
 
 void ak_rows_init(struct ak_rows *rows, const struct ak_settings *settings,
@@ -182,26 +182,6 @@ static bool need_extractor(struct ak_rows *rows, size_t place,
     return status == AK_OK;
 }
 
-static enum ak_status extract(struct ak_rows *rows, struct ak_bytes file,
-                              float *x, struct ak_err *err)
-{
-    const struct ak_extractor *e = rows->extractor;
-    struct ak_image_limits limits = ak_image_limits_default;
-    struct ak_image image = {0};
-    enum ak_status status;
-    uint64_t start;
-
-    limits.max_pixels = ak_limits()->max_image_pixels;
-    status = ak_image_decode(file.data, file.len, &limits, e->width, e->height,
-                             &image, err);
-    start = ak_clock_ns();
-    if (status == AK_OK)
-        status = ak_extractor_extract(e, &image, x, err);
-    rows->extract_ns += ak_clock_ns() - start;
-    ak_image_clear(&image);
-    return status;
-}
-
 bool ak_rows_add_image(struct ak_rows *rows, size_t place, const char *field,
                        struct ak_bytes file)
 {
@@ -230,11 +210,14 @@ bool ak_rows_add_image(struct ak_rows *rows, size_t place, const char *field,
         no_memory(rows);
         return false;
     }
-    status = extract(rows, file, x, &err);
+    status =
+        ak_picture_feature(rows->extractor, file, x, &rows->extract_ns, &err);
     if (status == AK_OK)
         good = ak_rows_add_vector(rows, place, field, x, s->dim);
     else if (status == AK_ENOMEM)
         no_memory(rows);
+    else if (status == AK_EBUSY)
+        ak_faults_whole(&rows->faults, "decoder-unavailable", "%s", err.text);
     else
         ak_rows_fault(rows, place, field,
                       status == AK_ELIMIT     ? "image-too-large"

@@ -221,6 +221,21 @@ void ak_collection_clear_spaces(struct ak_collection *c)
 
 /* ------------------------------------------------------------------- filling */
 
+/* The image was decoded when it came, so a decoder that died or was too slow is
+   tried again; one that cannot be started is waited for, as memory is. */
+#define TRIES 3
+
+static enum ak_status feature(const struct ak_extractor *e,
+                              struct ak_bytes image, float *x,
+                              struct ak_err *err)
+{
+    enum ak_status status = AK_ECORRUPT;
+
+    for (int i = 0; i < TRIES && status == AK_ECORRUPT; i++)
+        status = ak_picture_feature(e, image, x, NULL, err);
+    return status == AK_EBUSY ? AK_ENOMEM : status;
+}
+
 /* What the extractor has nothing to say of is a vector of zeroes, as a row is
    that was erased. */
 static bool is_of_image(enum ak_status status)
@@ -251,7 +266,7 @@ enum ak_status ak_collection_compute(struct ak_collection *c,
     if (x == NULL)
         status = ak_fail(err, AK_ENOMEM, "no memory for a vector");
     else
-        status = ak_picture_feature(e, image, x, &why);
+        status = feature(e, image, x, &why);
     *good = status == AK_OK;
     if (status == AK_OK)
         ak_collection_pack(s, x, 1, out);
