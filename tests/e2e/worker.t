@@ -74,11 +74,13 @@ def folders(on=None):
 
 
 def workers(on=None):
-    """Numbers of the daemon's children."""
+    """Numbers of the daemon's children but for its decoders of images."""
     found = []
     for entry in os.listdir("/proc"):
         try:
             text = Path("/proc/%s/stat" % int(entry)).read_text()
+            if b"--decode" in Path("/proc/%s/cmdline" % entry).read_bytes():
+                continue
         except (OSError, ValueError):
             continue
         fields = text.rsplit(")", 1)[1].split()
