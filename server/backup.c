@@ -440,11 +440,11 @@ enum ak_status ak_backup_finish(const char *data_dir, const struct ak_backup *b,
     at = openat(folder, hidden, OPEN_FOLDER);
     status = at >= 0 ? write_manifest(at, b, err)
                      : refused("open its folder", b->name, err);
-    ak_moment("snapshot manifest written");
+    ak_moment(AK_AT_SNAPSHOT_WRITTEN);
     /* A folder that is not empty is not replaced: then there is one already. */
     if (status == AK_OK && renameat(folder, hidden, folder, b->name) != 0)
         status = refused("rename it", b->name, err);
-    ak_moment("snapshot renamed");
+    ak_moment(AK_AT_SNAPSHOT_RENAMED);
     if (status == AK_OK && fsync(folder) != 0)
         status = refused("sync the folder", b->name, err);
     if (at >= 0)
@@ -477,9 +477,10 @@ enum ak_status ak_backup_remove(const char *data_dir, const char *name,
     snprintf(hidden, sizeof(hidden), ".%s.gone", name);
     if (renameat(folder, name, folder, hidden) != 0 || fsync(folder) != 0)
         status = refused("remove it", name, err);
-    ak_moment("snapshot hidden");
+    ak_moment(AK_AT_SNAPSHOT_HIDDEN);
     if (status == AK_OK)
         (void)remove_folder(folder, hidden); /* else at the next start */
+    ak_moment(AK_AT_SNAPSHOT_REMOVED);
     close(folder);
     return status;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/moment.h"
 #include "core/base/rng.h"
 #include "server/backup.h"
 #include "server/engine_internal.h"
@@ -341,6 +342,7 @@ static enum ak_status make_file(struct ak_engine *e,
         status = ak_catalog_reserve(e->catalog, &file, err);
     if (status == AK_OK)
         status = ak_collection_new(e, s, file, &c, err);
+    ak_moment(AK_AT_FILE_RESERVED);
     if (status == AK_OK) {
         struct ak_bytes config = {text, strlen(text)};
 
@@ -350,8 +352,10 @@ static enum ak_status make_file(struct ak_engine *e,
         status = put_first_version(c->lane.store, s, err);
     if (status == AK_OK)
         status = ak_collection_load(c, err);
+    ak_moment(AK_AT_FILE_MADE);
     if (status == AK_OK)
         status = ak_engine_adopt(e, c, 0, err);
+    ak_moment(AK_AT_FILE_NAMED);
     if (status == AK_OK)
         *out = c;
     else
@@ -506,6 +510,7 @@ static enum ak_status remove_apply(struct ak_job *job, struct ak_store *store,
     }
     /* From here on it is gone, whatever becomes of its file: one that stays
        is removed at the next start. */
+    ak_moment(AK_AT_FILE_UNNAMED);
     take_out(e, c);
     pthread_mutex_lock(&c->lock);
     c->state = AK_GONE;
@@ -518,6 +523,7 @@ static enum ak_status remove_apply(struct ak_job *job, struct ak_store *store,
         ak_log_warn("engine", "a deleted collection's file stays for now",
                     AK_TEXT("collection", j->name),
                     AK_TEXT("reason", left.text));
+    ak_moment(AK_AT_FILE_REMOVED);
     ak_turns_expire(c, 0, true);
     ak_collection_expire(c, 0, true);
     ak_collection_drop(c); /* the one of the list */
@@ -638,6 +644,7 @@ static void run_load(struct ak_task *task)
         ak_log_error("engine", "collection not loaded",
                      AK_TEXT("collection", c->settings.name),
                      AK_TEXT("reason", err.text));
+    ak_moment(AK_AT_LOADED);
     count_loaded(c->engine, !ok);
     if (ok) {
         ak_actor_wake(&c->indexer.actor);

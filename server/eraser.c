@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "core/base/clock.h"
+#include "core/base/moment.h"
 #include "server/engine_internal.h"
 #include "server/log.h"
 #include "server/metrics.h"
@@ -36,11 +37,13 @@ static void erase_done(struct ak_job *job, enum ak_status status,
     struct ak_err why = {0};
 
     if (status == AK_OK && j->n > 0) {
+        ak_moment(AK_AT_ERASED);
         /* Readers may hold it for a moment; then it is tried with the next. */
         if (ak_store_checkpoint_wal(c->lane.store, true, &why) != AK_OK)
             ak_log_warn("engine", "the log still has what was erased",
                         AK_TEXT("collection", c->settings.name),
                         AK_TEXT("reason", why.text));
+        ak_moment(AK_AT_ERASED_LOG);
         ak_log_info("engine", "rows erased",
                     AK_TEXT("collection", c->settings.name),
                     AK_NUMBER("rows", j->n));

@@ -211,6 +211,6 @@ enum ak_status ak_extractor_file_keep(const char *data_dir, const char *path,
         return ak_fail(err, AK_EIO, "the data directory's name is too long");
     if (rename(path, kept) != 0)
         return failed("rename", err);
-    ak_moment("extractor renamed");
+    ak_moment(AK_AT_EXTRACTOR_FILE);
     return ak_backup_sync_folder(kept, err);
 }

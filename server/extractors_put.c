@@ -294,7 +294,7 @@ static enum ak_status put_apply(struct ak_job *job, struct ak_store *store,
             ak_extractor_file_keep(x->data_dir, j->file, j->row.sha256, err);
     if (status == AK_OK)
         status = ak_catalog_put_extractor(e->catalog, &j->row, err);
-    ak_moment("extractor added");
+    ak_moment(AK_AT_EXTRACTOR);
     pthread_mutex_lock(&x->lock);
     if (status == AK_OK) {
         repair(x, j->row.sha256);
@@ -461,7 +461,7 @@ static enum ak_status remove_apply(struct ak_job *job, struct ak_store *store,
         status = ak_catalog_drop_extractor(x->engine->catalog, j->name, err);
     if (status != AK_OK)
         return status;
-    ak_moment("extractor removed");
+    ak_moment(AK_AT_EXTRACTOR_GONE);
     while ((v = take_one(x, j->name, &last)) != NULL) {
         char path[AK_EXTRACTORS_PATH];
 

@@ -19,6 +19,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/mem.h"
+#include "core/base/moment.h"
 #include "server/engine_internal.h"
 #include "server/log.h"
 
@@ -185,6 +186,7 @@ static void switch_done(struct ak_job *job, enum ak_status status,
                      AK_NUMBER("version", j->version),
                      AK_TEXT("reason", err->text));
     if (j->what == SWITCH_FLIP) {
+        ak_moment(AK_AT_FLIPPED);
         pthread_mutex_lock(&c->lock);
         c->indexer.flip = status == AK_OK ? AK_FLIP_DONE : AK_FLIP_FAILED;
         pthread_mutex_unlock(&c->lock);
@@ -402,6 +404,7 @@ static enum ak_status install(struct ak_collection *c, struct ak_err *err)
                 AK_NUMBER("rows", ak_index_rows(c->index)),
                 AK_REAL("seconds",
                         (double)(ak_clock_ns() - ix->encode_start_ns) * 1e-9));
+    ak_moment(next.rollback ? AK_AT_ROLLED_BACK : AK_AT_SERVED);
     ak_collection_advance(c, AK_ACK_SERVED, next.seq);
     return AK_OK;
 }

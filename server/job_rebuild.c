@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "core/base/moment.h"
 #include "server/engine_internal.h"
 #include "server/extraction.h"
 #include "server/job_kinds.h"
@@ -170,8 +171,12 @@ static void write_done(struct ak_job *job, enum ak_status status,
     struct rebuild *r = j->r;
     struct ak_err why = {0};
 
-    if (status == AK_OK && j->what == INSTALL_ONE)
+    if (status == AK_OK && j->what == INSTALL_ONE) {
+        ak_moment(AK_AT_INSTALLED);
         installed(j);
+    }
+    if (status == AK_OK && j->what == PUT_ONE)
+        ak_moment(AK_AT_GENERATION_SAVE);
     if (status == AK_OK && j->what == BEGIN_ONE && j->extracts)
         status = ak_collection_add_space(j->c, &j->settings, &why);
     if (status == AK_OK && j->what == DROP_ONE)

@@ -255,7 +255,7 @@ static enum ak_run_step reserve(struct ak_run *run, struct restore *r,
                 strerror(errno));
         return AK_STEP_FAILED;
     }
-    ak_moment("restore reserved");
+    ak_moment(AK_AT_RESTORE_RESERVED);
     r->where = COPY;
     return AK_STEP_MORE;
 }
@@ -334,7 +334,7 @@ static enum ak_run_step copy(struct ak_run *run, struct restore *r,
             write_all(r->to, r->piece, (size_t)n, err) != AK_OK)
             return AK_STEP_FAILED;
         r->at += (uint64_t)n;
-        ak_moment("restore bytes copied");
+        ak_moment(AK_AT_RESTORE_COPIED);
         if (r->at - r->synced >= SYNC_BYTES && sync_file(r, err) != AK_OK)
             return AK_STEP_FAILED;
     }
@@ -449,7 +449,7 @@ static enum ak_run_step load(struct ak_run *run, struct restore *r,
         status = forget_jobs(c->lane.store, err);
     if (status == AK_OK)
         status = ak_collection_load(c, err);
-    ak_moment("restore loaded");
+    ak_moment(AK_AT_RESTORE_LOADED);
     if (status == AK_OK) {
         s = ak_index_snapshot(c->index);
         status = count(&r->backup, c, s, err);
@@ -646,7 +646,7 @@ static enum ak_run_step find_net(struct ak_run *run, struct restore *r,
     }
     if (status == AK_OK)
         status = use_net(r, version, err);
-    ak_moment("restore has its network");
+    ak_moment(AK_AT_RESTORE_NETWORK);
     return status == AK_OK ? AK_STEP_MORE : AK_STEP_FAILED;
 }
 
@@ -659,7 +659,7 @@ static enum ak_run_step name(struct ak_run *run, struct restore *r,
     if (r->ask == NULL) {
         if (!ak_run_no_return(run))
             return AK_STEP_MORE;
-        ak_moment("restore named");
+        ak_moment(AK_AT_RESTORE_NAMED);
         return push(run, r, name_apply, err);
     }
     if (!take(r, &a, &status, err))
@@ -667,7 +667,7 @@ static enum ak_run_step name(struct ak_run *run, struct restore *r,
     ak_ask_drop(&a->ask);
     if (status != AK_OK)
         return AK_STEP_FAILED;
-    ak_moment("restore over");
+    ak_moment(AK_AT_RESTORE_OVER);
     r->named = true;
     r->where = DONE;
     ak_actor_wake(&r->c->indexer.actor);

@@ -139,7 +139,7 @@ static enum ak_status snapshot_begin(struct ak_run *run, struct ak_err *err)
         return AK_OK;
     }
     if (s->made)
-        ak_moment("snapshot begun");
+        ak_moment(AK_AT_SNAPSHOT_BEGUN);
     return status;
 }
 
@@ -208,7 +208,7 @@ static enum ak_status take(struct ak_run *run, struct snapshot *s,
         s->copy = a->copy;
         s->copying = !a->copy.over;
         ak_run_progress(run, "copy", s->copy.done, s->copy.total);
-        ak_moment("snapshot pages copied");
+        ak_moment(AK_AT_SNAPSHOT_COPIED);
     }
     ak_ask_drop(&a->ask);
     return status;

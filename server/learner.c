@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "core/base/moment.h"
 #include "core/code/hamming.h"
 #include "server/engine_internal.h"
 #include "server/log.h"
@@ -81,6 +82,7 @@ static void checkpoint_done(struct ak_job *job, enum ak_status status,
     struct ak_collection *c = j->c;
     struct ak_outcome **at;
 
+    ak_moment(AK_AT_CHECKPOINTED);
     if (status == AK_EFULL) {
         ak_disk_wait(c->engine, job);
         return;
@@ -378,6 +380,7 @@ static void freeze_done(struct ak_job *job, enum ak_status status,
     struct ak_encoder *unwanted = j->encoder;
     struct ak_err noted = {0};
 
+    ak_moment(AK_AT_VERSIONED);
     if (status == AK_EFULL) {
         ak_disk_wait(c->engine, job);
         return;

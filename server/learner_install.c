@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/moment.h"
 #include "server/engine_internal.h"
 #include "server/jobs.h"
 #include "server/json_memory.h"
@@ -147,6 +148,7 @@ enum ak_status ak_learner_install(struct ak_collection *c,
     }
     if (status == AK_OK) {
         take_over(c, t, &debt, rec, ak_shadow_base(s));
+        ak_moment(AK_AT_TAKEN_OVER);
         ak_log_info("engine", "a generation took over",
                     AK_TEXT("collection", c->settings.name),
                     AK_NUMBER("generation", rec->version),

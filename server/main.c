@@ -57,6 +57,7 @@
 #include "server/json_memory.h"
 #include "server/limits.h"
 #include "server/log.h"
+#include "server/moments.h"
 #include "server/process.h"
 #include "server/routes.h"
 
@@ -437,7 +438,8 @@ int main(int argc, char **argv)
     struct ak_err err = {0};
     int code = EX_OK;
 
-    if (ak_config_load(argc, argv, &config, &err) != AK_OK) {
+    if (ak_config_load(argc, argv, &config, &err) != AK_OK ||
+        ak_moments_set(getenv("AKIND_MOMENT"), &err) != AK_OK) {
         fprintf(stderr, "akind: %s\n", err.text);
         return EX_CONFIG;
     }

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/moment.h"
 #include "storage/catalog_internal.h"
 #include "storage/collection.h"
 #include "storage/sqlite_schema_internal.h"
@@ -379,6 +380,7 @@ enum ak_status ak_catalog_open(const char *dir, struct ak_catalog **out,
         status = get_clean(catalog, &clean, err);
     if (status == AK_OK)
         status = set_clean(catalog, false, err);
+    ak_moment(AK_AT_CATALOG_OPEN);
     if (status == AK_OK)
         status = remove_nameless(catalog, err);
     if (status != AK_OK) {

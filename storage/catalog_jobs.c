@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/base/digest.h"
+#include "core/base/moment.h"
 #include "storage/catalog_internal.h"
 
 /* Saves after which the log of the database is copied. */
@@ -102,7 +103,10 @@ enum ak_status ak_catalog_put_job(struct ak_catalog *catalog,
     status = put_row(catalog, row, err);
     if (status == AK_OK)
         status = put_lines(catalog, row->id, lines, n, err);
-    return ak_catalog_end_change(catalog, status, err);
+    ak_moment(row->ended_ms > 0 ? AK_AT_JOB_END : AK_AT_JOB_SAVE);
+    status = ak_catalog_end_change(catalog, status, err);
+    ak_moment(row->ended_ms > 0 ? AK_AT_JOB_ENDED : AK_AT_JOB_SAVED);
+    return status;
 }
 
 enum ak_status ak_catalog_drop_job(struct ak_catalog *catalog, uint64_t id,

@@ -10,6 +10,8 @@
 
 #include <stdio.h>
 
+#include "core/base/moment.h"
+
 /*
  * `files`: AUTOINCREMENT never gives a number twice.  A row without a name is a
  * file that was reserved or whose collection is gone.
@@ -307,8 +309,10 @@ static enum ak_status upgrade_file(struct ak_db *db,
     if (status != AK_OK)
         return status;
     status = run_steps(db, schema, from, err);
+    ak_moment(AK_AT_UPGRADE);
     if (status == AK_OK)
         status = ak_db_exec(db, "COMMIT", err);
+    ak_moment(AK_AT_UPGRADED);
     if (status != AK_OK && !sqlite3_get_autocommit(db->handle)) {
         enum ak_status undone = ak_db_exec(db, "ROLLBACK", NULL);
 

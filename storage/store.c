@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/base/digest.h"
+#include "core/base/moment.h"
 #include "storage/sqlite_schema_internal.h"
 #include "storage/store_internal.h"
 
@@ -426,6 +427,7 @@ enum ak_status ak_store_commit(struct ak_store *store, struct ak_err *err)
     else if (sqlite3_total_changes64(store->db.handle) != store->changes)
         status =
             write_state(store, err); /* whatever changed: see check_log() */
+    ak_moment(AK_AT_COMMIT);
     if (status == AK_OK) {
         ak_sql_start(&q, &store->db, commit);
         status = ak_sql_run(&q, err);
@@ -434,6 +436,7 @@ enum ak_status ak_store_commit(struct ak_store *store, struct ak_err *err)
         ak_store_rollback(store);
         return status;
     }
+    ak_moment(AK_AT_COMMITTED);
     store->committed = store->now;
     store->in_group = false;
     return AK_OK;
@@ -525,10 +528,12 @@ enum ak_status ak_store_checkpoint_wal(struct ak_store *store, bool truncate,
         return refuse_after_sync(store, err);
     if (truncate)
         sqlite3_busy_timeout(store->db.handle, TRUNCATE_WAIT_MS);
+    ak_moment(AK_AT_LOG_COPY);
     rc = sqlite3_wal_checkpoint_v2(store->db.handle, NULL,
                                    truncate ? SQLITE_CHECKPOINT_TRUNCATE
                                             : SQLITE_CHECKPOINT_PASSIVE,
                                    &pages, &copied);
+    ak_moment(AK_AT_LOG_COPIED);
     if (truncate)
         sqlite3_busy_timeout(store->db.handle, BUSY_MS);
     if (rc != SQLITE_OK && rc != SQLITE_BUSY)
@@ -599,7 +604,9 @@ enum ak_status ak_store_put_checkpoint(struct ak_store *store,
 
     if (status != AK_OK)
         return status;
-    return ak_store_leave(store, put_checkpoint(store, checkpoint, err), err);
+    status = ak_store_leave(store, put_checkpoint(store, checkpoint, err), err);
+    ak_moment(AK_AT_CHECKPOINT);
+    return status;
 }
 
 static enum ak_status put_outcome(struct ak_store *store, uint64_t seq,

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/base/digest.h"
+#include "core/base/moment.h"
 #include "storage/store_internal.h"
 
 /* Of a block, unless one row is longer. */
@@ -527,6 +528,7 @@ static enum ak_status apply_rollback(struct ak_store *store,
         return status;
     receipt->seq = store->now.last_seq;
     store->now.last_rollback_seq = receipt->seq;
+    ak_moment(AK_AT_ROLLBACK);
     return AK_OK;
 }
 

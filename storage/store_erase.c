@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/base/digest.h"
+#include "core/base/moment.h"
 #include "storage/store_internal.h"
 #include "storage/view_internal.h"
 
@@ -171,7 +172,10 @@ enum ak_status ak_store_erase(struct ak_store *store, uint64_t seq, uint64_t *n,
 
     if (status != AK_OK)
         return status;
-    return ak_store_leave(store, erase(store, seq, n, err), err);
+    status = ak_store_leave(store, erase(store, seq, n, err), err);
+    if (status == AK_OK && *n > 0)
+        ak_moment(AK_AT_ERASE);
+    return status;
 }
 
 enum ak_status ak_view_erasures(struct ak_view *view, uint64_t *pending,

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/base/digest.h"
+#include "core/base/moment.h"
 #include "storage/store_internal.h"
 #include "storage/view_internal.h"
 
@@ -78,8 +79,10 @@ enum ak_status ak_store_begin_generation(struct ak_store *store,
 
     if (status != AK_OK)
         return status;
-    return ak_store_leave(store, begin(store, generation, before, number, err),
-                          err);
+    status = ak_store_leave(store,
+                            begin(store, generation, before, number, err), err);
+    ak_moment(AK_AT_GENERATION);
+    return status;
 }
 
 /* After an update of one that must be in the making. */
@@ -168,8 +171,10 @@ enum ak_status ak_store_install(struct ak_store *store, uint64_t number,
 
     if (status != AK_OK)
         return status;
-    return ak_store_leave(
+    status = ak_store_leave(
         store, install(store, number, config, now_ms, seq, err), err);
+    ak_moment(AK_AT_INSTALL);
+    return status;
 }
 
 enum ak_status ak_store_drop_generation(struct ak_store *store,

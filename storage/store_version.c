@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/base/digest.h"
+#include "core/base/moment.h"
 #include "storage/store_internal.h"
 
 static const char *const state_names[] = {
@@ -124,8 +125,10 @@ enum ak_status ak_store_put_version(struct ak_store *store,
 
     if (status != AK_OK)
         return status;
-    return ak_store_leave(store,
-                          put_version(store, version, model, number, err), err);
+    status = ak_store_leave(
+        store, put_version(store, version, model, number, err), err);
+    ak_moment(AK_AT_VERSION);
+    return status;
 }
 
 /*
@@ -210,8 +213,10 @@ enum ak_status ak_store_put_codes(struct ak_store *store, uint64_t version,
 
     if (status != AK_OK)
         return status;
-    return ak_store_leave(store, put_codes(store, version, segment, codes, err),
-                          err);
+    status = ak_store_leave(
+        store, put_codes(store, version, segment, codes, err), err);
+    ak_moment(AK_AT_CODES);
+    return status;
 }
 
 static enum ak_status set_state(struct ak_store *store, uint64_t version,
@@ -313,8 +318,10 @@ enum ak_status ak_store_flip(struct ak_store *store, uint64_t version,
 
     if (status != AK_OK)
         return status;
-    return ak_store_leave(store, flip(store, version, served_quality, err),
-                          err);
+    status =
+        ak_store_leave(store, flip(store, version, served_quality, err), err);
+    ak_moment(AK_AT_FLIP);
+    return status;
 }
 
 static enum ak_status drop(struct ak_store *store, uint64_t version,

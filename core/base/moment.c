@@ -1,3 +1,7 @@
 #include "core/base/moment.h"
 
-void (*ak_moment_hook)(const char *name);
+#define NAME(constant, name) [constant] = (name),
+const char *const ak_moment_names[AK_N_MOMENTS] = {AK_MOMENTS(NAME)};
+#undef NAME
+
+void (*ak_moment_hook)(enum ak_moment_at at);

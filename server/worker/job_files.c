@@ -57,7 +57,7 @@ enum ak_status ak_job_write(const char *name, const void *data, size_t len,
     if (!write_all(fd, data, len) || fsync(fd) != 0)
         status = failed(err, name);
     close(fd);
-    ak_moment("file written");
+    ak_moment(AK_AT_WORKER_FILE);
     if (status == AK_OK && (rename(temporary, name) != 0 || !sync_folder()))
         status = failed(err, name);
     if (status != AK_OK)

@@ -110,6 +110,6 @@ enum ak_status ak_job_finish(struct ak_job *job, json_t *result,
         return ak_fail(err, AK_ENOMEM, "no memory for the result");
     status = ak_job_write("result.json", text, strlen(text), err);
     free(text);
-    ak_moment("finished");
+    ak_moment(AK_AT_WORKER_FINISHED);
     return status;
 }

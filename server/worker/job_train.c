@@ -201,7 +201,7 @@ static enum ak_status save_checkpoint(struct train *t, struct ak_err *err)
     ak_writer_clear(&w);
     if (status == AK_OK)
         ak_job_mark(t->job, ak_trainer_state(t->trainer)->step);
-    ak_moment("checkpoint");
+    ak_moment(AK_AT_WORKER_CHECKPOINT);
     return status;
 }
 

@@ -243,20 +243,20 @@ static void a_snapshot_under_writes_is_a_prefix(void **state)
 /* -------------------------------------------------------------------- moments */
 
 static atomic_int held; /* 0: run on, 1: stop there, 2: stopped, 3: go on */
-static const char *held_at;
+static enum ak_moment_at held_at;
 
-static void hold_there(const char *name)
+static void hold_there(enum ak_moment_at at)
 {
-    if (strcmp(name, held_at) != 0 || atomic_load(&held) != 1)
+    if (at != held_at || atomic_load(&held) != 1)
         return;
     atomic_store(&held, 2);
     while (atomic_load(&held) == 2)
         usleep(1000);
 }
 
-static void hold_at(const char *name)
+static void hold_at(enum ak_moment_at at)
 {
-    held_at = name;
+    held_at = at;
     atomic_store(&held, 1);
     ak_moment_hook = hold_there;
 }
@@ -279,7 +279,7 @@ static void a_cancelled_snapshot_leaves_nothing(void **state)
     uint64_t job;
 
     (void)state;
-    hold_at("snapshot pages copied");
+    hold_at(AK_AT_SNAPSHOT_COPIED);
     job = snapshot(e, "shoes", "gone");
     wait_held();
     fixture_ask(e, job, AK_RUN_CANCEL);
@@ -311,7 +311,7 @@ static void a_collection_that_goes_fails_its_snapshot(void **state)
 
     (void)state;
     ak_collection_drop(make(e, "lsh", "shoes"));
-    hold_at("snapshot begun");
+    hold_at(AK_AT_SNAPSHOT_BEGUN);
     job = snapshot(e, "shoes", "gone");
     wait_held();
     box_init(&b);
@@ -335,7 +335,7 @@ static void a_cancelled_restore_leaves_nothing(void **state)
     (void)state;
     fixture_wait_state(e, snapshot(e, "shoes", "kept"), AK_RUN_SUCCEEDED);
     before = count_entries("collections");
-    hold_at("restore loaded");
+    hold_at(AK_AT_RESTORE_LOADED);
     job = restore(e, "again", "kept");
     wait_held();
     fixture_ask(e, job, AK_RUN_CANCEL);
@@ -365,7 +365,7 @@ static void a_name_is_taken_once(void **state)
                   &status);
     assert_status(status, AK_EINVAL);
     /* One that comes to be while it is restored. */
-    hold_at("restore loaded");
+    hold_at(AK_AT_RESTORE_LOADED);
     first = restore(e, "late", "kept");
     wait_held();
     ak_collection_drop(make(e, "hmoh", "late"));
@@ -492,10 +492,11 @@ static void links_in_the_folder_are_not_followed(void **state)
 
 static int kill_at; /* counts down the moments */
 
-static void kill_there(const char *name)
+/* Of the job's own ones: those of commits are for other tests. */
+static void kill_there(enum ak_moment_at at)
 {
-    (void)name;
-    if (__atomic_sub_fetch(&kill_at, 1, __ATOMIC_SEQ_CST) == 0)
+    if (at >= AK_AT_SNAPSHOT_BEGUN &&
+        __atomic_sub_fetch(&kill_at, 1, __ATOMIC_SEQ_CST) == 0)
         kill(getpid(), SIGKILL);
 }
 
