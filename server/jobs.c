@@ -550,22 +550,12 @@ check_request(struct ak_jobs *jobs, const struct ak_run_kind *kind,
     return status;
 }
 
-static bool exclude(const struct ak_run_kind *a, const struct ak_run_kind *b)
+/* Under the lock: *same becomes the job that the key of the request has
+   started, if there is one. */
+static enum ak_status find_same(const struct ak_jobs *jobs,
+                                const struct ak_run_request *rq, uint64_t *same,
+                                struct ak_err *err)
 {
-    return b != NULL && a->exclusive != NULL && b->exclusive != NULL &&
-           strcmp(a->exclusive, b->exclusive) == 0;
-}
-
-/* Under the lock: whether another stands in the way; *same: the one that its
-   key had started. */
-static enum ak_status look_around(struct ak_jobs *jobs,
-                                  const struct ak_run_kind *kind,
-                                  const struct ak_run_request *rq,
-                                  uint64_t *same, struct ak_err *err)
-{
-    const char *target = rq->target != NULL ? rq->target : "";
-    unsigned unfinished = 0;
-
     for (size_t i = 0; i < jobs->n && rq->key != NULL; i++) {
         const struct ak_run *run = jobs->runs[i];
 
@@ -576,8 +566,29 @@ static enum ak_status look_around(struct ak_jobs *jobs,
             return ak_fail(err, AK_EEXISTS,
                            "the key was used by another request");
         *same = run->id;
-        return AK_OK;
+        break;
     }
+    return AK_OK;
+}
+
+static bool exclude(const struct ak_run_kind *a, const struct ak_run_kind *b)
+{
+    return b != NULL && a->exclusive != NULL && b->exclusive != NULL &&
+           strcmp(a->exclusive, b->exclusive) == 0;
+}
+
+/* Under the lock: whether another stands in the way, or is the same. */
+static enum ak_status look_around(struct ak_jobs *jobs,
+                                  const struct ak_run_kind *kind,
+                                  const struct ak_run_request *rq,
+                                  uint64_t *same, struct ak_err *err)
+{
+    const char *target = rq->target != NULL ? rq->target : "";
+    enum ak_status status = find_same(jobs, rq, same, err);
+    unsigned unfinished = 0;
+
+    if (status != AK_OK || *same > 0)
+        return status;
     for (size_t i = 0; i < jobs->n; i++) {
         const struct ak_run *run = jobs->runs[i];
 
@@ -653,6 +664,15 @@ enum ak_status ak_jobs_submit(struct ak_jobs *jobs,
         return fault_at(fault, "unsupported-option", "/kind",
                         "there are no jobs of kind %.40s", rq->kind);
     }
+    /* Before it is checked: what the first one has done may be what refuses the
+       second, such as the name that it has given. */
+    pthread_mutex_lock(&jobs->lock);
+    status = find_same(jobs, rq, &same, err);
+    pthread_mutex_unlock(&jobs->lock);
+    if (status == AK_OK && same > 0 && done != NULL)
+        done(arg, AK_OK, same, true, NULL);
+    if (status != AK_OK || same > 0)
+        return status;
     status = check_request(jobs, kind, rq, &text, fault, err);
     if (status != AK_OK)
         return status;

@@ -316,6 +316,25 @@ def _():
     check(b"by-tool" not in akin("snapshot", "list"), "it is gone")
 
 
+@test("a restore that is asked for again with its key is told, though its name is taken")
+def _():
+    body = {"kind": "restore", "target": "twice",
+            "params": {"snapshot": "kept-lsh"}}
+    headers = {"Idempotency-Key": "restore-1"}
+    first = daemon.post("/v1/jobs", body, headers=headers).expect(202).json
+    wait_until(lambda: daemon.get("/v1/jobs/%d" % first["id"]).json["ended"],
+               "it ends")
+    again = daemon.post("/v1/jobs", body, headers=headers).expect(202)
+    equal(again.json["id"], first["id"], "the job")
+    equal(again.headers.get("idempotency-replayed"), "true", "replayed")
+    # What it was made from, and what it made, may be gone since.
+    daemon.delete("/v1/collections/twice").expect(204)
+    daemon.post("/v1/jobs", body, headers=headers).expect(202)
+    daemon.get("/v1/collections/twice").problem(404, "not-found")
+    daemon.post("/v1/jobs", dict(body, target="thrice"),
+                headers=headers).problem(422, "idempotency-key-reused")
+
+
 @test("a snapshot that is removed is gone")
 def _():
     for name in ("kept-hmoh", "kept-lsh"):
