@@ -63,7 +63,7 @@ enum ak_status ak_moments_set(const char *text, struct ak_err *err)
                        text);
     if (text[len + (size_t)n] != '\0' &&
         (sscanf(text + len + n, ":%1u%n", &wanted.times, &more) != 1 ||
-         text[len + (size_t)(n + more)] != '\0'))
+         text[len + (size_t)(n + more)] != '\0' || wanted.times < 1))
         return ak_fail(err, AK_EINVAL,
                        "AKIND_MOMENT is \"%.60s\", TIMES must be 1..%d", text,
                        MAX_TIMES);
