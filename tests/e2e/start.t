@@ -8,6 +8,7 @@ import sqlite3
 from akin_test import *
 
 RESTARTS = int(os.environ.get("AKIN_TEST_RESTARTS", "4"))
+LOG_BYTES = int(os.environ.get("AKIN_TEST_LOG_BYTES", "2000000"))
 DIM = 16
 ROWS = 9000  # two full segments and a part
 X, Y = clusters(ROWS, DIM, seed=8)
@@ -340,51 +341,109 @@ def answers_health(daemon):
             pass
 
 
+READER = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("BEGIN")
+db.execute("SELECT * FROM state").fetchone()
+print("reads", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def held_log(path):
+    """While a reader of one moment is there, a log cannot begin anew.  It ends
+    by a kill: at a good end the last one copies the log."""
+    reader = subprocess.Popen([sys.executable, "-c", READER, str(path)],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        reader.stdout.readline()
+        yield
+    finally:
+        reader.kill()
+        reader.wait()
+
+
 @test("%d restarts under load with a long log: healthz answers at once" %
       RESTARTS)
 def _():
-    daemon, c = made()
+    if RESTARTS > 10:
+        signal.alarm(60 * DEADLINE)
+    daemon = Daemon().start()
+    c = daemon.collection("wide", dim=256, model={"kind": "lsh"})
+    rows, _ = clusters(1000, 256, seed=9)  # a megabyte
     over, errors, acknowledged = threading.Event(), [], []
+    log = file(daemon, beside="-wal")
+    rng = random.Random(63)
 
     def write():
-        number = 100000
-        while not over.is_set():
-            try:
-                reply = daemon.put(
-                    c.path + "/items", npy_batch(
-                        X[:1000], ids=list(range(number, number + 1000))),
-                    type=MULTIPART, timeout=30 * SLOW,
-                    headers={"Idempotency-Key": "write-%d" % number})
+        for turn in range(1000000):
+            # A long log is of the same ids again and again.
+            number = 1000 * (turn % 20)
+            while not over.is_set():
+                try:
+                    reply = daemon.put(
+                        c.path + "/items", npy_batch(
+                            rows, ids=list(range(number, number + 1000))),
+                        type=MULTIPART, timeout=DEADLINE,
+                        headers={"Idempotency-Key": "write-%06d" % turn})
+                except (OSError, http.client.HTTPException):
+                    time.sleep(0.005)
+                    continue
                 if reply.status == 200:
                     acknowledged.append(number)
-                    number += 1000
-                elif reply.status not in (429, 503):
+                    break
+                if reply.status not in (429, 503):
                     errors.append(repr(reply))
                     return
-            except (OSError, http.client.HTTPException):
-                time.sleep(0.005)
+            if over.is_set():
+                return
+
+    def kill_with_a_long_log():
+        known = len(acknowledged)
+        with held_log(file(daemon)):
+            wait_until(lambda: errors or (len(acknowledged) > known and
+                                          log.stat().st_size >= LOG_BYTES),
+                       "the log is long", 60 * DEADLINE)
+            daemon.kill()
+
     writer = threading.Thread(target=write)
     writer.start()
-    slowest, largest = 0, 0
-    for _ in range(RESTARTS):
-        known = len(acknowledged)
-        wait_until(lambda: len(acknowledged) > known + 10 or errors,
-                   "it is loaded")
-        daemon.kill()
-        largest = max(largest, file(daemon, beside="-wal").stat().st_size)
-        slowest = max(slowest, answers_health(daemon))
-        daemon.wait_ready()
-    over.set()
-    writer.join()
+    slowest, shortest = 0, 1 << 60
+    try:
+        kill_with_a_long_log()
+        for i in range(RESTARTS):
+            shortest = min(shortest, log.stat().st_size)
+            slowest = max(slowest, answers_health(daemon))
+            if i + 1 == RESTARTS:
+                break
+            if i % max(1, RESTARTS // 2) == 0:
+                wait_until(daemon.ready, "akind is ready", 10 * DEADLINE)
+                kill_with_a_long_log()
+            else:
+                # Before the log was copied and begun anew.
+                time.sleep(rng.uniform(0, 0.05))
+                daemon.kill()
+    finally:
+        over.set()
+        writer.join()
+    wait_until(daemon.ready, "akind is ready", 10 * DEADLINE)
     equal(errors, [], "answers")
-    note("the slowest first answer took %.3f s, the longest log %d bytes" %
-         (slowest, largest))
-    check(largest > 1000000, "logs are long")
-    check(slowest < 1 * SLOW, "healthz took %.3f s" % slowest)
+    note("the slowest first answer took %.3f s, the shortest log %d bytes" %
+         (slowest, shortest))
+    check(shortest >= LOG_BYTES, "logs are long")
+    # On a machine that does much else, this is ten times what is promised.
+    check(slowest < (1 if RESTARTS > 10 else 10) * SLOW,
+          "healthz took %.3f s" % slowest)
     ids = [i["id"] for i in c.items()]
     equal(len(ids), len(set(ids)), "different ids")
     expected = {n + i for n in acknowledged for i in range(1000)}
     equal(expected - set(ids), set(), "what was acknowledged and is missing")
+    # And perhaps the one that had no answer when the writer ended.
+    seq = c.stream()["durable_seq"]
+    check(seq - len(acknowledged) in (0, 1), "%d records of %d requests" % (
+        seq, len(acknowledged)))
 
 
 main()
