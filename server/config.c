@@ -77,6 +77,10 @@ static const struct key keys[] = {
      "end it after twice that is killed."},
     {"max_connections", COUNT, AT(max_connections), "1024", 1, 65536, LIMIT,
      "Connections at a time; more wait to be accepted."},
+    {"max_connections_per_address", COUNT, AT(max_connections_per_address),
+     "512", 0, 65536, LIMIT,
+     "Connections at a time from one address; one more is closed at once. A\n"
+     "proxy in front is one address. A unix socket has none. 0: no limit."},
     {"idle_timeout", TIME, AT(idle_timeout_ms), "60s", SECONDS, HOUR, 0,
      "A connection without traffic is closed."},
     {"header_timeout", TIME, AT(header_timeout_ms), "10s", SECONDS, HOUR,

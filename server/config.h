@@ -38,6 +38,7 @@ struct ak_config {
     uint64_t decode_restart_images;
     uint64_t decode_timeout_ms;
     uint64_t max_connections;
+    uint64_t max_connections_per_address; /* 0: no limit */
     uint64_t idle_timeout_ms;
     uint64_t header_timeout_ms;
     uint64_t request_timeout_ms;

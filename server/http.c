@@ -541,6 +541,10 @@ static void on_message(void *arg, const char *fmt, va_list ap)
     (void)arg;
     if (strncmp(fmt, "Error processing request", 24) == 0)
         ak_metric_add(AK_METRIC_HTTP_PROTOCOL_ERRORS, AK_PROTOCOL_LIBRARY, 1);
+    /* It accepts none beyond the limit on all of them, so this is the one on
+       an address; nothing else tells of it. */
+    if (strncmp(fmt, "Server reached connection limit", 31) == 0)
+        ak_metric_add(AK_METRIC_HTTP_REJECTED, AK_REJECTED_ADDRESS, 1);
     if (!ak_log_enabled(AK_LOG_DEBUG))
         return;
     vsnprintf(text, sizeof(text), fmt, ap);
@@ -577,6 +581,9 @@ static enum ak_status start_daemon(struct ak_http *http, unsigned connections,
     OPTION(MHD_OPTION_NOTIFY_COMPLETED, on_completed, http);
     OPTION(MHD_OPTION_NOTIFY_CONNECTION, on_connection, http);
     OPTION(MHD_OPTION_CONNECTION_LIMIT, connections, NULL);
+    /* It counts over all threads, and no unix sockets. */
+    OPTION(MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+           config->max_connections_per_address, NULL);
     OPTION(MHD_OPTION_CONNECTION_TIMEOUT,
            (config->idle_timeout_ms + 999) / 1000, NULL);
     OPTION(MHD_OPTION_CONNECTION_MEMORY_LIMIT, MEMORY_A_CONNECTION, NULL);

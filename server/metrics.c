@@ -30,7 +30,7 @@ static const struct family families[AK_N_METRICS] = {
                                           .help = "Connections accepted."},
     [AK_METRIC_HTTP_REJECTED] = {.name = "http_connections_rejected_total",
                                  .label = "reason",
-                                 .values = {"timeout", "draining"},
+                                 .values = {"timeout", "draining", "address"},
                                  .help = "Connections ended by the server."},
     [AK_METRIC_HTTP_PROTOCOL_ERRORS] =
         {.name = "http_protocol_errors_total",

@@ -37,7 +37,11 @@ enum ak_metric {
     AK_N_METRICS
 };
 
-enum ak_rejected { AK_REJECTED_TIMEOUT, AK_REJECTED_DRAINING };
+enum ak_rejected {
+    AK_REJECTED_TIMEOUT,
+    AK_REJECTED_DRAINING,
+    AK_REJECTED_ADDRESS
+};
 enum ak_protocol_error {
     AK_PROTOCOL_FRAMING,
     AK_PROTOCOL_TARGET,

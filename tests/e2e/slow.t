@@ -4,17 +4,21 @@
 Their times are short but seconds all the same, so that all of them are at work
 from the start, beside one another; the tests say what came of it."""
 
+import re
 import resource
 
 from akin_test import *
 
 # What is waited for has all the time of wait_until().
 SHORT = ["--header-timeout", "1s", "--request-timeout", "1s"]
-daemon = Daemon(args=SHORT + ["--max-connections", "4096"]).start()
+daemon = Daemon(args=SHORT + ["--max-connections", "4096",
+                              "--max-connections-per-address", "4096"]).start()
 read = Daemon(args=SHORT).start()
 silent = Daemon(args=["--header-timeout", "1s", "--idle-timeout", "1s"]).start()
 narrow = Daemon(args=SHORT + ["--max-connections", "64"]).start()
 poor = Daemon(args=SHORT, files=64).start()
+MOST = 6
+crowded = Daemon(args=["--max-connections-per-address", str(MOST)]).start()
 X, Y = clusters(1000, 16, seed=61)
 LABELS = ["c%d" % y for y in Y]
 
@@ -25,6 +29,7 @@ def fill(d):
     return c
 
 
+crowded.forget_connection()
 shoes = fill(daemon)
 read_shoes = fill(read)
 poor_shoes = fill(poor)
@@ -200,6 +205,76 @@ def _():
     narrow.get("/healthz").expect(200)
     for sock in idle:
         sock.close()
+
+
+@meanwhile("one address has its share of connections, and others have theirs")
+def _():
+    def other():
+        """A connection from another address of this machine."""
+        return http.client.HTTPConnection("127.0.0.1", crowded.port,
+                                          timeout=DEADLINE,
+                                          source_address=("127.0.0.2", 0))
+
+    def refused():
+        link = other()
+        link.request("GET", "/metrics")
+        text = link.getresponse().read().decode()
+        link.close()
+        return int(re.search(r'^akind_http_connections_rejected_total'
+                             r'\{reason="address"\} (\d+)$', text,
+                             re.MULTILINE).group(1))
+
+    def taken():
+        """A connection that serves, or None: it was closed without a word."""
+        sock = crowded.connect()
+        try:
+            sock.sendall(head("GET", "/healthz"))
+            answer(sock).expect(200)
+            return sock
+        except (OSError, http.client.HTTPException):
+            sock.close()
+            return None
+    # The last connection of the start may still be in the count.
+    held = [wait_until(taken, "a connection is taken") for _ in range(MOST)]
+    before = refused()
+    equal([taken() for _ in range(5)], [None] * 5, "connections too many")
+    equal(refused(), before + 5, "refused")
+    for sock in held[1:]:
+        sock.sendall(head("GET", "/healthz"))
+        answer(sock).expect(200)
+    held.pop().close()
+    held.append(wait_until(taken, "there is room for another"))
+    for sock in held:
+        sock.close()
+
+
+@meanwhile("clients of a unix socket have no address, and no share of one")
+def _():
+    with tempfile.TemporaryDirectory(prefix="akin-e2e-") as folder:
+        path = os.path.join(folder, "akind.sock")
+        process = subprocess.Popen(
+            [str(AKIND), "--data-dir", folder + "/data", "--listen",
+             "unix:" + path, "--max-connections-per-address", "1"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        try:
+            def connect():
+                sock = socket.socket(socket.AF_UNIX)
+                try:
+                    sock.connect(path)
+                    return sock
+                except OSError:
+                    sock.close()
+                    return None
+            held = [wait_until(connect, "it listens") for _ in range(20)]
+            for sock in held:
+                sock.sendall(head("GET", "/healthz"))
+                answer(sock).expect(200)
+            for sock in held:
+                sock.close()
+        finally:
+            process.terminate()
+            equal(process.wait(DEADLINE), 0, "exit status")
 
 
 @meanwhile("where few files may be open, connections leave some to the collections")
