@@ -43,6 +43,11 @@ static bool count(struct ak_request *rq, size_t more)
 static bool reply_no_memory(struct ak_request *rq)
 {
     ak_metric_add(AK_METRIC_INGEST_REFUSED, AK_NO_ROOM_MEMORY, 1);
+    /* What fills it is on its way to the queue. */
+    ak_reply_header(
+        rq, "Retry-After", "%u",
+        ak_engine_retry_seconds(rq->http->engine,
+                                atomic_load(&rq->http->body_memory[0])));
     ak_reply_problem(rq, "queue-full",
                      "the bodies of all requests together would be more "
                      "than %llu bytes",

@@ -88,6 +88,9 @@ void ak_collection_advance(struct ak_collection *c, enum ak_ack ack,
     pthread_mutex_lock(&c->lock);
     if (c->reached.seq[ack] < seq)
         c->reached.seq[ack] = seq;
+    if (ack == AK_ACK_LEARNED)
+        ak_lag_learn(&c->lag, c->reached.seq[ack],
+                     c->reached.seq[AK_ACK_DURABLE]);
     over = ak_waiters_take(&c->waiters, &c->reached, 0, false);
     pthread_mutex_unlock(&c->lock);
     ak_waiters_call(over);
@@ -174,8 +177,9 @@ static void submit_done(struct ak_job *job, enum ak_status status,
         if (j->receipt.seq > c->reached.seq[AK_ACK_DURABLE]) {
             c->reached.seq[AK_ACK_DURABLE] = j->receipt.seq;
             c->last_commit_ns = ak_clock_ns();
-            if (c->first_unlearnt_ns == 0)
-                c->first_unlearnt_ns = c->last_commit_ns;
+            /* The learner may have read it before. */
+            if (j->receipt.seq > c->reached.seq[AK_ACK_LEARNED])
+                ak_lag_commit(&c->lag, j->receipt.seq, c->last_commit_ns);
             c->wal_dirty = true;
         }
         pthread_mutex_unlock(&c->lock);
@@ -194,14 +198,31 @@ static void submit_done(struct ak_job *job, enum ak_status status,
 bool ak_collection_full(struct ak_collection *c, size_t bytes)
 {
     const struct ak_engine_params *p = &c->engine->params;
-    size_t n, lane, all;
+    struct ak_lane_load load;
+    size_t lane, all;
 
-    ak_lane_load(c->engine->writer, &c->lane, &n, &lane, &all);
-    lane += atomic_load(&c->parked_bytes);
-    all += atomic_load(&c->engine->parked_bytes);
+    ak_lane_load(c->engine->writer, &c->lane, &load);
+    lane = load.bytes + atomic_load(&c->parked_bytes);
+    all = load.all_bytes + atomic_load(&c->engine->parked_bytes);
     /* What is larger than the bound by itself may go when nothing else waits. */
     return (lane > 0 && lane + bytes > p->collection_queue_bytes) ||
            (all > 0 && all + bytes > p->queue_bytes);
+}
+
+unsigned ak_collection_retry_seconds(struct ak_collection *c)
+{
+    struct ak_lane_load load;
+    unsigned own, all;
+
+    ak_lane_load(c->engine->writer, &c->lane, &load);
+    own = ak_retry_seconds((double)load.bytes, load.rate);
+    all = ak_retry_seconds((double)load.all_bytes, load.all_rate);
+    return own > all ? own : all;
+}
+
+unsigned ak_engine_retry_seconds(struct ak_engine *e, size_t bytes)
+{
+    return ak_retry_seconds((double)bytes, ak_writer_rate(e->writer));
 }
 
 static void refuse(struct ak_submission *s, enum ak_status status,
@@ -241,6 +262,7 @@ void ak_collection_submit(struct ak_collection *c, struct ak_submission *s)
     j->job.apply = submit_apply;
     j->job.done = submit_done;
     j->job.bytes = s->bytes;
+    j->job.since_ns = ak_clock_ns();
     j->submission = s;
     s->collection = ak_collection_ref(c);
     ak_writer_push(c->engine->writer, &c->lane, &j->job);
@@ -429,10 +451,10 @@ void ak_collection_status(struct ak_collection *c,
 {
     struct ak_snapshot *snapshot = ak_index_snapshot(c->index);
     uint64_t now = ak_clock_ns();
-    size_t n, bytes, all;
+    struct ak_lane_load load;
     uint32_t max_labels;
 
-    ak_lane_load(c->engine->writer, &c->lane, &n, &bytes, &all);
+    ak_lane_load(c->engine->writer, &c->lane, &load);
     pthread_mutex_lock(&c->lock);
     *out = c->status;
     max_labels =
@@ -443,8 +465,10 @@ void ak_collection_status(struct ak_collection *c,
     if (out->live_samples > out->published_samples)
         out->staleness = (double)(out->live_samples - out->published_samples) /
                          (double)out->live_samples;
-    if (out->learned_seq < out->durable_seq && c->first_unlearnt_ns > 0)
-        out->lag_seconds = (double)(now - c->first_unlearnt_ns) * 1e-9;
+    out->lag_seconds = ak_lag_seconds(&c->lag, now);
+    for (const struct ak_job *job = c->parked; job != NULL; job = job->next)
+        if (load.oldest_ns == 0 || job->since_ns < load.oldest_ns)
+            load.oldest_ns = job->since_ns;
     pthread_mutex_unlock(&c->lock);
     out->items = ak_snapshot_live(snapshot);
     out->rows = ak_snapshot_rows(snapshot);
@@ -454,8 +478,10 @@ void ak_collection_status(struct ak_collection *c,
     out->labels = ak_labels_count(c->labels);
     if (out->labels > max_labels)
         out->unlearnt_labels = out->labels - max_labels;
-    out->queue_records = n + atomic_load(&c->n_parked);
-    out->queue_bytes = bytes + atomic_load(&c->parked_bytes);
+    out->queue_records = load.n + atomic_load(&c->n_parked);
+    out->queue_bytes = load.bytes + atomic_load(&c->parked_bytes);
+    if (load.oldest_ns > 0 && load.oldest_ns < now)
+        out->queue_oldest_seconds = (double)(now - load.oldest_ns) * 1e-9;
     out->state = state_name(out);
 }
 

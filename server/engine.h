@@ -144,6 +144,7 @@ struct ak_collection_status {
     uint64_t labels;          /* distinct */
     uint64_t unlearnt_labels; /* beyond max_labels */
     uint64_t queue_records, queue_bytes; /* submitted, not committed */
+    double queue_oldest_seconds;         /* age of the oldest; 0: none */
     uint64_t publish_remaining_rows; /* to encode again; 0: none under way */
     double debt;      /* share of rows learnt that are not so any more */
     double staleness; /* share of live_samples that the published one has not */
@@ -221,6 +222,10 @@ void ak_collection_end_turn(struct ak_collection *c, struct ak_turn *turn);
 /* True when a submission of so many bytes would be refused now: answer 429
    before the body is read. */
 bool ak_collection_full(struct ak_collection *c, size_t bytes);
+/* When to come again, 1..60: half of what is queued will be committed. */
+unsigned ak_collection_retry_seconds(struct ak_collection *c);
+/* The same for `bytes` that wait elsewhere for the queue of all collections. */
+unsigned ak_engine_retry_seconds(struct ak_engine *engine, size_t bytes);
 
 enum ak_ack { AK_ACK_DURABLE, AK_ACK_LEARNED, AK_ACK_VISIBLE, AK_ACK_SERVED };
 

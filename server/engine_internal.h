@@ -26,6 +26,7 @@
 #include "server/engine.h"
 #include "server/gather.h"
 #include "server/labels.h"
+#include "server/lag.h"
 #include "server/pool.h"
 #include "server/quality.h"
 #include "server/trainer.h"
@@ -190,7 +191,8 @@ struct ak_collection {
     struct ak_collection_status status; /* what the actors report */
     struct ak_quality_report *quality;  /* the learner's; NULL: none yet */
     struct ak_outcome *outcomes;        /* latest first */
-    uint64_t last_commit_ns, first_unlearnt_ns;
+    uint64_t last_commit_ns;
+    struct ak_lag lag;
     uint64_t last_publish_ns, last_publish_cost_ns;
     bool wal_dirty;   /* committed since the log was copied */
     bool unsaved;     /* the learner is idle, but has something to do later */

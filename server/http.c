@@ -237,6 +237,9 @@ static bool has_room(struct ak_request *rq)
     if (len == 0 || len > rq->config->max_body_bytes)
         len = 1;
     full = ak_collection_full(c, (size_t)len);
+    if (full)
+        ak_reply_header(rq, "Retry-After", "%u",
+                        ak_collection_retry_seconds(c));
     ak_collection_drop(c);
     if (full)
         ak_metric_add(AK_METRIC_INGEST_REFUSED, AK_NO_ROOM_QUEUE, 1);

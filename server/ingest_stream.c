@@ -159,6 +159,9 @@ static void fail_chunk(struct stream *st, const char *slug,
 
     if (n_done(st) == 0) {
         /* Nothing is stored: a problem says it all. */
+        if (strcmp(slug, "queue-full") == 0)
+            ak_reply_header(op->rq, "Retry-After", "%u",
+                            ak_collection_retry_seconds(op->c));
         ak_reply_faults(op->rq, slug, faults, n, detail);
         return;
     }

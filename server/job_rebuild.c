@@ -143,8 +143,8 @@ static void installed(struct write_job *j)
     if (j->seq > c->reached.seq[AK_ACK_DURABLE]) {
         c->reached.seq[AK_ACK_DURABLE] = j->seq;
         c->last_commit_ns = ak_clock_ns();
-        if (c->first_unlearnt_ns == 0)
-            c->first_unlearnt_ns = c->last_commit_ns;
+        if (j->seq > c->reached.seq[AK_ACK_LEARNED])
+            ak_lag_commit(&c->lag, j->seq, c->last_commit_ns);
         c->wal_dirty = true;
     }
     pthread_mutex_unlock(&c->lock);

@@ -777,8 +777,6 @@ static void note_caught_up(struct ak_collection *c)
     c->unsaved = l->due_seq > 0 || l->rebuild_due > 0 ||
                  (ak_trainer_can_save(l->trainer) &&
                   ak_trainer_seq(l->trainer) != l->saved_seq);
-    if (c->reached.seq[AK_ACK_LEARNED] >= c->reached.seq[AK_ACK_DURABLE])
-        c->first_unlearnt_ns = 0;
     pthread_mutex_unlock(&c->lock);
 }
 

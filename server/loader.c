@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "server/engine_internal.h"
 #include "server/json_memory.h"
@@ -427,6 +428,9 @@ enum ak_status ak_collection_load(struct ak_collection *c, struct ak_err *err)
     c->reached.seq[AK_ACK_VISIBLE] = info.last_seq;
     c->reached.seq[AK_ACK_LEARNED] =
         c->learner.trainer ? ak_trainer_seq(c->learner.trainer) : info.last_seq;
+    /* How old it is was not kept: it counts from now. */
+    if (c->reached.seq[AK_ACK_LEARNED] < info.last_seq)
+        ak_lag_commit(&c->lag, info.last_seq, ak_clock_ns());
     if (c->learner.trainer != NULL)
         c->status.live_samples =
             ak_hash_samples(ak_trainer_hash(c->learner.trainer));

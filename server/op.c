@@ -214,7 +214,6 @@ static bool hold_collection(struct ak_op *op, unsigned flags)
         ak_reply_problem(op->rq, "not-found", "there is no such collection");
         break;
     case AK_EBUSY:
-        ak_reply_header(op->rq, "Retry-After", "1");
         ak_reply_problem(op->rq, "starting", "the collection is being loaded");
         break;
     case AK_EIO:
@@ -393,7 +392,8 @@ void ak_op_refused(struct ak_op *op, enum ak_status status,
 
     switch (status) {
     case AK_EBUSY:
-        ak_reply_header(op->rq, "Retry-After", "1");
+        ak_reply_header(op->rq, "Retry-After", "%u",
+                        ak_collection_retry_seconds(op->c));
         ak_reply_problem(op->rq, "queue-full",
                          "the queue of writes is full, try again later");
         break;

@@ -211,14 +211,15 @@ bool ak_packer_slice(struct ak_collection *c)
 {
     struct ak_packer *p = &c->indexer.packer;
     uint64_t now = ak_clock_ns(), next;
-    size_t waiting, bytes, all, segment;
+    struct ak_lane_load load;
+    size_t segment;
     bool again;
 
     grow(p, (size_t)(ak_index_rows(c->index) / AK_SEGMENT_ROWS), AT_ONCE);
     if (atomic_load(&p->wake_ns) > now)
         return false;
-    ak_lane_load(c->engine->writer, &c->lane, &waiting, &bytes, &all);
-    if (bytes > QUEUE_BYTES) {
+    ak_lane_load(c->engine->writer, &c->lane, &load);
+    if (load.bytes > QUEUE_BYTES) {
         atomic_store(&p->wake_ns, now + REST_NS);
         return false;
     }

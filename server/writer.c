@@ -22,6 +22,8 @@ struct ak_writer_thread {
     pthread_cond_t more;
     struct ak_lane *head, *tail; /* lanes with jobs */
     size_t bytes;
+    struct ak_drain drain;
+    uint64_t committing_ns; /* when what is being committed came; 0: nothing */
     bool stopping;
     struct ak_writer_hooks hooks;
 };
@@ -89,6 +91,7 @@ static void finish(struct ak_writer_thread *w, struct ak_lane *lane,
                    struct ak_job *jobs)
 {
     size_t n = 0, bytes = 0;
+    uint64_t since = jobs != NULL ? jobs->queued_ns : 0, now = ak_clock_ns();
 
     for (const struct ak_job *job = jobs; job != NULL; job = job->next) {
         n++;
@@ -98,6 +101,11 @@ static void finish(struct ak_writer_thread *w, struct ak_lane *lane,
     lane->n -= n;
     lane->bytes -= bytes;
     w->bytes -= bytes;
+    lane->committing_ns = w->committing_ns = 0;
+    if (bytes > 0) {
+        ak_drain_add(&lane->drain, bytes, since, now);
+        ak_drain_add(&w->drain, bytes, since, now);
+    }
     pthread_mutex_unlock(&w->lock);
     while (jobs != NULL) {
         struct ak_job *job = jobs;
@@ -172,6 +180,7 @@ static void *write_all(void *arg)
         if (w->head == NULL)
             w->tail = NULL;
         jobs = take_group(lane);
+        lane->committing_ns = w->committing_ns = jobs->queued_ns;
         pthread_mutex_unlock(&w->lock);
         if (lane->store != NULL && !jobs->apart) {
             run_group(w, lane, jobs, &left);
@@ -236,6 +245,7 @@ void ak_writer_push(struct ak_writer_thread *w, struct ak_lane *lane,
 
     job->next = NULL;
     job->lane = lane;
+    job->queued_ns = job->since_ns > 0 ? job->since_ns : ak_clock_ns();
     pthread_mutex_lock(&w->lock);
     closed = lane->closed;
     if (!closed) {
@@ -285,12 +295,30 @@ void ak_lane_close(struct ak_writer_thread *w, struct ak_lane *lane)
     finish(w, lane, jobs);
 }
 
-void ak_lane_load(struct ak_writer_thread *w, struct ak_lane *lane, size_t *n,
-                  size_t *bytes, size_t *all_bytes)
+void ak_lane_load(struct ak_writer_thread *w, struct ak_lane *lane,
+                  struct ak_lane_load *out)
 {
+    uint64_t now = ak_clock_ns();
+
     pthread_mutex_lock(&w->lock);
-    *n = lane->n;
-    *bytes = lane->bytes;
-    *all_bytes = w->bytes;
+    out->n = lane->n;
+    out->bytes = lane->bytes;
+    out->oldest_ns = lane->committing_ns;
+    if (lane->head != NULL &&
+        (out->oldest_ns == 0 || lane->head->queued_ns < out->oldest_ns))
+        out->oldest_ns = lane->head->queued_ns;
+    out->rate = ak_drain_rate(&lane->drain, out->oldest_ns, now);
+    out->all_bytes = w->bytes;
+    out->all_rate = ak_drain_rate(&w->drain, w->committing_ns, now);
     pthread_mutex_unlock(&w->lock);
+}
+
+double ak_writer_rate(struct ak_writer_thread *w)
+{
+    double rate;
+
+    pthread_mutex_lock(&w->lock);
+    rate = ak_drain_rate(&w->drain, w->committing_ns, ak_clock_ns());
+    pthread_mutex_unlock(&w->lock);
+    return rate;
 }

@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "core/base/err.h"
+#include "server/drain.h"
 #include "storage/collection.h"
 
 struct ak_writer_thread;
@@ -28,8 +29,10 @@ struct ak_job {
     size_t bytes; /* behind it, for the bounds of queue and group */
     bool alone;   /* set by apply(): it was not begun, and fails by itself */
     bool apart;   /* not in a transaction, but between two */
+    uint64_t since_ns; /* when it came; 0: when it is pushed */
 
     /* The writer's. */
+    uint64_t queued_ns;
     struct ak_lane *lane;
     struct ak_job *next;
     enum ak_status status;
@@ -41,8 +44,10 @@ struct ak_lane {
 
     /* The writer's, under its lock. */
     struct ak_job *head, *tail;
-    uint64_t log_bytes; /* of disk.c: not copied into the file yet */
-    size_t n, bytes;    /* waiting or being committed */
+    uint64_t log_bytes;     /* of disk.c: not copied into the file yet */
+    size_t n, bytes;        /* waiting or being committed */
+    uint64_t committing_ns; /* when what is being committed came; 0: nothing */
+    struct ak_drain drain;
     bool queued, closed;
     struct ak_lane *next;
 };
@@ -72,7 +77,16 @@ void ak_writer_push(struct ak_writer_thread *writer, struct ak_lane *lane,
 void ak_lane_close(struct ak_writer_thread *writer, struct ak_lane *lane);
 
 /* What waits in a lane, and in all of them. */
+struct ak_lane_load {
+    size_t n, bytes;
+    uint64_t oldest_ns; /* when the one that waits longest came; 0: none does */
+    double rate;        /* bytes a second that leave the lane */
+    size_t all_bytes;
+    double all_rate;
+};
 void ak_lane_load(struct ak_writer_thread *writer, struct ak_lane *lane,
-                  size_t *n, size_t *bytes, size_t *all_bytes);
+                  struct ak_lane_load *out);
+/* The rate of all lanes together. */
+double ak_writer_rate(struct ak_writer_thread *writer);
 
 #endif

@@ -99,6 +99,18 @@ bool ak_collection_full(struct ak_collection *c, size_t bytes)
     return atomic_load(&c->engine->full);
 }
 
+unsigned ak_collection_retry_seconds(struct ak_collection *c)
+{
+    (void)c;
+    return 7;
+}
+
+unsigned ak_engine_retry_seconds(struct ak_engine *engine, size_t bytes)
+{
+    (void)engine;
+    return bytes > 0 ? 9 : 1;
+}
+
 void ak_engine_count_jobs(struct ak_engine *engine,
                           unsigned counts[AK_JOB_STATES])
 {

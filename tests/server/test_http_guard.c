@@ -386,7 +386,7 @@ static void a_body_without_memory_is_refused_before_it_comes(void **state)
     wait_for_body_memory(&f, "900001");
     /* Not a byte of its body is sent. */
     assert_int_equal(ask(&f, echo, &a), 429);
-    assert_true(has_header(&a, "Retry-After: 1\r\n"));
+    assert_true(has_header(&a, "Retry-After: 9\r\n"));
     answer_clear(&a);
     /* A delete has memory of its own, and alone may be larger than that. */
     assert_int_equal(ask_with_body(&f, delete, 200000, &a), 200);
@@ -426,7 +426,7 @@ static void states_are_told(void **state)
     expect(&f, things, body, 200, "stored");
     atomic_store(&f.engine.full, true);
     expect(&f, things, body, 429, "urn:akin:problem:queue-full");
-    expect(&f, things, body, 429, "Retry-After: 1");
+    expect(&f, things, body, 429, "Retry-After: 7\r\n");
     /* Before a byte of the body has come. */
     expect(&f, things, "Content-Length: 900000\r\n\r\n", 429, "queue-full");
     /* Deletes are never held back, nor is what the route itself refuses. */

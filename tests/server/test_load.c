@@ -491,7 +491,7 @@ static void nothing_is_packed_while_much_waits_to_be_written(void **state)
                                      .arg = &held};
     struct ak_job waiting = {
         .apply = do_nothing, .done = nothing_done, .bytes = 2 << 20};
-    size_t n, bytes, all;
+    struct ak_lane_load load;
     uint64_t start, wake;
 
     (void)state;
@@ -513,9 +513,9 @@ static void nothing_is_packed_while_much_waits_to_be_written(void **state)
         wake = atomic_load(&c->indexer.packer.wake_ns);
     } while (wake < start + 50000000);
     assert_true(wake != UINT64_MAX);
-    ak_lane_load(e->writer, &c->lane, &n, &bytes, &all);
-    assert_int_equal(n, 1);
-    assert_int_equal(bytes, 2 << 20);
+    ak_lane_load(e->writer, &c->lane, &load);
+    assert_int_equal(load.n, 1);
+    assert_int_equal(load.bytes, 2 << 20);
     pthread_mutex_lock(&held.lock);
     held.go_on = true;
     pthread_cond_signal(&held.changed);

@@ -447,6 +447,8 @@ static void a_full_queue_refuses_writes_and_takes_deletes(void **state)
     ak_collection_status(c, &status);
     assert_int_equal(status.queue_records, 3);
     assert_int_equal(status.queue_bytes, 3000);
+    assert_true(status.queue_oldest_seconds > 0);
+    assert_in_range(ak_collection_retry_seconds(c), 1, 60);
     let_go(&hold);
     box_wait(&gone.box);
     assert_status(gone.box.status, AK_OK);
@@ -456,6 +458,7 @@ static void a_full_queue_refuses_writes_and_takes_deletes(void **state)
     ak_collection_status(c, &status);
     assert_int_equal(status.items, 49);
     assert_int_equal(status.queue_bytes, 0);
+    assert_true(status.queue_oldest_seconds == 0);
     assert_status(submit_status(c, &put_one), AK_OK);
     ak_collection_drop(c);
     ak_engine_close(e);
