@@ -12,7 +12,7 @@ def sentences(path):
     """The names of the tests of a file, as expressions."""
     if path.suffix == ".t":
         text = path.read_text()
-        for call in re.findall(r'@test\(((?:\s*"(?:[^"\\]|\\.)*")+)', text):
+        for call in re.findall(r'@(?:test|meanwhile)\(((?:\s*"(?:[^"\\]|\\.)*")+)', text):
             name = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', call))
             yield re.sub("%d", r"\\d+", re.escape(name).replace(r"\%d", "%d"))
     else:
