@@ -57,9 +57,9 @@ static enum ak_status check_params(const struct ak_hash_params *p,
     return AK_OK;
 }
 
-static enum ak_status check_options(const struct ak_hash_method *about,
-                                    const double *given, double *options,
-                                    struct ak_err *err)
+enum ak_status ak_hash_check_options(const struct ak_hash_method *about,
+                                     const double *given, double *options,
+                                     struct ak_err *err)
 {
     for (size_t i = 0; i < about->n_options; i++) {
         const struct ak_hash_option *o = &about->options[i];
@@ -112,7 +112,7 @@ enum ak_status ak_hash_create(const char *method,
         return ak_fail(err, AK_ENOMEM, "%s: no memory for a learner", method);
     h->ops = ops;
     h->params = *params;
-    status = check_options(&ops->about, options, h->options, err);
+    status = ak_hash_check_options(&ops->about, options, h->options, err);
     if (status == AK_OK && ops->create != NULL)
         status = ops->create(h, err);
     if (status == AK_OK && ak_feature_map_wanted(&h->plan) == 0)

@@ -81,6 +81,14 @@ const struct ak_hash_method *ak_hash_method(size_t i);
 const struct ak_hash_method *ak_hash_find(const char *name);
 
 /*
+ * Options given, one of each in the order of the method's table, or NULL for the
+ * defaults, into `options`; AK_EINVAL says which is out of its range.
+ */
+enum ak_status ak_hash_check_options(const struct ak_hash_method *about,
+                                     const double *given, double *options,
+                                     struct ak_err *err) AK_MUST_CHECK;
+
+/*
  * A new untrained learner.  `options` holds one value for each option of the
  * method in the order of its table, or is NULL for the defaults.  The caller
  * owns *out and ends it with ak_hash_destroy().

@@ -432,6 +432,10 @@ static enum ak_status fingerprint(const struct ak_trainer *t, uint32_t *out,
         ak_write_f64(&w, l->smoothing);
         ak_write_f64(&w, l->temperature);
         ak_write_u32(&w, l->layer);
+        if (l->kind == AK_TRAIN_CODE)
+            ak_write_f32s(&w, l->codes,
+                          t->g->layers[t->g->output].c *
+                              ak_layer_size(&t->g->layers[l->layer]));
     }
     if (w.status == AK_OK)
         *out = ak_crc32(w.data, w.len);

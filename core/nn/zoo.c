@@ -483,3 +483,72 @@ enum ak_status ak_arch_graph(const char *name, uint32_t classes,
     ak_writer_clear(&w);
     return status;
 }
+
+/* ---- hash heads ---------------------------------------------------------- */
+
+static const char hash_head[] = "linear hash $i out=$w\n"
+                                "tanh hash_tanh hash\n"
+                                "linear hash_classes hash_tanh out=$k\n"
+                                "feature $i\n"
+                                "output hash_classes\n";
+
+/* The layers that the feature is made of, itself among them. */
+static void mark_needed(const struct ak_graph *g, bool *needed)
+{
+    needed[g->feature] = true;
+    for (uint32_t i = g->feature + 1; i-- > 0;)
+        for (uint32_t k = 0; needed[i] && k < g->layers[i].n_in; k++)
+            needed[g->layers[i].in[k]] = true;
+}
+
+/* The title and the lines of those layers: a text has a line a layer. */
+static void put_needed(struct ak_writer *w, const char *text,
+                       const bool *needed, uint32_t n)
+{
+    const char *line = text, *end = strchr(text, '\n') + 1;
+
+    ak_write_bytes(w, line, (size_t)(end - line));
+    for (uint32_t i = 0; i < n; i++) {
+        line = end;
+        end = strchr(line, '\n') + 1;
+        if (needed[i])
+            ak_write_bytes(w, line, (size_t)(end - line));
+    }
+}
+
+enum ak_status ak_arch_hash_head(const struct ak_graph *backbone, uint32_t bits,
+                                 uint32_t classes, struct ak_graph **out,
+                                 struct ak_err *err)
+{
+    bool needed[AK_NN_LAYERS] = {false};
+    struct fill f = {.w = bits, .classes = classes};
+    struct ak_writer w = {0};
+    char *text = NULL;
+    size_t len;
+    enum ak_status status;
+
+    mark_needed(backbone, needed);
+    for (uint32_t i = 0; i < backbone->n_layers; i++)
+        if (needed[i] && strncmp(backbone->layers[i].name, AK_HASH_PREFIX,
+                                 strlen(AK_HASH_PREFIX)) == 0)
+            return ak_fail(err, AK_EINVAL,
+                           "a layer before the feature is called \"%s\", which "
+                           "is a name of hash heads",
+                           backbone->layers[i].name);
+    status = ak_graph_write(backbone, &text, &len, err);
+    if (status != AK_OK)
+        return status;
+    put_needed(&w, text, needed, backbone->n_layers);
+    free(text);
+    snprintf(f.input, sizeof(f.input), "%s",
+             backbone->layers[backbone->feature].name);
+    put_block(&w, hash_head, &f);
+    if (w.status != AK_OK)
+        status = ak_fail(err, w.status, "no memory for a graph");
+    else
+        status = ak_graph_parse((const char *)w.data, w.len, out, err);
+    if (status != AK_OK)
+        ak_err_context(err, "hash head");
+    ak_writer_clear(&w);
+    return status;
+}
