@@ -317,8 +317,8 @@ static enum ak_status measure_stage(struct work *w, const uint32_t *first,
     return status;
 }
 
-/* Freeze, encode, rank: a point, and the whole result if it is the last. */
-static enum ak_status measure(struct work *w, const struct ak_hash *h,
+/* Encode, rank: a point, and the whole result if it is the last. */
+static enum ak_status measure(struct work *w, const struct ak_encoder *e,
                               const uint32_t *first, bool last,
                               struct ak_eval_point *point,
                               struct ak_eval_outcome *out, struct ak_err *err)
@@ -329,14 +329,12 @@ static enum ak_status measure(struct work *w, const struct ak_hash *h,
                                     s->n_queries};
     const struct ak_eval_items db = {w->codes, w->item_labels, first,
                                      s->n_database};
-    struct ak_encoder *e = NULL;
+    struct ak_encoder_info about;
     struct ak_eval_result r;
     struct ak_writer model = {0};
     double seconds = 0, start;
-    enum ak_status status = ak_hash_freeze(h, &e, err);
+    enum ak_status status;
 
-    if (status != AK_OK)
-        return status;
     if (last) {
         params.map_at = w->run->map_at;
         params.radius = w->run->radius;
@@ -359,8 +357,8 @@ static enum ak_status measure(struct work *w, const struct ak_hash *h,
         out->rank_seconds = now() - start;
         out->encode_seconds = seconds;
         out->encoded = s->n_queries + s->n_database;
-        out->learner_bytes = ak_hash_bytes(h);
-        out->samples = ak_hash_samples(h);
+        ak_encoder_info(e, &about);
+        out->samples = about.samples;
         status = ak_encoder_save(e, &model, err);
         out->model_bytes = model.len;
     }
@@ -369,6 +367,24 @@ static enum ak_status measure(struct work *w, const struct ak_hash *h,
 
 out:
     ak_writer_clear(&model);
+    return status;
+}
+
+static enum ak_status freeze_and_measure(struct work *w,
+                                         const struct ak_hash *h,
+                                         const uint32_t *first, bool last,
+                                         struct ak_eval_point *point,
+                                         struct ak_eval_outcome *out,
+                                         struct ak_err *err)
+{
+    struct ak_encoder *e = NULL;
+    enum ak_status status = ak_hash_freeze(h, &e, err);
+
+    if (status != AK_OK)
+        return status;
+    status = measure(w, e, first, last, point, out, err);
+    out->learner_bytes = ak_hash_bytes(h);
+    out->samples = ak_hash_samples(h);
     ak_ref_drop(ak_encoder_ref(e));
     return status;
 }
@@ -496,8 +512,8 @@ enum ak_status ak_eval_protocol(const struct ak_eval_set *set,
             status = learn(&w, h, at, point->rows, &made.train_seconds, err);
         at = point->rows;
         if (status == AK_OK)
-            status = measure(&w, h, first, i + 1 == made.n_points, point, &made,
-                             err);
+            status = freeze_and_measure(&w, h, first, i + 1 == made.n_points,
+                                        point, &made, err);
     }
     if (status == AK_OK)
         find_area(&made);
@@ -508,5 +524,36 @@ out:
     clear(&w);
     if (status == AK_OK)
         *out = made;
+    return status;
+}
+
+enum ak_status ak_eval_encoder(const struct ak_eval_set *set,
+                               const struct ak_split *split,
+                               const struct ak_eval_run *run,
+                               const struct ak_encoder *encoder,
+                               struct ak_eval_outcome *out, struct ak_err *err)
+{
+    struct work w = {.set = set, .split = split, .run = run};
+    struct ak_eval_outcome made = {.n_points = 1};
+    struct ak_encoder_info about;
+    uint32_t *first = NULL;
+    enum ak_status status;
+
+    ak_encoder_info(encoder, &about);
+    if (about.dim != set->dim || about.bits != run->bits)
+        return ak_fail(err, AK_EINVAL,
+                       "the encoder makes %u bits of %u floats, must be %u of "
+                       "%u",
+                       about.bits, about.dim, run->bits, set->dim);
+    made.points[0].rows = split->n_stream;
+    status = make(&w, &first, err);
+    if (status == AK_OK)
+        status = measure(&w, encoder, first, true, &made.points[0], &made, err);
+    if (status == AK_OK) {
+        find_area(&made);
+        *out = made;
+    }
+    ak_array_free(first);
+    clear(&w);
     return status;
 }

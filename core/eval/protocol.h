@@ -17,6 +17,7 @@
 #include "core/base/err.h"
 #include "core/eval/metrics.h"
 #include "core/eval/split.h"
+#include "core/hash/encoder.h"
 
 /* A data set in memory, lent. */
 struct ak_eval_set {
@@ -88,6 +89,17 @@ struct ak_eval_outcome {
 /* The mean of all rows, for `mean` above; (dim).  AK_ENOMEM. */
 enum ak_status ak_eval_mean(const struct ak_eval_set *set, float *mean,
                             struct ak_err *err) AK_MUST_CHECK;
+
+/*
+ * The same of an encoder that was made elsewhere: database and queries are
+ * encoded and ranked, nothing is learnt.  Of the run, method, options, seed,
+ * points and progress are not read; of the outcome, train_seconds and
+ * learner_bytes are 0.
+ */
+enum ak_status
+ak_eval_encoder(const struct ak_eval_set *set, const struct ak_split *split,
+                const struct ak_eval_run *run, const struct ak_encoder *encoder,
+                struct ak_eval_outcome *out, struct ak_err *err) AK_MUST_CHECK;
 
 /*
  * AK_EINVAL: parameters, as metrics.h and hash.h have it, or `points`.

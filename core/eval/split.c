@@ -101,8 +101,8 @@ static enum ak_status check(const struct ak_split_params *p, size_t n,
     if (n == 0 || n > UINT32_MAX - 1)
         return ak_fail(err, AK_EINVAL, "%zu rows, must be 1..%u", n,
                        UINT32_MAX - 1);
-    if (p->queries == 0 || p->stream == 0 || p->stage == 0 ||
-        (p->validate && p->validated == 0))
+    if ((p->queries == 0 && p->kind != AK_SPLIT_PARTS) || p->stream == 0 ||
+        p->stage == 0 || (p->validate && p->validated == 0))
         return ak_fail(err, AK_EINVAL,
                        "%u queries of a class, %zu rows of stream, %zu "
                        "validated, %u classes a stage: must be 1 or more",
@@ -208,6 +208,37 @@ static enum ak_status split_unseen(const struct ak_split_params *p,
     return AK_OK;
 }
 
+/* rows: the training part in order, its first tenth asking in a validation;
+   then the rest. */
+static enum ak_status split_parts(const struct ak_split_params *p,
+                                  const struct work *w, size_t n,
+                                  struct ak_split *s, struct ak_err *err)
+{
+    size_t asking = p->validate ? p->train / 10 : n - p->train, at = 0;
+
+    if (p->train == 0 || p->train >= n)
+        return ak_fail(err, AK_EINVAL,
+                       "%zu of %zu rows are for training; there must be some, "
+                       "and others for tests",
+                       p->train, n);
+    if (asking == 0)
+        return ak_fail(err, AK_EINVAL,
+                       "%zu rows are for training, a validation needs 10",
+                       p->train);
+    for (size_t i = 0; i < n; i++)
+        if (w->order[i] < p->train)
+            s->rows[at++] = w->order[i];
+    for (size_t i = 0; i < n; i++)
+        if (w->order[i] >= p->train)
+            s->rows[at++] = w->order[i];
+    s->n_queries = asking;
+    s->n_database = p->validate ? p->train - asking : p->train;
+    s->queries = p->validate ? s->rows : s->rows + p->train;
+    s->stream = s->database = p->validate ? s->rows + asking : s->rows;
+    s->n_stream = p->stream < s->n_database ? p->stream : s->n_database;
+    return AK_OK;
+}
+
 /* The stream behind all other rows, sorted into stages; stable within one. */
 static enum ak_status sort_stream(const struct ak_split_params *p,
                                   const struct work *w, size_t n,
@@ -261,6 +292,7 @@ enum ak_status ak_split_make(const struct ak_split_params *p,
     ak_rng_init(&rng, ak_rng_derive(p->seed, "split"));
     ak_rng_shuffle(&rng, w.order, (uint32_t)n);
     status = p->kind == AK_SPLIT_ZERO_SHOT ? split_unseen(p, &w, n, &s, err)
+             : p->kind == AK_SPLIT_PARTS   ? split_parts(p, &w, n, &s, err)
                                            : split_pooled(p, &w, n, &s, err);
     if (status != AK_OK)
         goto out;

@@ -12,10 +12,15 @@
  * AK_SPLIT_INCREMENTAL: the same rows as AK_SPLIT_STANDARD, but the stream comes
  * sorted into stages of two classes each, in a seeded order of classes.
  *
+ * AK_SPLIT_PARTS: the parts that the set came in, as the deep hashing papers use
+ * it.  The first `train` rows are database and stream, in a seeded order; all
+ * others are queries.
+ *
  * With `validate` the test queries stay unseen, for choosing settings: the
  * stream is what it was, the queries are as many of the rows that follow it in
  * the database, and they search the `validated` rows after them.  Of a zero-shot
- * split the unseen classes are left out, and as many others stand for them.
+ * split the unseen classes are left out, and as many others stand for them.  Of
+ * AK_SPLIT_PARTS a seeded tenth of the training rows asks the other ones.
  */
 #ifndef AK_CORE_EVAL_SPLIT_H
 #define AK_CORE_EVAL_SPLIT_H
@@ -29,13 +34,16 @@
 enum ak_split_kind {
     AK_SPLIT_STANDARD,
     AK_SPLIT_ZERO_SHOT,
-    AK_SPLIT_INCREMENTAL
+    AK_SPLIT_INCREMENTAL,
+    AK_SPLIT_PARTS
 };
 
 struct ak_split_params {
     enum ak_split_kind kind;
     bool validate;
-    uint32_t queries; /* of each class, 1 or more; the papers take 100 */
+    uint32_t queries; /* of each class, 1 or more; the papers take 100.  Of
+                         AK_SPLIT_PARTS not read. */
+    size_t train;     /* rows of the training part; of AK_SPLIT_PARTS only */
     size_t stream;    /* rows to learn from, at most; the papers take 20,000 */
     size_t validated; /* database of a validation, at most */
     double unseen;    /* share of classes in a zero-shot split, 0..1 */

@@ -317,6 +317,41 @@ static void a_run_ends_when_it_is_told_to(void **state)
     ak_split_clear(&s);
 }
 
+static void an_encoder_is_ranked_as_its_learner_was(void **state)
+{
+    struct ak_split s = split_of(AK_SPLIT_STANDARD);
+    struct ak_eval_run run = run_of("hcoh", 1);
+    const struct ak_hash_params params = {DIM, BITS, 100, run.seed};
+    struct ak_eval_outcome learnt, ranked;
+    struct ak_encoder *e = NULL;
+    struct ak_hash *h = NULL;
+    struct ak_err err = {0};
+
+    (void)state;
+    assert_status(ak_eval_protocol(&set, &s, &run, &learnt, NULL), AK_OK);
+    assert_status(ak_hash_create("hcoh", &params, run.options, &h, NULL),
+                  AK_OK);
+    feed(h, &s, 0, s.n_stream);
+    assert_status(ak_hash_freeze(h, &e, NULL), AK_OK);
+    assert_status(ak_eval_encoder(&set, &s, &run, e, &ranked, NULL), AK_OK);
+    assert_true(ranked.result.map == learnt.result.map);
+    assert_true(ranked.result.precision_in_radius ==
+                learnt.result.precision_in_radius);
+    assert_true(ranked.auc == ranked.result.map);
+    assert_int_equal(ranked.n_points, 1);
+    assert_int_equal(ranked.points[0].rows, s.n_stream);
+    assert_int_equal(ranked.samples, learnt.samples);
+    assert_int_equal(ranked.model_bytes, learnt.model_bytes);
+    assert_int_equal(ranked.encoded, learnt.encoded);
+    run.bits = 32;
+    assert_status(ak_eval_encoder(&set, &s, &run, e, &ranked, &err), AK_EINVAL);
+    assert_string_equal(
+        err.text, "the encoder makes 16 bits of 12 floats, must be 32 of 12");
+    ak_ref_drop(ak_encoder_ref(e));
+    ak_hash_destroy(h);
+    ak_split_clear(&s);
+}
+
 static void says_what_makes_no_sense(void **state)
 {
     struct ak_split s = split_of(AK_SPLIT_STANDARD);
@@ -343,6 +378,7 @@ int main(void)
         cmocka_unit_test(stages_tell_old_classes_from_all_that_is_known),
         cmocka_unit_test(centring_helps_random_planes),
         cmocka_unit_test(a_run_ends_when_it_is_told_to),
+        cmocka_unit_test(an_encoder_is_ranked_as_its_learner_was),
         cmocka_unit_test(says_what_makes_no_sense),
     };
 

@@ -207,6 +207,71 @@ static void an_incremental_stream_has_two_classes_at_a_time(void **state)
     ak_split_clear(&standard);
 }
 
+/* Rows of a part, each once, from `from` to below `to`. */
+static void check_part(const uint32_t *rows, size_t n, uint32_t from,
+                       uint32_t to, bool *seen)
+{
+    for (size_t i = 0; i < n; i++) {
+        assert_in_range(rows[i], from, to - 1);
+        assert_false(seen[rows[i]]);
+        seen[rows[i]] = true;
+    }
+}
+
+static void parts_stay_what_they_are(void **state)
+{
+    enum { TRAIN = 700 };
+    struct ak_split_params p = params(AK_SPLIT_PARTS);
+    struct ak_split s = {0}, v = {0};
+    bool seen[ROWS] = {false};
+
+    (void)state;
+    p.queries = 0;
+    p.train = TRAIN;
+    assert_status(ak_split_make(&p, labels, ROWS, &s, NULL), AK_OK);
+    assert_int_equal(s.n_queries, ROWS - TRAIN);
+    assert_int_equal(s.n_database, TRAIN);
+    assert_int_equal(s.n_stream, 300);
+    check_part(s.queries, s.n_queries, TRAIN, ROWS, seen);
+    check_part(s.database, s.n_database, 0, TRAIN, seen);
+    assert_memory_equal(s.stream, s.database, 300 * sizeof(*s.stream));
+    /* In an order of the seed, not of the set. */
+    assert_int_not_equal(s.stream[0] + 1, s.stream[1]);
+
+    p.validate = true;
+    p.stream = ROWS;
+    assert_status(ak_split_make(&p, labels, ROWS, &v, NULL), AK_OK);
+    assert_int_equal(v.n_queries, TRAIN / 10);
+    assert_int_equal(v.n_database, TRAIN - TRAIN / 10);
+    assert_int_equal(v.n_stream, v.n_database);
+    memset(seen, 0, sizeof(seen));
+    check_part(v.queries, v.n_queries, 0, TRAIN, seen);
+    check_part(v.stream, v.n_stream, 0, TRAIN, seen);
+    ak_split_clear(&s);
+    ak_split_clear(&v);
+}
+
+static void parts_need_rows_on_both_sides(void **state)
+{
+    struct ak_split_params p = params(AK_SPLIT_PARTS);
+    struct ak_split s = {0};
+    struct ak_err err = {0};
+
+    (void)state;
+    for (size_t n = 0; n <= ROWS; n += ROWS) {
+        p.train = n;
+        assert_status(ak_split_make(&p, labels, ROWS, &s, &err), AK_EINVAL);
+        assert_non_null(strstr(err.text, "of 1000 rows are for training"));
+    }
+    p.train = 9;
+    assert_status(ak_split_make(&p, labels, ROWS, &s, &err), AK_OK);
+    ak_split_clear(&s);
+    p.validate = true;
+    assert_status(ak_split_make(&p, labels, ROWS, &s, &err), AK_EINVAL);
+    assert_string_equal(err.text,
+                        "9 rows are for training, a validation needs 10");
+}
+
 static void says_what_there_is_too_little_of(void **state)
 {
     struct ak_split_params p = params(AK_SPLIT_STANDARD);
@@ -246,6 +311,8 @@ int main(void)
         cmocka_unit_test(
             a_zero_shot_stream_has_none_of_the_classes_asked_about),
         cmocka_unit_test(an_incremental_stream_has_two_classes_at_a_time),
+        cmocka_unit_test(parts_stay_what_they_are),
+        cmocka_unit_test(parts_need_rows_on_both_sides),
         cmocka_unit_test(says_what_there_is_too_little_of),
     };
 
