@@ -20,6 +20,7 @@
 #include "client/commands.h"
 #include "client/eval_data.h"
 #include "client/eval_lines.h"
+#include "client/eval_network.h"
 #include "client/eval_plan.h"
 #include "client/eval_plot.h"
 #include "client/eval_table.h"
@@ -32,6 +33,9 @@
 static struct {
     const char *dataset;
     const char *data;
+    const char *extractor;
+    const char *cache;
+    const char *type;
     const char *method;
     const char *bits;
     uint64_t seeds;
@@ -48,12 +52,12 @@ static struct {
     struct text_list tables;
     const char *metric;
     bool markdown;
-} o = {.method = "all",
+} o = {.type = "f32",
+       .method = "all",
        .bits = "8,16,32,48,64,128",
        .seeds = 3,
        .protocol = "standard",
        .queries = 100,
-       .stream = 20000,
        .points = 1,
        .threads = 1};
 
@@ -61,6 +65,14 @@ static const struct option options[] = {
     {"dataset", 'd', OPTION_CHOICE, "SET", "what is learnt and searched",
      &o.dataset, 0, 0, EVAL_DATASETS, NULL},
     {"data", 0, OPTION_FILE, "DIR", "its folder", &o.data, 0, 0, NULL, NULL},
+    {"extractor", 0, OPTION_FILE, "FILE",
+     "features by this network (.akx), of the images of cifar10", &o.extractor,
+     0, 0, NULL, NULL},
+    {"features-cache", 0, OPTION_FILE, "FILE",
+     "keep its features there, and take them from there", &o.cache, 0, 0, NULL,
+     NULL},
+    {"type", 0, OPTION_CHOICE, "TYPE", "of its numbers (f32)", &o.type, 0, 0,
+     "f32|bf16", NULL},
     {"method", 'm', OPTION_TEXT, "NAME,...", "methods or variants (all)",
      &o.method, 0, 0, NULL, NULL},
     {"bits", 'b', OPTION_TEXT, "N,...", "lengths of codes (8,16,32,48,64,128)",
@@ -68,7 +80,7 @@ static const struct option options[] = {
     {"seeds", 0, OPTION_NUMBER, "N", "runs of each, with seeds 0, 1 ... (3)",
      &o.seeds, 1, 1000, NULL, NULL},
     {"protocol", 0, OPTION_CHOICE, "NAME", "how the set is split", &o.protocol,
-     0, 0, "standard|zero-shot|incremental", NULL},
+     0, 0, "standard|zero-shot|incremental|train-test", NULL},
     {"option", 'o', OPTION_LIST, "M.NAME=VALUE", "set an option of method M",
      &o.options, 0, 0, NULL, NULL},
     {"scaling", 0, OPTION_CHOICE, "HOW",
@@ -79,8 +91,9 @@ static const struct option options[] = {
      0, 0, NULL, NULL},
     {"queries", 0, OPTION_NUMBER, "N", "of each class (100)", &o.queries, 1,
      100000, NULL, NULL},
-    {"stream", 0, OPTION_NUMBER, "N", "rows to learn from, at most (20000)",
-     &o.stream, 1, 0, NULL, NULL},
+    {"stream", 0, OPTION_NUMBER, "N",
+     "rows to learn from, at most (20000; all of train-test)", &o.stream, 1, 0,
+     NULL, NULL},
     {"curve", 0, OPTION_NUMBER, "N", "measure N times along the stream (1)",
      &o.points, 1, AK_EVAL_MAX_POINTS, NULL, NULL},
     {"threads", 0, OPTION_NUMBER, "N", "runs at a time (1)", &o.threads, 1,
@@ -122,6 +135,7 @@ struct work {
     struct eval_data data;
     struct eval_plan plan;
     struct eval_frame frame;
+    enum ak_exec_type type;
     struct task *tasks;
     size_t n, next, ended;
     size_t skipped; /* lines that were there before */
@@ -180,8 +194,11 @@ static void run_task(const struct work *w, struct task *t)
                               &t->err);
     if (t->status != AK_OK)
         return;
-    t->status = ak_eval_protocol(&w->data.set, &t->split, &t->run, &t->outcome,
-                                 &t->err);
+    t->status = t->variant->network
+                    ? eval_network(&w->data, w->type, &t->split, &t->run,
+                                   &t->outcome, &t->err)
+                    : ak_eval_protocol(&w->data.set, &t->split, &t->run,
+                                       &t->outcome, &t->err);
 }
 
 static void *serve(void *context)
@@ -367,7 +384,40 @@ static enum ak_split_kind protocol_kind(const char *name)
 {
     return strcmp(name, "zero-shot") == 0     ? AK_SPLIT_ZERO_SHOT
            : strcmp(name, "incremental") == 0 ? AK_SPLIT_INCREMENTAL
+           : strcmp(name, "train-test") == 0  ? AK_SPLIT_PARTS
                                               : AK_SPLIT_STANDARD;
+}
+
+/* What the options say of the split; the number of training rows is not known
+   yet. */
+static void frame_split(struct ak_split_params *split)
+{
+    ak_split_defaults(split);
+    split->kind = protocol_kind(o.protocol);
+    split->validate = o.validate;
+    split->queries = split->kind == AK_SPLIT_PARTS ? 0 : (uint32_t)o.queries;
+    if (o.stream != 0)
+        split->stream = o.stream;
+}
+
+/* What only makes sense together, before anything is read. */
+static int check_together(const struct eval_plan *plan)
+{
+    if (o.cache != NULL && o.extractor == NULL)
+        return tool_usage("--features-cache keeps what --extractor makes");
+    for (size_t i = 0; i < plan->n_variants; i++) {
+        const char *name = plan->variants[i].name;
+
+        if (!plan->variants[i].network)
+            continue;
+        if (o.extractor == NULL)
+            return tool_usage("%s needs --extractor, where its backbone is "
+                              "from",
+                              name);
+        if (o.points != 1 || strcmp(o.protocol, "incremental") == 0)
+            return tool_usage("%s learns all at once: it has no curve", name);
+    }
+    return EXIT_OK;
 }
 
 /* Read the data, plan, run; the lines of this command into `lines`. */
@@ -376,25 +426,35 @@ static int measure(const struct tool *tool, json_t *lines)
     struct work w = {.lock = PTHREAD_MUTEX_INITIALIZER,
                      .news = PTHREAD_COND_INITIALIZER};
     json_t *before = json_array();
+    const struct eval_extractor extractor = {
+        o.extractor, o.cache,
+        strcmp(o.type, "bf16") == 0 ? AK_EXEC_BF16 : AK_EXEC_F32};
     struct ak_split probe = {0};
     struct ak_err err = {0};
     int code;
 
-    ak_split_defaults(&w.frame.split);
-    w.frame.split.kind = protocol_kind(o.protocol);
-    w.frame.split.validate = o.validate;
-    w.frame.split.queries = (uint32_t)o.queries;
-    w.frame.split.stream = o.stream;
+    frame_split(&w.frame.split);
+    w.type = extractor.type;
     w.frame.protocol = o.protocol;
     w.frame.points = (uint32_t)o.points;
     w.frame.data = &w.data;
     code = eval_plan_make(o.method, o.bits, &o.options, o.scaling, &w.plan);
+    if (code == EXIT_OK)
+        code = check_together(&w.plan);
     if (code == EXIT_OK && o.plot != NULL)
         code = plot_check();
     if (code == EXIT_OK && o.resume != NULL)
         code = eval_lines_read(o.resume, true, before);
     if (code == EXIT_OK)
-        code = eval_data_load(o.dataset, o.data, &w.data);
+        code = eval_data_load(tool, o.dataset, o.data, &extractor, &w.data);
+    w.frame.split.train = w.data.n_train;
+    if (w.frame.split.kind == AK_SPLIT_PARTS && o.stream == 0)
+        w.frame.split.stream = w.data.n_train;
+    if (code == EXIT_OK && w.frame.split.kind == AK_SPLIT_PARTS &&
+        w.data.n_train == 0)
+        code = tool_usage("%s does not say which rows are for training and "
+                          "which for tests",
+                          o.dataset);
     if (code == EXIT_OK)
         code = eval_plan_fit(&w.plan, w.data.set.dim, w.data.n_classes);
     if (code == EXIT_OK && ak_split_make(&w.frame.split, w.data.labels,
@@ -465,16 +525,21 @@ const struct command cmd_eval = {
         "mAP@1000, precision within Hamming\nradius 2 and of the first K, "
         "seconds of one core, and bytes. With --json, a line\nan object for "
         "each run.\n\nData sets: mnist, fashion (Fashion-MNIST), cifar10 (its "
-        "pixels), and npy: any\nfolder with features.npy and labels.npy. They "
-        "are looked for in $AKIN_DATA,\n../shared/data and "
-        "/usr/share/datasets.\n\nVariants beside the methods of "
+        "pixels, or what --extractor\nmakes of its images), and npy: any "
+        "folder with features.npy and labels.npy. They\nare looked for in "
+        "$AKIN_DATA, ../shared/data and /usr/share/datasets.\n\nVariants "
+        "beside the methods of "
         "`akin methods`: hmoh+ and hmoh++, with options that\ngo beyond the "
         "paper; hcdh-linear, hcdh-hidden; lsh-centred, with the mean taken\n"
-        "off; hmoh-paper and sdoh-paper, with the authors' settings.\n",
+        "off; hmoh-paper and sdoh-paper, with the authors' settings. "
+        "hcdh-network "
+        "trains the\nextractor along, with a hash layer on its feature.\n",
     .examples =
         "  akin eval --dataset mnist --method hmoh,hmoh+,lsh --bits 16,32,64\n"
         "  akin eval -d fashion --resume fashion.jsonl --plot plots\n"
         "  akin eval -d mnist -m fcoh -b 32 --validate -o fcoh.rate=10\n"
+        "  akin eval -d cifar10 --extractor resnet20.akx --protocol train-test "
+        "\\\n    -m hcdh-network -b 16,32,48,64\n"
         "  akin eval --table fashion.jsonl --metric map --markdown\n",
     .options = options,
     .min_args = 0,

@@ -10,6 +10,7 @@
 
 #include <zlib.h>
 
+#include "client/extractor.h"
 #include "client/filebytes.h"
 #include "client/npy.h"
 #include "client/tool.h"
@@ -25,6 +26,8 @@ void eval_data_clear(struct eval_data *d)
     ak_array_free(d->x);
     ak_array_free(d->labels);
     ak_array_free(d->mean);
+    ak_array_free(d->pixels);
+    ak_model_clear(&d->extractor);
     *d = (struct eval_data){0};
 }
 
@@ -144,6 +147,8 @@ static int load_idx(const char *folder, struct eval_data *d)
             for (size_t i = 0; i < n; i++)
                 d->labels[at + i] = labels[p].data[i];
             at += n;
+            if (p == 0)
+                d->n_train = n;
         }
         ak_idx_clear(&images[p]);
         ak_idx_clear(&labels[p]);
@@ -151,7 +156,8 @@ static int load_idx(const char *folder, struct eval_data *d)
     return code;
 }
 
-static int load_cifar(const char *folder, struct eval_data *d)
+/* Pixels as features; or, with an extractor, as they are for it. */
+static int load_cifar(const char *folder, bool keep, struct eval_data *d)
 {
     static const char *const names[] = {"data_batch_1.bin", "data_batch_2.bin",
                                         "data_batch_3.bin", "data_batch_4.bin",
@@ -169,19 +175,63 @@ static int load_cifar(const char *folder, struct eval_data *d)
             code = tool_usage("%s", err.text);
         total += n[f];
     }
+    if (code == EXIT_OK && keep) {
+        d->pixels = ak_array_raw(total, AK_CIFAR_PIXELS);
+        code = d->pixels == NULL ? tool_no_memory() : EXIT_OK;
+    }
     if (code == EXIT_OK)
-        code = reserve(d, total, AK_CIFAR_PIXELS);
+        code =
+            reserve(d, total,
+                    keep ? ak_layer_size(
+                               &d->extractor.g->layers[d->extractor.g->feature])
+                         : AK_CIFAR_PIXELS);
     for (size_t f = 0; f < FILES; f++) {
         for (size_t i = 0; code == EXIT_OK && i < n[f]; i++, at++) {
             const uint8_t *record = data[f] + i * AK_CIFAR_RECORD;
 
             d->labels[at] = record[0];
-            ak_idx_floats(record + 1, AK_CIFAR_PIXELS,
-                          d->x + at * AK_CIFAR_PIXELS);
+            if (keep)
+                memcpy(d->pixels + at * AK_CIFAR_PIXELS, record + 1,
+                       AK_CIFAR_PIXELS);
+            else
+                ak_idx_floats(record + 1, AK_CIFAR_PIXELS,
+                              d->x + at * AK_CIFAR_PIXELS);
         }
         free(data[f]);
     }
+    d->n_train = total - n[FILES - 1];
+    if (keep)
+        d->images = (struct eval_images){d->pixels, total, 3, 32};
     return code;
+}
+
+/* The images of d through the network. */
+static int extract(const struct tool *tool, const struct eval_extractor *from,
+                   struct eval_data *d)
+{
+    float *x = NULL;
+    int code = eval_features_cached(tool, &d->extractor, from->type,
+                                    from->cache, &d->images, &x);
+
+    if (code != EXIT_OK)
+        return code;
+    ak_array_free(d->x);
+    d->x = x;
+    return EXIT_OK;
+}
+
+/* "cifar10", or "cifar10-resnet20" with features of models/resnet20.akx. */
+static void set_name(const char *name, const char *extractor,
+                     char out[EVAL_DATA_NAME])
+{
+    const char *slash = extractor != NULL ? strrchr(extractor, '/') : NULL;
+    const char *file = slash != NULL ? slash + 1 : extractor;
+
+    if (extractor == NULL)
+        snprintf(out, EVAL_DATA_NAME, "%s", name);
+    else
+        snprintf(out, EVAL_DATA_NAME, "%s-%.*s", name, (int)strcspn(file, "."),
+                 file);
 }
 
 static int load_npy(const char *folder, struct eval_data *d)
@@ -260,22 +310,31 @@ static int describe(struct eval_data *d)
     return EXIT_OK;
 }
 
-int eval_data_load(const char *name, const char *folder, struct eval_data *out)
+int eval_data_load(const struct tool *tool, const char *name,
+                   const char *folder, const struct eval_extractor *extractor,
+                   struct eval_data *out)
 {
-    struct eval_data d = {.name = name};
+    struct eval_data d = {0};
     char found[PATH_ROOM];
     int code = EXIT_OK;
 
-    if (folder == NULL) {
+    set_name(name, extractor->path, d.name);
+    if (extractor->path != NULL && strcmp(name, "cifar10") != 0)
+        return tool_usage("--extractor is for the images of cifar10");
+    if (extractor->path != NULL)
+        code = extractor_open(extractor->path, &d.extractor);
+    if (code == EXIT_OK && folder == NULL) {
         code = find_folder(name, found);
         folder = found;
     }
     if (code == EXIT_OK && strcmp(name, "npy") == 0)
         code = load_npy(folder, &d);
     else if (code == EXIT_OK && strcmp(name, "cifar10") == 0)
-        code = load_cifar(folder, &d);
+        code = load_cifar(folder, extractor->path != NULL, &d);
     else if (code == EXIT_OK)
         code = load_idx(folder, &d);
+    if (code == EXIT_OK && extractor->path != NULL)
+        code = extract(tool, extractor, &d);
     d.set.x = d.x;
     d.set.labels = d.labels;
     if (code == EXIT_OK)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/tool.h"
+#include "core/hash/hcdh_network.h"
 
 #define NAMES_ROOM 512
 #define WORD_ROOM  64
@@ -95,8 +96,11 @@ static bool make_variant(const char *name, struct eval_variant *v)
 {
     const struct ak_hash_method *m = ak_hash_find(name);
 
+    if (m == NULL && strcmp(name, ak_hcdh_network_method.name) == 0)
+        m = &ak_hcdh_network_method;
     if (m != NULL) {
         init(v, m);
+        v->network = m == &ak_hcdh_network_method;
         return true;
     }
     for (size_t i = 0; i < N_KNOWN; i++) {
@@ -136,6 +140,8 @@ static size_t list_names(const char *names[EVAL_MAX_VARIANTS], bool all)
                 !(all && known[j].in_all == BY_NAME))
                 names[n++] = known[j].name;
     }
+    if (!all && n < EVAL_MAX_VARIANTS)
+        names[n++] = ak_hcdh_network_method.name;
     return n;
 }
 
@@ -326,8 +332,10 @@ int eval_plan_fit(struct eval_plan *plan, uint32_t dim, uint32_t n_classes)
             struct ak_hash *h = NULL;
             struct ak_err err = {0};
 
-            if (ak_hash_create(v->method->name, &params, v->options, &h,
-                               &err) != AK_OK)
+            if ((v->network ? ak_hash_check_options(v->method, v->options,
+                                                    v->options, &err)
+                            : ak_hash_create(v->method->name, &params,
+                                             v->options, &h, &err)) != AK_OK)
                 return tool_usage("%s with %u bits: %s", v->name, plan->bits[b],
                                   err.text);
             ak_hash_destroy(h);

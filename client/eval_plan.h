@@ -21,6 +21,7 @@ struct eval_variant {
     char label[EVAL_LABEL]; /* "hmoh+ kernel_anchors=100": with what the user
                                set, for tables */
     const struct ak_hash_method *method;
+    bool network; /* trained with its backbone, by eval_network.h */
     double options[EVAL_MAX_OPTIONS];
     bool set[EVAL_MAX_OPTIONS]; /* by the user */
     enum ak_eval_scaling scaling;

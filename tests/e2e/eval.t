@@ -236,6 +236,140 @@ def _():
             sets / "cifar10")
 
 
+def cifar(folder):
+    """A CIFAR-10 of 600 images that are easy to tell apart."""
+    folder.mkdir()
+    rng = np.random.default_rng(7)
+    means = rng.integers(60, 195, (10, 3, 1, 1))
+    for name in ["data_batch_%d" % k for k in range(1, 6)] + ["test_batch"]:
+        y = (np.arange(100) % 10).astype(np.uint8)
+        x = means[y] + rng.normal(0, 30, (100, 3, 32, 32))
+        x = np.clip(x, 0, 255).astype(np.uint8).reshape(100, -1)
+        (folder / (name + ".bin")).write_bytes(
+            np.hstack([y[:, None], x]).tobytes())
+    return folder
+
+
+def train(*args, cwd=home):
+    """`akin extractor train`, its status and what it printed."""
+    return subprocess.run([str(AKIN), "extractor", "train", "-q",
+                           *map(str, args)], capture_output=True, text=True,
+                          timeout=DEADLINE, cwd=cwd)
+
+
+def trained(*args):
+    done = train(*args)
+    equal(done.returncode, 0, "exit status of %s (%s)" % (args, done.stderr))
+
+
+IMAGES = cifar(home / "cifar")
+TINY = home / "tiny.akx"
+trained("-a", "tiny", "--data", IMAGES, "-e", 1, "--batch", 50, "-o", TINY)
+
+
+@test("features of a network are learnt from, and kept in a file")
+def _():
+    cache = home / "tiny.features"
+    args = ["--dataset", "cifar10", "--data", IMAGES, "--extractor", TINY,
+            "--queries", 5, "--stream", 300, "-m", "hcoh", "-b", 16, "--seeds",
+            1, "--json", "-q"]
+    line = json.loads(ok(*args))
+    equal((line["dataset"], line["rows"]), ("cifar10-tiny", 600), "the set")
+    check(line["map"] > 0.3, "mAP is %(map)g" % line)
+    first = json.loads(ok(*args, "--features-cache", cache))
+    equal((first["crc32"], first["map"]), (line["crc32"], line["map"]),
+          "numbers without a cache")
+    # 36 bytes, 600 rows of 16 floats, a checksum.
+    kept = cache.read_bytes()
+    equal(len(kept), 36 + 600 * 16 * 4 + 4, "its length")
+    # What it has is taken from it: with other numbers in it, others come.
+    other = bytearray(kept)
+    other[36:40] = struct.pack("<f", 7.5)
+    other[-4:] = struct.pack("<I", zlib.crc32(bytes(other[:-4])))
+    cache.write_bytes(other)
+    changed = json.loads(ok(*args, "--features-cache", cache))
+    check(changed["crc32"] != line["crc32"], "the cache was not read")
+    # Damaged, or of another network or images, it is made again.
+    for wrong in (kept[:-1] + b"?", kept[:50],
+                  kept[:12] + b"\0\0\0\0" + kept[16:]):
+        cache.write_bytes(wrong)
+        again = json.loads(ok(*args, "--features-cache", cache))
+        equal(again["crc32"], line["crc32"], "the features")
+        equal(cache.read_bytes(), kept, "the file")
+    refused("is no file of features, and is left alone", *args,
+            "--features-cache", TINY)
+
+
+@test("a network of another size sees the images scaled")
+def _():
+    text = (b"akin-net 1\ninput i 3 64 64\ngap f i\nlinear l f out=2\n"
+            b"feature f\noutput l\n")
+    # The mean of three channels; values of a linear layer behind it.
+    data = (b"AKINNET\n" + struct.pack("<III", 1, 0, len(text)) + text +
+            struct.pack("<8f", *range(8)))
+    big = home / "big.akx"
+    big.write_bytes(data + struct.pack("<I", zlib.crc32(data)))
+    cache = home / "big.features"
+    ok("--dataset", "cifar10", "--data", IMAGES, "--extractor", big,
+       "--features-cache", cache, "--queries", 5, "-m", "lsh", "-b", 16,
+       "--seeds", 1, "-q")
+    found = np.frombuffer(cache.read_bytes()[36:-4], "<f4").reshape(600, 3)
+    records = b"".join((IMAGES / ("data_batch_%d.bin" % k)).read_bytes()
+                       for k in range(1, 6))
+    records += (IMAGES / "test_batch.bin").read_bytes()
+    pixels = np.frombuffer(records, np.uint8).reshape(600, 3073)[:, 1:]
+    expected = pixels.reshape(600, 3, -1).mean(axis=2) / 255
+    check(np.abs(found - expected).max() < 1e-5,
+          "features are off by %g" % np.abs(found - expected).max())
+
+
+@test("the test images ask the training images")
+def _():
+    args = ["--dataset", "cifar10", "--data", IMAGES, "--extractor", TINY,
+            "--protocol", "train-test", "-b", "16,48", "--seeds", 1, "--json",
+            "-q", "-m", "hcdh-network,hcdh-linear", "-o",
+            "hcdh-network.batch=50", "-o", "hcdh-network.epochs=3"]
+    lines = lines_of(ok(*args))
+    equal([(l["variant"].split()[0], l["bits"]) for l in lines],
+          [(v, b) for v in ("hcdh-network", "hcdh-linear") for b in (16, 48)],
+          "the runs")
+    for line in lines:
+        for name, kind in FIELDS.items():
+            check(isinstance(line.get(name), kind),
+                  "%s is %r" % (name, line.get(name)))
+        equal((line["protocol"], line["n_queries"], line["n_database"],
+               line["n_stream"], line["stream"], line["queries_per_class"]),
+              ("train-test", 100, 500, 500, 500, 0), "the split")
+    equal((lines[0]["samples"], lines[0]["options"]["code_weight"]),
+          (1500, 1), "what was learnt")
+    check(lines[0]["map"] > 0.5, "mAP is %(map)g" % lines[0])
+    equal([l["map"] for l in lines_of(ok(*args))], [l["map"] for l in lines],
+          "the numbers of a second run")
+    line = lines_of(ok(*args, "--validate"))[0]
+    equal((line["queries"], line["n_queries"], line["n_database"]),
+          ("validation", 50, 450), "a validation")
+
+
+@test("what does not go together is refused")
+def _():
+    images = ["--dataset", "cifar10", "--data", IMAGES]
+    refused("--features-cache keeps what --extractor makes", *images,
+            "--features-cache", home / "x")
+    refused("hcdh-network needs --extractor", *images, "-m", "hcdh-network")
+    refused("it has no curve", *images, "--extractor", TINY, "-m",
+            "hcdh-network", "--curve", 2)
+    refused("it has no curve", *images, "--extractor", TINY, "-m",
+            "hcdh-network", "--protocol", "incremental")
+    refused("hcdh-network.rate is 20, must be 1e-06..10", *images,
+            "--extractor", TINY, "-m", "hcdh-network", "-o",
+            "hcdh-network.rate=20")
+    refused("--extractor is for the images of cifar10", *SMALL, "--data", home,
+            "--extractor", TINY)
+    refused("npy does not say which rows are for training", "--dataset", "npy",
+            "--data", home, "--protocol", "train-test")
+    refused("absent.akx: No such file", *images, "--extractor", "absent.akx")
+
+
 @test("plots are drawn by gnuplot, and without it that is said first")
 def _():
     path = home / "plots"
