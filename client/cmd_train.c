@@ -13,8 +13,11 @@ static struct train_options o = {.every = 60,
                                  .threads = 1,
                                  .batch = 128,
                                  .epochs = 10,
-                                 .rate = 0.2,
-                                 .decay = 5e-4};
+                                 .rate = -1,
+                                 .decay = 5e-4,
+                                 .bits = 64,
+                                 .backbone_rate = -1,
+                                 .code_weight = 1};
 
 static struct {
     const char *collection;
@@ -27,7 +30,7 @@ static struct {
 static struct {
     bool threads, batch, epochs, seed, rate, decay, smoothing;
     bool seconds, memory, min_accuracy, min_map, accuracy_loss, map_loss;
-    bool checkpoint_every, evaluate;
+    bool checkpoint_every, evaluate, bits, backbone_rate, code_weight;
 } given;
 
 static const struct option options[] = {
@@ -45,8 +48,8 @@ static const struct option options[] = {
      &o.epochs, 1, 100000, NULL, &given.epochs},
     {"batch", 0, OPTION_NUMBER, "N", "images of a step (128)", &o.batch, 1,
      4096, NULL, &given.batch},
-    {"rate", 0, OPTION_REAL, "X", "the highest rate (0.2)", &o.rate, 0, 1000,
-     NULL, &given.rate},
+    {"rate", 0, OPTION_REAL, "X", "the highest rate (0.2; with --hash 0.1)",
+     &o.rate, 0, 1000, NULL, &given.rate},
     {"schedule", 0, OPTION_CHOICE, "NAME", "of the rate (triangular)",
      &o.schedule, 0, 0, "triangular|cosine|step|constant", NULL},
     {"decay", 0, OPTION_REAL, "X", "of weights (0.0005)", &o.decay, 0, 1, NULL,
@@ -84,6 +87,20 @@ static const struct option options[] = {
      NULL},
     {"data", 0, OPTION_FILE, "DIR", "here: the folder of the data set", &o.data,
      0, 0, NULL, NULL},
+    {"hash", 0, OPTION_CHOICE, "METHOD",
+     "here: train it to make codes, with a hash layer on its feature", &o.hash,
+     0, 0, "hcdh", NULL},
+    {"bits", 'b', OPTION_NUMBER, "N", "here: of the codes (64)", &o.bits, 8,
+     1024, NULL, &given.bits},
+    {"hash-output", 0, OPTION_FILE, "FILE",
+     "here: write the hash model of its features to FILE", &o.hash_output, 0, 0,
+     NULL, NULL},
+    {"backbone-rate", 0, OPTION_REAL, "X",
+     "here: times the rate, before the hash layer (0.1; with --arch 1)",
+     &o.backbone_rate, 0, 1, NULL, &given.backbone_rate},
+    {"code-weight", 0, OPTION_REAL, "X",
+     "here: of the distance to the codes beside the cross-entropy (1)",
+     &o.code_weight, 0, 1000, NULL, &given.code_weight},
     {"evaluate", 0, OPTION_NUMBER, "N",
      "here: recognise the test images every N epochs (1)", &o.evaluate, 1,
      100000, NULL, &given.evaluate},
@@ -200,6 +217,8 @@ static int run_here(struct tool *tool)
                           "the daemon's: give a NAME, and no --output");
     if (o.data == NULL)
         return tool_usage("--data and --output are needed");
+    if ((o.hash == NULL) != (o.hash_output == NULL))
+        return tool_usage("--hash and --hash-output go together");
     if (o.dataset == NULL)
         o.dataset = "cifar10";
     if (o.type == NULL)
@@ -219,9 +238,12 @@ static int run(struct tool *tool, int argc, char **argv)
     if (argc == 0)
         return run_here(tool);
     if (o.output != NULL || o.data != NULL || o.checkpoint != NULL ||
-        given.checkpoint_every || given.evaluate)
-        return tool_usage("--output, --data, --evaluate and --checkpoint are "
-                          "for training here, without a NAME");
+        o.hash != NULL || o.hash_output != NULL || given.bits ||
+        given.backbone_rate || given.code_weight || given.checkpoint_every ||
+        given.evaluate)
+        return tool_usage("--output, --data, --evaluate, --checkpoint, --hash "
+                          "and what goes with it are for training here, "
+                          "without a NAME");
     if ((o.dataset == NULL) == (job.collection == NULL))
         return tool_usage("either --dataset or --collection is needed");
     return run_job(tool, argv[0]);
@@ -239,7 +261,10 @@ const struct command cmd_extractor_train = {
         "Images are cut at a random place and mirrored; steps are Nesterov's.\n"
         "The same seed gives the same bytes with the same type and number of\n"
         "threads. With several threads and other work on the machine, set\n"
-        "OMP_WAIT_POLICY=passive here.",
+        "OMP_WAIT_POLICY=passive here.\n"
+        "With --hash, codes of the classes are rows of a Hadamard matrix, and\n"
+        "the last layers are a hash layer and a classifier (HCDH).  Two files\n"
+        "come of it: the network, and the hash model of its features.",
     .examples =
         "  akin extractor train cars -a resnet20 --dataset cifar10 -e 30\n"
         "  akin extractor train cars --from cars --collection parked\n"

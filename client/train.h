@@ -23,12 +23,17 @@ struct train_options {
     double decay;
     double smoothing;
 
-    /* On this side only. */
+    /* On this side only.  Rates below 0 were not said. */
     const char *output;
     const char *data;
     const char *checkpoint;
     uint64_t every;
     uint64_t evaluate;
+    const char *hash;        /* "hcdh", or NULL: no codes */
+    const char *hash_output; /* with it */
+    uint64_t bits;
+    double backbone_rate;
+    double code_weight;
 };
 
 /*

@@ -13,7 +13,9 @@
 #include "client/pictures.h"
 #include "client/progress.h"
 #include "core/base/clock.h"
+#include "core/base/digest.h"
 #include "core/base/mem.h"
+#include "core/hash/hcdh_network.h"
 #include "core/nn/evaluate.h"
 #include "core/nn/train.h"
 #include "core/nn/zoo.h"
@@ -29,7 +31,9 @@ static void interrupt(int signal)
 struct training {
     struct tool *tool;
     const struct train_options *o;
+    double rate, backbone_rate; /* as said, or what they are else */
     struct ak_model model; /* values: where it begins, then what was learnt */
+    struct ak_hcdh_network network; /* with --hash: its codes */
     struct ak_picture_set pictures;
     struct ak_pictures test; /* may be empty */
     struct ak_trainer *trainer;
@@ -59,8 +63,11 @@ static struct ak_train_params params_of(const struct training *t)
     p.seed = t->o->seed;
     p.optim.groups[0].decay = t->o->decay;
     p.losses[0].smoothing = t->o->smoothing;
+    if (t->o->hash != NULL)
+        ak_hcdh_network_losses(&t->network, t->o->code_weight, t->backbone_rate,
+                               t->o->decay, &p);
     /* The option takes no other name. */
-    status = ak_schedule_named(t->o->schedule, t->o->rate, &p.schedule, NULL);
+    status = ak_schedule_named(t->o->schedule, t->rate, &p.schedule, NULL);
     (void)status;
     return p;
 }
@@ -194,22 +201,54 @@ static int run_steps(struct training *t)
     return code;
 }
 
+/* The hash model of what was learnt, into a file; a note says which. */
+static int save_hash(struct training *t, char *note, size_t room)
+{
+    const struct ak_train_state *s = ak_trainer_state(t->trainer);
+    struct ak_encoder *e = NULL;
+    struct ak_writer w = {0};
+    struct ak_err err = {0};
+    int code = EXIT_OK;
+
+    if (ak_hcdh_network_encoder(t->model.g, ak_trainer_values(t->trainer),
+                                s->steps * t->o->batch, &e, &err) != AK_OK ||
+        ak_encoder_save(e, &w, &err) != AK_OK)
+        code = tool_usage("%s: %s", t->o->hash_output, err.text);
+    if (code == EXIT_OK)
+        code = tool_write_file(t->o->hash_output, w.data, w.len);
+    if (code == EXIT_OK)
+        snprintf(note, room,
+                 "hash model: hcdh, %llu bits, crc32 %08x, code weight %g, "
+                 "rate of the backbone x %g\n",
+                 (unsigned long long)t->o->bits, ak_crc32(w.data, w.len),
+                 t->o->code_weight, t->backbone_rate);
+    ak_writer_clear(&w);
+    if (e != NULL)
+        ak_ref_drop(ak_encoder_ref(e));
+    return code;
+}
+
 static int save_model(struct training *t)
 {
     const struct ak_train_state *s = ak_trainer_state(t->trainer);
-    char notes[512];
-    char top1[64] = "";
+    char notes[1024];
+    char top1[64] = "", hash[256] = "";
+    int code = EXIT_OK;
 
+    if (t->o->hash != NULL)
+        code = save_hash(t, hash, sizeof(hash));
+    if (code != EXIT_OK)
+        return code;
     if (t->last.n > 0)
         snprintf(top1, sizeof(top1), "test top-1: %zu of %zu\n", t->last.top1,
                  t->last.n);
     snprintf(notes, sizeof(notes),
              "arch: %s\ntrained on: %s, %u epochs, batch %llu, seed %llu, "
-             "rate %g %s, decay %g, smoothing %g, %s\nloss: %.4f\n%s",
+             "rate %g %s, decay %g, smoothing %g, %s\nloss: %.4f\n%s%s",
              t->o->arch != NULL ? t->o->arch : "that of the first values",
              t->o->dataset, s->epochs, (unsigned long long)t->o->batch,
-             (unsigned long long)t->o->seed, t->o->rate, t->o->schedule,
-             t->o->decay, t->o->smoothing, t->o->type, s->loss, top1);
+             (unsigned long long)t->o->seed, t->rate, t->o->schedule,
+             t->o->decay, t->o->smoothing, t->o->type, s->loss, top1, hash);
     free(t->model.notes);
     t->model.notes = strdup(notes);
     if (t->model.notes == NULL)
@@ -230,11 +269,32 @@ static int make_model(struct training *t)
     return EXIT_OK;
 }
 
+/* The model becomes one with a hash layer, for as many classes as there are. */
+static int add_hash_head(struct training *t)
+{
+    const struct ak_pictures *p = &t->pictures.view;
+    uint32_t most = 0;
+    struct ak_err err = {0};
+
+    for (size_t i = 0; i < p->n; i++)
+        most = p->labels[i] > most ? p->labels[i] : most;
+    if (ak_hcdh_network_init(&t->network, t->model.g, t->model.values,
+                             (uint32_t)t->o->bits, most + 1, t->o->seed,
+                             &err) != AK_OK)
+        return tool_usage("%s", err.text);
+    ak_model_clear(&t->model);
+    t->model.g = t->network.g;
+    t->model.values = t->network.values;
+    t->network.g = NULL;
+    t->network.values = NULL;
+    return EXIT_OK;
+}
+
 static int prepare(struct training *t)
 {
-    struct ak_train_params params = params_of(t);
+    struct ak_train_params params;
     const struct ak_exec_params evaluation = {
-        .batch = 64, .type = params.type, .threads = params.threads};
+        .batch = 64, .type = type_of(t), .threads = (uint32_t)t->o->threads};
     struct ak_pictures train;
     struct ak_err err = {0};
     int code = make_model(t);
@@ -242,8 +302,11 @@ static int prepare(struct training *t)
     if (code == EXIT_OK)
         code = pictures_load(t->o->dataset, t->o->data, NULL, NULL,
                              &t->model.g->layers[0], &t->pictures);
+    if (code == EXIT_OK && t->o->hash != NULL)
+        code = add_hash_head(t);
     if (code != EXIT_OK)
         return code;
+    params = params_of(t);
     train = t->test = t->pictures.view;
     if (t->pictures.has_parts)
         train.n = t->pictures.n_train;
@@ -268,8 +331,15 @@ int train_local(struct tool *tool, const struct train_options *options)
     struct training t = {.tool = tool, .o = options};
     struct sigaction action = {.sa_handler = interrupt,
                                .sa_flags = (int)SA_RESETHAND};
-    int code = prepare(&t);
+    int code;
 
+    t.rate = options->rate >= 0      ? options->rate
+             : options->hash != NULL ? 0.1
+                                     : 0.2;
+    t.backbone_rate = options->backbone_rate >= 0 ? options->backbone_rate
+                      : options->from != NULL     ? 0.1
+                                                  : 1;
+    code = prepare(&t);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     if (code == EXIT_OK)
@@ -279,6 +349,7 @@ int train_local(struct tool *tool, const struct train_options *options)
     ak_exec_destroy(t.exec);
     ak_trainer_destroy(t.trainer);
     ak_picture_set_clear(&t.pictures);
+    ak_hcdh_network_clear(&t.network);
     ak_model_clear(&t.model);
     return code;
 }

@@ -350,6 +350,43 @@ def _():
           ("validation", 50, 450), "a validation")
 
 
+@test("a network and the hash model of its features come of one training")
+def _():
+    args = ["--from", TINY, "--data", IMAGES, "-e", 6, "--batch", 50, "--hash",
+            "hcdh", "--bits", 32]
+    whole = [home / "whole.akx", home / "whole.model"]
+    trained(*args, "-o", whole[0], "--hash-output", whole[1])
+    network, model = (p.read_bytes() for p in whole)
+    check(b"linear hash " in network and b"tanh hash_tanh hash" in network,
+          "there is no hash layer in %r" % network[:900])
+    check(b"crc32 %08x" % zlib.crc32(model) in network,
+          "the network's notes do not name its hash model")
+    # "AKIN", the kind; one layer of 16 floats to 32 bits.
+    equal(model[:20], b"AKIN" + b"hcdh".ljust(16, b"\0"), "its head")
+    equal(len(model) - model.index(struct.pack("<II", 1, 32)),
+          8 + 17 * 32 * 4, "the length of its layer")
+    # Stopped in the middle, the same command comes to the same bytes.
+    cut = [home / "cut.akx", home / "cut.model"]
+    command = [*args, "-o", cut[0], "--hash-output", cut[1], "--checkpoint",
+               home / "cut.ckpt"]
+    process = subprocess.Popen(
+        [str(AKIN), "extractor", "train", "-q", *map(str, command)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    check(process.stdout.readline().startswith("epoch 1:"), "no first epoch")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=DEADLINE)
+    check(process.returncode in (0, 130), "status %d" % process.returncode)
+    if process.returncode == 130:
+        check(not cut[0].exists() and not cut[1].exists(), "files are there")
+    trained(*command)
+    equal([p.read_bytes() for p in cut], [network, model], "both files")
+    # And with a hash head it can be trained on to other codes.
+    trained("--from", whole[0], "--data", IMAGES, "-e", 1, "--batch", 50,
+            "--hash", "hcdh", "--bits", 16, "-o", cut[0], "--hash-output",
+            cut[1])
+    check(b"linear hash pool out=16" in cut[0].read_bytes(), "no new head")
+
+
 @test("what does not go together is refused")
 def _():
     images = ["--dataset", "cifar10", "--data", IMAGES]
@@ -368,6 +405,15 @@ def _():
     refused("npy does not say which rows are for training", "--dataset", "npy",
             "--data", home, "--protocol", "train-test")
     refused("absent.akx: No such file", *images, "--extractor", "absent.akx")
+    for extra, text in (
+            (["--hash", "hcdh"], "--hash and --hash-output go together"),
+            (["--hash-output", "m"], "--hash and --hash-output go together"),
+            (["--hash", "hcdh", "--hash-output", "m", "--bits", 12],
+             "bits is 12, must be 8..1024 and a multiple of 8")):
+        done = train("--from", TINY, "--data", IMAGES, "-o", home / "no.akx",
+                     *extra)
+        equal(done.returncode, 2, "exit status of %s" % extra)
+        check(text in done.stderr, "%s says %r" % (extra, done.stderr))
 
 
 @test("plots are drawn by gnuplot, and without it that is said first")
