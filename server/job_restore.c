@@ -646,7 +646,7 @@ static enum ak_run_step find_net(struct ak_run *run, struct restore *r,
     }
     if (status == AK_OK)
         status = use_net(r, version, err);
-    ak_moment(AK_AT_RESTORE_NETWORK);
+    ak_moment(AK_AT_EXTRACTOR_RESTORED);
     return status == AK_OK ? AK_STEP_MORE : AK_STEP_FAILED;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/base/digest.h"
+#include "core/base/moment.h"
 #include "storage/store_internal.h"
 #include "storage/view_internal.h"
 
@@ -184,6 +185,8 @@ static enum ak_status put_vectors(struct ak_store *store,
     status = blank_erased(store, first, n, space->row_bytes, copy, err);
     if (status == AK_OK)
         status = ak_store_insert_blocks(store, space, first, n, copy, err);
+    if (status == AK_OK)
+        ak_moment(AK_AT_EXTRACTOR_VECTORS);
     free(copy);
     return status;
 }

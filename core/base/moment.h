@@ -8,8 +8,9 @@
  *
  * They are in every build: what is tested is what is shipped, and a moment costs
  * the look at one pointer beside a transaction or a rename; none is on the way
- * of a search.  tests/e2e/moments.t ends a daemon at each of this list, so a name
- * that is passed by nobody is found out.
+ * of a search.  tests/e2e/moments.t ends a daemon at each of this list, and
+ * extractors.t and promote.t at those of extractors, so a name that is passed by
+ * nobody is found out.
  */
 #ifndef AK_CORE_BASE_MOMENT_H
 #define AK_CORE_BASE_MOMENT_H
@@ -65,14 +66,11 @@
     X(AK_AT_RESTORE_LOADED, "restore loaded")              \
     X(AK_AT_RESTORE_NAMED, "restore named")                \
     X(AK_AT_RESTORE_OVER, "restore over")                  \
-    X(AK_AT_RESTORE_NETWORK, "restore has its network")    \
     X(AK_AT_EXTRACTOR_FILE, "extractor renamed")           \
     X(AK_AT_EXTRACTOR, "extractor added")                  \
     X(AK_AT_EXTRACTOR_GONE, "extractor removed")           \
-    X(AK_AT_VECTORS, "vectors written")                    \
-    X(AK_AT_WORKER_FILE, "worker: file written")           \
-    X(AK_AT_WORKER_CHECKPOINT, "worker: checkpoint")       \
-    X(AK_AT_WORKER_FINISHED, "worker: finished")
+    X(AK_AT_EXTRACTOR_RESTORED, "extractor restored")      \
+    X(AK_AT_EXTRACTOR_VECTORS, "extractor vectors written")
 
 #define AK_MOMENT_CONSTANT(constant, name) constant,
 enum ak_moment_at { AK_MOMENTS(AK_MOMENT_CONSTANT) AK_N_MOMENTS };

@@ -24,6 +24,8 @@
 #define IOPRIO_IDLE    (3 << 13)
 #define OOM_SCORE      "500" /* the kernel's choice before akind */
 
+void (*ak_job_moment_hook)(const char *name);
+
 const struct ak_job_program *const ak_job_programs[] = {
     &ak_job_train,
     NULL,

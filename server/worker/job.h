@@ -53,6 +53,15 @@ extern const struct ak_job_program
     *const ak_job_programs[];                    /* ends with NULL */
 extern const struct ak_job_program ak_job_train; /* job_train.c */
 
+/* Called, if it is set, with the name of each phase as it goes on, and where files
+   are written: where a test may end the process. */
+extern void (*ak_job_moment_hook)(const char *name);
+static inline void ak_job_moment(const char *name)
+{
+    if (ak_job_moment_hook != NULL)
+        ak_job_moment_hook(name);
+}
+
 /* ------------------------------------------------------------- being asked */
 
 /* Members of job.json; NULL when they are not there. */

@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/base/moment.h"
 #include "server/worker/job.h"
 
 #define NAME_ROOM 64
@@ -57,7 +56,7 @@ enum ak_status ak_job_write(const char *name, const void *data, size_t len,
     if (!write_all(fd, data, len) || fsync(fd) != 0)
         status = failed(err, name);
     close(fd);
-    ak_moment(AK_AT_WORKER_FILE);
+    ak_job_moment("file written");
     if (status == AK_OK && (rename(temporary, name) != 0 || !sync_folder()))
         status = failed(err, name);
     if (status != AK_OK)

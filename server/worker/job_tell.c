@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
-#include "core/base/moment.h"
 #include "server/worker/job.h"
 
 #define TOLD_NS UINT64_C(100000000)
@@ -40,7 +39,7 @@ void ak_job_progress(struct ak_job *job, const char *phase, uint64_t done,
     uint64_t now = ak_clock_ns();
     json_t *line;
 
-    ak_moment(phase);
+    ak_job_moment(phase);
     if (strcmp(job->phase, phase) == 0 && done != total &&
         now - job->told_ns < TOLD_NS)
         return;
@@ -110,6 +109,6 @@ enum ak_status ak_job_finish(struct ak_job *job, json_t *result,
         return ak_fail(err, AK_ENOMEM, "no memory for the result");
     status = ak_job_write("result.json", text, strlen(text), err);
     free(text);
-    ak_moment(AK_AT_WORKER_FINISHED);
+    ak_job_moment("finished");
     return status;
 }

@@ -18,7 +18,6 @@
 
 #include "core/base/clock.h"
 #include "core/base/mem.h"
-#include "core/base/moment.h"
 #include "core/nn/evaluate.h"
 #include "core/nn/train.h"
 #include "core/nn/zoo.h"
@@ -201,7 +200,7 @@ static enum ak_status save_checkpoint(struct train *t, struct ak_err *err)
     ak_writer_clear(&w);
     if (status == AK_OK)
         ak_job_mark(t->job, ak_trainer_state(t->trainer)->step);
-    ak_moment(AK_AT_WORKER_CHECKPOINT);
+    ak_job_moment("checkpoint");
     return status;
 }
 

@@ -2,7 +2,7 @@
  * worker_moments.c -- akin-worker --job, that a test can end or hold at a place.
  *
  * The file that AKIN_TEST_MOMENT names says "NAME, COUNT ACTION": at the COUNT-th call
- * of ak_moment(NAME) in this process the file is removed, and then
+ * of ak_job_moment(NAME) in this process the file is removed, and then
  *
  *     kill    the process kills itself, as kill -9 would
  *     hold    it waits until it gets a signal; FILE.held is there meanwhile
@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/base/moment.h"
+#include "server/worker/job.h"
 #include "server/worker/worker.h"
 
 static void hold(const char *file)
@@ -62,6 +62,6 @@ static void on_moment(const char *name)
 
 int main(int argc, char **argv)
 {
-    ak_moment_hook = on_moment;
+    ak_job_moment_hook = on_moment;
     return argc > 1 ? ak_worker_job.run(argc - 2, argv + 2) : 2;
 }

@@ -312,9 +312,9 @@ static void a_name_is_removed_with_the_files_that_only_it_has(void **state)
 
 static int kill_at; /* counts down the moments */
 
-static void kill_there(const char *name)
+static void kill_there(enum ak_moment_at at)
 {
-    (void)name;
+    (void)at;
     if (__atomic_sub_fetch(&kill_at, 1, __ATOMIC_SEQ_CST) == 0)
         kill(getpid(), SIGKILL);
 }
