@@ -74,8 +74,8 @@ def ended(id, state="succeeded"):
 
 def finds_itself(c, i):
     """An item is at distance 0 from its image: one version has made both."""
-    reply = daemon.post(c.path + "/search", PICTURES[i], type="image/png",
-                        limit=1000).expect(200)
+    reply = c.daemon.post(c.path + "/search", PICTURES[i], type="image/png",
+                          limit=1000).expect(200)
     hits = {hit["id"]: hit["distance"] for hit in reply.json["items"]
             if hit["distance"] == 0}
     check(i in hits, "item %d is not at distance 0 from itself" % i)
@@ -92,8 +92,8 @@ def consistent(c):
     return vectors.shape[1]
 
 
-def collection(name, extractor, rows=N):
-    c = daemon.collection(name, bits=32, extractor=extractor, model=HMOH,
+def collection(name, extractor, rows=N, at=None):
+    c = (at or daemon).collection(name, bits=32, extractor=extractor, model=HMOH,
                           images={"store": "original"})
     for at in range(0, rows, 200):
         send(c, at, min(200, rows - at))
@@ -101,8 +101,9 @@ def collection(name, extractor, rows=N):
     return c
 
 
-put("small", network(4))
-put("large", network(6, "tanh"))
+NETWORKS = {"small": network(4), "large": network(6, "tanh")}
+for name, body in NETWORKS.items():
+    put(name, body)
 c = collection("pics", "small")
 
 
@@ -224,6 +225,37 @@ def _():
         finds_itself(d, i)
     equal(consistent(d), 24, "dim")
     note("%d kills" % kills)
+
+
+@test("killed at the moments of its writing it goes on")
+def _():
+    for k, moment in enumerate(("extractor vectors written:1",
+                                "extractor vectors written:9",
+                                "generation begun:1", "install written:1",
+                                "install committed:1", "install learnt:1",
+                                "flip written:2", "flip committed:2")):
+        there = Daemon(env={"AKIND_MOMENT": moment + ":9"}).start()
+        for name, body in NETWORKS.items():
+            there.put("/v1/extractors/%s/import" % name, body,
+                      type="application/octet-stream").expect(201)
+        d = collection("pics", "small", 400, at=there)
+        there.expected = False
+        id = there.post("/v1/jobs", {
+            "kind": "promote", "target": "pics", "gate": None,
+            "params": {"extractor": "large"}}).expect(202).json["id"]
+        there.process.wait(DEADLINE)
+        equal(there.process.returncode, -9, "end at %s" % moment)
+        there.env.pop("AKIND_MOMENT")
+        there.start()
+        done = wait_until(
+            lambda: (lambda j: j if j["ended"] else None)(
+                there.get("/v1/jobs/%d" % id).expect(200).json), "the end")
+        equal(done["state"], "succeeded", "after %s" % moment)
+        equal(d.info()["extractor"]["name"], "large", "extractor")
+        for i in (0, 399):
+            finds_itself(d, i)
+        equal(consistent(d), 24, "dim after %s" % moment)
+        there.stop()
 
 
 @test("what is worse is refused, and all is as it was")
