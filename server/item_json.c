@@ -75,7 +75,7 @@ static enum ak_status read_code(struct ak_lookup *l, const struct ak_row *row,
         status = ak_lookup_view(l, &view, err);
         return status != AK_OK
                    ? status
-                   : ak_view_slice(view, &space, row->ordinal, 1, code, err);
+                   : ak_view_block(view, &space, row->ordinal, 1, code, err);
     }
     x = ak_array_new(s->dim, sizeof(*x));
     scratch = ak_array_new(1, ak_encoder_scratch(model));

@@ -154,7 +154,7 @@ enum ak_status ak_lookup_vector(struct ak_lookup *l, uint64_t ordinal,
         return ak_fail(err, AK_ENOMEM, "no memory for a row");
     status = ak_lookup_view(l, &view, err);
     if (status == AK_OK)
-        status = ak_view_slice(view, &space, ordinal, 1, block, err);
+        status = ak_view_block(view, &space, ordinal, 1, block, err);
     if (status == AK_OK)
         ak_collection_unpack(l->settings, block, 1, out);
     ak_array_free(block);

@@ -81,7 +81,7 @@ static enum ak_status score_rows(struct ranking *r, struct ak_view *view,
 
         if (w->ordinal != read) {
             enum ak_status status =
-                ak_view_slice(view, &space, w->ordinal, 1, r->block, err);
+                ak_view_block(view, &space, w->ordinal, 1, r->block, err);
 
             if (status != AK_OK)
                 return status;

@@ -481,18 +481,6 @@ typedef enum ak_status ak_view_fill(void *arg, const struct ak_space *space,
                                     struct ak_bytes image, void *out,
                                     struct ak_err *err);
 void ak_view_set_fill(struct ak_view *view, ak_view_fill *fill, void *arg);
-/*
- * The same for a few rows here and there: of a block that is not wanted whole, and
- * that is not at hand, only their bytes are read.  Then no checksum is looked at,
- * since it is one of the whole block: what is checked is that the block has as
- * many bytes as its rows take, and that its pages follow one another.  That
- * damage is found is up to whoever reads blocks (the indexer, the learner, the job
- * `verify`); what is learnt or stored again is not read so.  Fast for many rows
- * when the view is held.
- */
-enum ak_status ak_view_slice(struct ak_view *view, const struct ak_space *space,
-                             uint64_t first, size_t n, void *out,
-                             struct ak_err *err) AK_MUST_CHECK;
 
 /*
  * The same as far as rows have a vector there, and nothing is computed: *got of

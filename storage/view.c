@@ -114,7 +114,6 @@ void ak_view_release(struct ak_view *view)
     if (!view->held)
         return;
     view->held = false;
-    ak_view_close_slice(view);
     if (!sqlite3_get_autocommit(view->db.handle)) {
         enum ak_status status;
         struct ak_sql q;

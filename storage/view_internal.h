@@ -1,7 +1,6 @@
 /*
  * view_internal.h -- the reader's side of a collection's file, as its parts
- * share it: view.c (life, single values), view_rows.c (records, blocks, rows),
- * view_slice.c (rows of a block without the rest).
+ * share it: view.c (life, single values), view_rows.c (records, blocks, rows).
  */
 #ifndef AK_STORAGE_VIEW_INTERNAL_H
 #define AK_STORAGE_VIEW_INTERNAL_H
@@ -25,14 +24,7 @@ struct ak_view {
     /* The block read last, since rows are mostly read in their order. */
     struct ak_writer block;
     uint64_t block_space, block_first, block_n;
-    /* The block of which slices are read, open while the view is held; slice_n 0:
-       none is. */
-    sqlite3_blob *slice;
-    uint64_t slice_space, slice_first, slice_n;
 };
-
-/* Before the state that it was opened in is given up. */
-void ak_view_close_slice(struct ak_view *view);
 
 /*
  * Around a call of several statements: one state for all of them.  `entered` is

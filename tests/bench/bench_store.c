@@ -7,10 +7,6 @@
  * The two take turns, so that a disk that wanders meets both.  `rows_per_s` is
  * up to the last commit; `close_ms` is what copying the log then takes.
  *
- * Then single rows of large batches, at random: `rows` of them by
- * ak_view_slice(), one by one or in their order while the view is held, beside
- * ak_view_block(), which reads a whole block for each.
- *
  * usage: bench_store [DIR]
  */
 #include <sqlite3.h>
@@ -165,92 +161,6 @@ static void print(const char *what, size_t batch, size_t rows,
     fflush(stdout);
 }
 
-/* ------------------------------------------------------------- single rows */
-
-enum { BLOCKS = 8, ASKED = 200 };
-
-typedef enum ak_status read_fn(struct ak_view *view,
-                               const struct ak_space *space, uint64_t first,
-                               size_t n, void *out, struct ak_err *err);
-
-static int by_number(const void *a, const void *b)
-{
-    const uint64_t *x = a, *y = b;
-
-    return (*x > *y) - (*x < *y);
-}
-
-static void read_rows(const char *path, const char *what, read_fn *read,
-                      uint64_t *rows, bool held)
-{
-    const struct ak_space space = {0, ROW_BYTES};
-    struct ak_err err = {0};
-    struct ak_view *view;
-    static uint8_t row[ROW_BYTES];
-    double us[REPEATS];
-
-    check(ak_view_open(path, &view, &err), &err);
-    if (held)
-        qsort(rows, ASKED, sizeof(*rows), by_number);
-    for (size_t r = 0; r < REPEATS; r++) {
-        uint64_t start = ak_clock_ns();
-
-        if (held)
-            check(ak_view_hold(view, &err), &err);
-        for (size_t i = 0; i < ASKED; i++)
-            check(read(view, &space, rows[i], 1, row, &err), &err);
-        if (held)
-            ak_view_release(view);
-        us[r] = seconds_since(start) * 1e6 / ASKED;
-        for (size_t i = r; i > 0 && us[i] < us[i - 1]; i--) {
-            double other = us[i];
-
-            us[i] = us[i - 1];
-            us[i - 1] = other;
-        }
-    }
-    ak_view_close(view);
-    printf("{\"bench\":\"store\",\"case\":\"%s\",\"batch\":%d,\"rows\":%d,"
-           "\"row_bytes\":%d,\"held\":%s,\"us_per_row\":%.1f}\n",
-           what, MAX_BATCH, ASKED, ROW_BYTES, held ? "true" : "false",
-           us[REPEATS / 2]);
-    fflush(stdout);
-}
-
-static void run_rows(const char *path, struct ak_rng *rng)
-{
-    const struct ak_store_shape shape = {false, ROW_BYTES, 8};
-    struct ak_store *store;
-    struct ak_err err = {0};
-    uint64_t rows[ASKED];
-
-    check(
-        ak_store_create(path, &shape, (struct ak_bytes){"{}", 2}, &store, &err),
-        &err);
-    for (int i = 0; i < BLOCKS; i++) {
-        struct ak_change change = {
-            .kind = AK_RECORD_BATCH,
-            .rows = {.n = MAX_BATCH,
-                     .block = block,
-                     .labels = names,
-                     .label_first = label_first},
-        };
-        struct ak_receipt receipt;
-
-        check(ak_store_begin(store, &err), &err);
-        check(ak_store_apply(store, &change, &receipt, &err), &err);
-        check(ak_store_commit(store, &err), &err);
-    }
-    ak_store_close(store);
-    for (size_t i = 0; i < ASKED; i++)
-        rows[i] = ak_rng_below(rng, BLOCKS * MAX_BATCH);
-    read_rows(path, "ak_view_block", ak_view_block, rows, false);
-    read_rows(path, "ak_view_slice", ak_view_slice, rows, false);
-    read_rows(path, "ak_view_block", ak_view_block, rows, true);
-    read_rows(path, "ak_view_slice", ak_view_slice, rows, true);
-    check(ak_store_remove(path, &err), &err);
-}
-
 int main(int argc, char **argv)
 {
     static const char *const classes[] = {
@@ -279,7 +189,6 @@ int main(int argc, char **argv)
         names[i] = (struct ak_bytes){name, strlen(name)};
         label_first[i + 1] = label_first[i] + 1;
     }
-    run_rows(path, &rng);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct timing ours[REPEATS], plain[REPEATS];
 

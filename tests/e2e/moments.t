@@ -52,7 +52,11 @@ def rebuilding(w):
         if reply.status != 202:
             continue
         path = "/v1/jobs/%d" % reply.json["id"]
-        if paused:  # which saves it
+        if paused:  # which saves it, when it has learnt something
+            while True:
+                job = (yield w.get(path)).json
+                if job["ended"] or job["progress"]["phase"] == "train":
+                    break
             yield Request("POST", path + "/pause", accept=(202, 409))
             while not (yield w.get(path)).json["ended"]:
                 yield Request("POST", path + "/resume", accept=(202, 409))
@@ -84,7 +88,7 @@ GROUPS = [
     (LEARNING, lambda run: [Writer(run, "blocks", learning,
                                    learner("fcoh"))]),
     (REBUILD, lambda run: [Writer(run, "stream", rebuilding, learner("hmoh"),
-                                  1600)]),
+                                  4800)]),
     (ERASING, lambda run: [Writer(run, "plain", erasing, PLAIN)]),
     (START, lambda run: [Writer(run, "plain", plain, PLAIN)]),
 ]

@@ -77,21 +77,6 @@ static void rows_have_vectors_in_two_spaces(void **state)
     /* The block that was read last is of one space. */
     assert_block(f->view, 3, 2, 3);
     assert_got(f, &space, 3, 2, 2);
-    /* And so is a slice. */
-    assert_status(ak_view_hold(f->view, &f->err), AK_OK);
-    for (uint64_t i = 0; i < 12; i++) {
-        uint8_t other[WIDE], right[WIDE], first[ROW_BYTES];
-
-        assert_status(ak_view_slice(f->view, &space, i, 1, other, &f->err),
-                      AK_OK);
-        fill(right, i, 1);
-        assert_memory_equal(other, right, WIDE);
-        assert_status(
-            ak_view_slice(f->view, &first_space, i, 1, first, &f->err), AK_OK);
-        fill_block(right, 1, i);
-        assert_memory_equal(first, right, ROW_BYTES);
-    }
-    ak_view_release(f->view);
     close_all(f);
     open_all(f);
     assert_got(f, &space, 0, ROWS, 12);

@@ -1,4 +1,3 @@
-#include "core/base/rng.h"
 #include "tests/storage/fixture.h"
 
 #include <math.h>
@@ -459,90 +458,6 @@ static void a_damaged_page_is_found_by_the_check(void **state)
     assert_non_null(strstr(f->err.text, "quick check"));
 }
 
-/* Blocks of a row, of several pages, and of a few rows. */
-static void slices_are_what_whole_blocks_have_there(void **state)
-{
-    enum { ROWS = 1 + 3000 + 5 + 2000 };
-    static uint8_t all[ROWS * ROW_BYTES], some[ROWS * ROW_BYTES];
-    struct fixture *f = *state;
-    struct ak_rng rng;
-
-    put_rows(f, 1, NULL, 7);
-    put_rows(f, 3000, NULL, 1000);
-    put_rows(f, 5, NULL, 90000);
-    put_rows(f, 2000, NULL, 200000);
-    ak_rng_init(&rng, 1);
-    for (int i = 0; i < 600; i++) {
-        uint64_t first = ak_rng_below(&rng, ROWS);
-        size_t most = i % 3 == 0 ? ROWS : 4, n = 1 + ak_rng_below(&rng, most);
-
-        if (n > ROWS - first)
-            n = ROWS - first;
-        /* Held for a hundred, and each for itself. */
-        if (i % 200 == 0)
-            assert_status(ak_view_hold(f->view, NULL), AK_OK);
-        assert_status(
-            ak_view_slice(f->view, &first_space, first, n, some, &f->err),
-            AK_OK);
-        if (i % 200 == 99)
-            ak_view_release(f->view);
-        /* Another view, as a block that was read whole serves slices. */
-        if (i == 0) {
-            struct ak_view *other;
-
-            assert_status(ak_view_open(f->path, &other, NULL), AK_OK);
-            assert_status(
-                ak_view_block(other, &first_space, 0, ROWS, all, NULL), AK_OK);
-            ak_view_close(other);
-        }
-        assert_memory_equal(some, all + first * ROW_BYTES, n * ROW_BYTES);
-        if (i == 400)
-            assert_block(f->view, 2, 1, 1001);
-    }
-    assert_status(
-        ak_view_slice(f->view, &first_space, ROWS - 1, 2, some, &f->err),
-        AK_ENOTFOUND);
-    assert_status(
-        ak_view_slice(f->view, &first_space, UINT64_MAX, 1, some, &f->err),
-        AK_ENOTFOUND);
-    assert_status(ak_view_slice(f->view, &first_space, ROWS, 0, some, &f->err),
-                  AK_OK);
-}
-
-/* A slice is what the file says; all else is as of whole blocks. */
-static void a_slice_looks_at_lengths_and_not_at_checksums(void **state)
-{
-    struct fixture *f = *state;
-    uint8_t out[3 * ROW_BYTES], first[3 * ROW_BYTES];
-
-    put_rows(f, 2, NULL, 0);
-    put_rows(f, 3, NULL, 2);
-    damage(f, "UPDATE blocks SET data = CAST(x'ff' || substr(data, 2) AS BLOB)"
-              " WHERE first = 2");
-    open_all(f);
-    fill_block(first, 3, 2);
-    first[0] = 0xff;
-    assert_status(ak_view_slice(f->view, &first_space, 2, 2, out, &f->err),
-                  AK_OK);
-    assert_memory_equal(out, first, 2 * ROW_BYTES);
-    assert_status(ak_view_slice(f->view, &first_space, 4, 1, out, &f->err),
-                  AK_OK);
-    assert_memory_equal(out, first + 2 * ROW_BYTES, ROW_BYTES);
-    assert_status(ak_view_slice(f->view, &first_space, 2, 3, out, &f->err),
-                  AK_ECORRUPT);
-    assert_non_null(strstr(f->err.text, "block 2 has checksum"));
-    damage(f, "UPDATE blocks SET data = substr(data, 2) WHERE first = 2");
-    open_all(f);
-    assert_status(ak_view_slice(f->view, &first_space, 3, 1, out, &f->err),
-                  AK_ECORRUPT);
-    assert_non_null(strstr(f->err.text, "has 23 bytes"));
-    damage(f, "DELETE FROM blocks WHERE first = 2");
-    open_all(f);
-    assert_status(ak_view_slice(f->view, &first_space, 3, 1, out, &f->err),
-                  AK_ECORRUPT);
-    assert_string_equal(f->err.text, "1.db: row 3 is in no block");
-}
-
 static void a_broken_block_is_told_apart(void **state)
 {
     struct fixture *f = *state;
@@ -649,8 +564,6 @@ int main(void)
         TEST(another_programs_database_is_refused),
         TEST(a_truncated_file_is_corrupt),
         TEST(a_damaged_page_is_found_by_the_check),
-        TEST(slices_are_what_whole_blocks_have_there),
-        TEST(a_slice_looks_at_lengths_and_not_at_checksums),
         TEST(a_broken_block_is_told_apart),
         TEST(a_broken_record_is_told_apart),
         TEST(counters_that_make_no_sense_are_corrupt),
