@@ -630,6 +630,57 @@ def _():
     akin_ok("extractor", "delete", "resnet", "--yes", daemon=daemon)
 
 
+SHIPPED = SOURCE / "deploy" / "extractors"
+
+
+@test("a new data directory begins with what is shipped, and no other does")
+def _():
+    there = Daemon(args=["--shipped-extractors", str(SHIPPED)]).start()
+    body = there.get("/v1/extractors/resnet20-cifar10").expect(200).json
+    version = body["versions"][0]
+    equal((body["published"], body["architecture"], version["dim"]),
+          (1, "resnet20", 64), "what is shipped")
+    file = SHIPPED / "resnet20-cifar10.akx"
+    check(file.stat().st_size <= 1200000, "its size")
+    equal(version["sha256"], hashlib.sha256(file.read_bytes()).hexdigest(),
+          "checksum")
+    c = there.collection("photos", bits=32, extractor="resnet20-cifar10",
+                         model={"kind": "lsh"})
+    c.batch({"items": items([(X[i], 1) for i in range(9)], 0)},
+            ack="visible")
+    found = there.post(c.path + "/search", png(X[3]), type="image/png",
+                       limit=9).expect(200).json["items"]
+    check(0 in [hit["distance"] for hit in found if hit["id"] == 3], "itself")
+    there.delete(c.path).expect(204)
+    there.delete("/v1/extractors/resnet20-cifar10").expect(204)
+    there.collection("other", bits=32, dim=4, model={"kind": "lsh"})
+    there.restart()
+    there.get("/v1/extractors/resnet20-cifar10").problem(404, "not-found")
+    odd = tempfile.mkdtemp(prefix="akin-e2e-")
+    Path(odd, "Bad Name.akx").write_bytes(file.read_bytes())
+    Path(odd, "broken.akx").write_bytes(file.read_bytes()[:5000])
+    Path(odd, "readme.txt").write_text("none")
+    there = Daemon(args=["--shipped-extractors", odd]).start()
+    equal(there.get("/v1/extractors").json["items"], [], "extractors")
+    equal(there.log().count("what is shipped cannot be used"), 2, "warnings")
+
+
+@test("what is shipped is right as often as its page says")
+def _():
+    import lzma
+    cifar = data_directory("cifar10", "test_batch.bin.xz")
+    n = 1000
+    with tempfile.TemporaryDirectory(prefix="akin-e2e-") as folder:
+        with lzma.open(cifar / "test_batch.bin.xz") as f:
+            (Path(folder) / "test_batch.bin").write_bytes(f.read(n * 3073))
+        answer = json.loads(akin_ok(
+            "extractor", "evaluate", "--local",
+            SHIPPED / "resnet20-cifar10.akx", "--data", folder, "--json",
+            "--progress", "none"))
+    # Two standard deviations of a share of 1,000.
+    check(abs(answer["top1"] - 0.9197) < 0.0172, "top1 is %g" % answer["top1"])
+
+
 @test("an extractor that no collection uses any more is removed")
 def _():
     daemon.delete("/v1/collections/pics").expect(204)

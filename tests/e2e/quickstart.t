@@ -126,6 +126,55 @@ def _():
     check("taken" in done.stderr, "it says %r" % done.stderr)
 
 
+def album(folder, labels, n):
+    """Coloured pictures of any size, in a folder each or in one."""
+    rng = np.random.default_rng(4)
+    for k in range(n):
+        place = Path(folder, "class %d" % (k % 3)) if labels else Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        tint = rng.integers(0, 256, (2, 3, 3)) // 2 + 60 * (k % 3)
+        sides = rng.integers(20, 90, 2)
+        x = np.repeat(np.repeat(tint, sides[0], 0), sides[1], 1)
+        (place / ("photo %d.png" % k)).write_bytes(
+            png(np.clip(x, 0, 255).astype(np.uint8)))
+
+
+@test("--photos indexes a folder of pictures by the network that is shipped")
+def _():
+    folder = os.path.join(home, "my photos")
+    album(folder, True, 90)
+    text = ok("--photos", folder)
+    c = Collection(Started(), "photos")
+    info = c.info()
+    equal(info["items"], 90, "items")
+    equal(info["extractor"], {"name": "resnet20-cifar10", "version": 1},
+          "extractor")
+    equal(info["model_versions"]["live_samples"], 90, "samples")
+    name = "class 1/photo 31.png"
+    equal(c.item(name).json["labels"], ["class 1"], "labels")
+    found = json.loads(akin_ok("search", "photos", "--image",
+                               os.path.join(folder, name), "--json",
+                               "-k", "10", daemon=Started()))
+    equal([hit["distance"] for hit in found["items"]
+           if hit["id"] == name], [0], "distance of itself")
+    check("the most like class " in text, text[-2000:])
+    # Once more: nothing is doubled.
+    album(folder, True, 93)
+    ok("--photos", folder)
+    equal(c.info()["items"], 93, "items")
+
+
+@test("pictures without folders are found, too")
+def _():
+    folder = os.path.join(home, "flat")
+    album(folder, False, 12)
+    ok("--photos", folder, "--collection", "flat")
+    info = Collection(Started(), "flat").info()
+    equal((info["items"], info["model"]["kind"]), (12, "lsh"), "flat")
+    done = quickstart("--photos", os.path.join(home, "nowhere"))
+    check(done.returncode != 0 and "nowhere" in done.stderr, done.stderr)
+
+
 @test("--stop ends it, and once more does nothing")
 def _():
     last = pid()
