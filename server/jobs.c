@@ -352,7 +352,10 @@ static bool slice(struct ak_actor *actor)
         finish(run, AK_RUN_SUCCEEDED, &err);
         return false;
     case AK_STEP_FAILED:
-        finish(run, AK_RUN_FAILED, &err);
+        /* Perhaps for no other reason than that all stops: the next daemon
+           does it again. */
+        if (!atomic_load(&jobs->engine->stopping))
+            finish(run, AK_RUN_FAILED, &err);
         return false;
     case AK_STEP_INTERRUPTED:
         interrupt(run);

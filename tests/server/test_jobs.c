@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "server/engine_internal.h"
 #include "server/job_kind.h"
 #include "server/log.h"
 
@@ -17,9 +18,10 @@
 
 static atomic_uint begun, stepped, ended[AK_RUN_STATES];
 static atomic_bool open_gate; /* else it waits at `stop` */
+static atomic_bool stuck;     /* in a step that ends with the engine */
 
 struct count {
-    uint64_t at, to, stop, fail;
+    uint64_t at, to, stop, fail, fail_at_end;
 };
 
 static uint64_t number(struct ak_run *run, const char *name)
@@ -49,6 +51,7 @@ static enum ak_status count_begin(struct ak_run *run, struct ak_err *err)
     n->to = number(run, "to");
     n->stop = number(run, "stop");
     n->fail = number(run, "fail");
+    n->fail_at_end = number(run, "fail_at_end");
     if (last.data != NULL)
         memcpy(&n->at, last.data, sizeof(n->at));
     *ak_run_data(run) = n;
@@ -64,6 +67,14 @@ static enum ak_run_step count_step(struct ak_run *run, struct ak_err *err)
         return AK_STEP_WAIT;
     if (n->fail > 0 && n->at == n->fail) {
         ak_fail(err, AK_ENUMERIC, "it is %llu", (unsigned long long)n->at);
+        return AK_STEP_FAILED;
+    }
+    if (n->fail_at_end > 0 && n->at == n->fail_at_end &&
+        !atomic_load(&open_gate)) {
+        atomic_store(&stuck, true);
+        while (!atomic_load(&ak_run_engine(run)->stopping))
+            usleep(100);
+        ak_fail(err, AK_ECANCELED, "the daemon is stopping");
         return AK_STEP_FAILED;
     }
     if (n->at == n->to) {
@@ -260,6 +271,24 @@ static void a_stop_and_a_start_go_on_from_the_checkpoint(void **state)
     fixture_wait_state(e, rests, AK_RUN_SUCCEEDED);
     assert_int_equal(atomic_load(&stepped), 5 + 6);
     assert_member(e, rests, "result", "{\"at\":9}");
+    fixture_close(e);
+}
+
+static void what_fails_while_all_stops_goes_on_later(void **state)
+{
+    struct ak_engine *e = open_jobs();
+    uint64_t id = fixture_start(e, "count", "", "{\"to\":9,\"fail_at_end\":4}",
+                                NULL, NULL);
+
+    (void)state;
+    while (!atomic_load(&stuck))
+        usleep(100);
+    fixture_close(e);
+    assert_int_equal(atomic_load(&ended[AK_RUN_FAILED]), 0);
+    e = open_jobs();
+    atomic_store(&open_gate, true);
+    fixture_wait_state(e, id, AK_RUN_SUCCEEDED);
+    assert_int_equal(atomic_load(&stepped), 5);
     fixture_close(e);
 }
 
@@ -525,6 +554,7 @@ int main(void)
         JOBS_TEST(so_many_run_and_the_others_wait_their_turn),
         JOBS_TEST(a_rest_lets_others_run_and_then_goes_on),
         JOBS_TEST(a_stop_and_a_start_go_on_from_the_checkpoint),
+        JOBS_TEST(what_fails_while_all_stops_goes_on_later),
         JOBS_TEST(a_crash_loses_no_run),
         JOBS_TEST(a_kind_that_is_gone_fails_its_run),
         JOBS_TEST(those_that_ended_long_ago_are_forgotten),
