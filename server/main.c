@@ -441,6 +441,7 @@ int main(int argc, char **argv)
     if (ak_config_load(argc, argv, &config, &err) != AK_OK ||
         ak_moments_set(getenv("AKIND_MOMENT"), &err) != AK_OK) {
         fprintf(stderr, "akind: %s\n", err.text);
+        ak_config_destroy(config);
         return EX_CONFIG;
     }
     switch (config->action) {
