@@ -221,8 +221,9 @@ class Run:
             self.halt.set()
             for thread in threads:
                 thread.join()
-        if self.errors:
-            raise self.errors[0]
+            # Why `until()` waited in vain, if it did.
+            if self.errors:
+                raise self.errors[0]
 
     def life(self):
         """A start, a look at all, load, and a crash."""

@@ -128,10 +128,7 @@ def end_at(run, moment, number, times):
         downgrade(run)
 
     def until():
-        try:
-            run.daemon.process.wait(DEADLINE)
-        except subprocess.TimeoutExpired:
-            fail("it was not passed in %d s" % DEADLINE)
+        wait_until(lambda: run.errors or not run.alive(), "it is passed")
     try:
         run.launch("%s:1:%d:%d" % (moment, number, times))
         run.load(until)
