@@ -21,22 +21,22 @@ static const struct ak_cpu_kernel needs[] = {
     {"scalar", 0},
 };
 
-#define KERNEL(isa)                                              \
-    {                                                            \
-#isa, ak_hamming_distances_##isa, ak_hamming_near_##isa, \
-            ak_hamming_near_all_##isa                            \
+#define KERNEL(isa, near_stream)                                              \
+    {                                                                         \
+#isa, ak_hamming_distances_##isa, ak_hamming_near_##isa, near_stream, \
+            ak_hamming_near_all_##isa                                         \
     }
 static const struct ak_hamming_kernel kernels[] = {
 #ifdef HAVE_AVX512_KERNELS
-    KERNEL(avx512),
+    KERNEL(avx512, ak_hamming_near_stream_avx512),
 #endif
 #ifdef HAVE_AVX2_KERNELS
-    KERNEL(avx2),
+    KERNEL(avx2, ak_hamming_near_avx2),
 #endif
 #ifdef HAVE_NEON_KERNELS
-    KERNEL(neon),
+    KERNEL(neon, ak_hamming_near_neon),
 #endif
-    KERNEL(scalar),
+    KERNEL(scalar, ak_hamming_near_scalar),
 };
 
 #define N_KERNELS (sizeof(kernels) / sizeof(kernels[0]))

@@ -96,6 +96,9 @@ struct ak_hamming_kernel {
         *isa; /* "avx512", "avx2", "neon", "scalar": for logs, /healthz */
     ak_hamming_distances_fn *distances;
     ak_hamming_near_fn *near;
+    ak_hamming_near_fn *near_stream; /* the same, one call of many that go along
+                                        memory: what lies behind `codes` is
+                                        asked for ahead of time */
     ak_hamming_near_all_fn *near_all; /* of AK_HAMMING_QUERIES */
 };
 

@@ -7,9 +7,10 @@
  * compared with the bound once, and as few steps hold anything near, that one
  * branch is nearly always predicted.  What is near is packed without a loop.
  * (Minima are of 32 bits, which hold any distance: those of 64 cost twice as
- * much on some machines.  Prefetching by hand was tried and gained nothing.)
+ * much on some machines.)
  */
 #include <immintrin.h>
+#include <stdbool.h>
 
 #include "core/code/hamming_kernels.h"
 
@@ -70,10 +71,16 @@ INLINE size_t emit_two(__m512i a, __m512i b, __m512i bound, size_t position,
     return (size_t)__builtin_popcount(mask);
 }
 
-/* `words` is a constant wherever this is inlined, but for the last case. */
+/* Bytes.  A machine's own guesses come too late for a kernel that has so little
+   to do.  A core reads 16 KiB in about the time that memory takes to answer, and
+   has room for them in its first cache. */
+#define AHEAD 16384
+
+/* `words` is a constant wherever this is inlined, but for the last case; `stream`
+   is one everywhere. */
 INLINE size_t near_words(const uint64_t *query, const uint64_t *codes,
                          size_t n_groups, size_t words, uint32_t bound,
-                         struct ak_near *out)
+                         bool stream, struct ak_near *out)
 {
     const __m512i limit = _mm512_set1_epi64(bound);
     const size_t stride = words * AK_HAMMING_GROUP;
@@ -86,6 +93,11 @@ INLINE size_t near_words(const uint64_t *query, const uint64_t *codes,
         const uint64_t *at = codes + g * stride;
         __m512i d[MAX_STEP], least[2];
 
+        if (stream) {
+#pragma GCC unroll 32
+            for (size_t i = 0; i < step * words; i++)
+                _mm_prefetch((const char *)(at + i * 8) + AHEAD, _MM_HINT_T0);
+        }
 #pragma GCC unroll 8
         for (size_t s = 0; s < step; s++)
             d[s] = group_distances(q, at + s * stride, words);
@@ -109,22 +121,37 @@ INLINE size_t near_words(const uint64_t *query, const uint64_t *codes,
     return n;
 }
 
+INLINE size_t near_any(const uint64_t *query, const uint64_t *codes,
+                       size_t n_groups, size_t words, uint32_t bound,
+                       bool stream, struct ak_near *out)
+{
+    switch (words) {
+    case 1:
+        return near_words(query, codes, n_groups, 1, bound, stream, out);
+    case 2:
+        return near_words(query, codes, n_groups, 2, bound, stream, out);
+    case 4:
+        return near_words(query, codes, n_groups, 4, bound, stream, out);
+    case 8:
+        return near_words(query, codes, n_groups, 8, bound, stream, out);
+    default:
+        return near_words(query, codes, n_groups, words, bound, stream, out);
+    }
+}
+
 size_t ak_hamming_near_avx512(const uint64_t *query, const uint64_t *codes,
                               size_t n_groups, size_t words, uint32_t bound,
                               struct ak_near *out)
 {
-    switch (words) {
-    case 1:
-        return near_words(query, codes, n_groups, 1, bound, out);
-    case 2:
-        return near_words(query, codes, n_groups, 2, bound, out);
-    case 4:
-        return near_words(query, codes, n_groups, 4, bound, out);
-    case 8:
-        return near_words(query, codes, n_groups, 8, bound, out);
-    default:
-        return near_words(query, codes, n_groups, words, bound, out);
-    }
+    return near_any(query, codes, n_groups, words, bound, false, out);
+}
+
+size_t ak_hamming_near_stream_avx512(const uint64_t *query,
+                                     const uint64_t *codes, size_t n_groups,
+                                     size_t words, uint32_t bound,
+                                     struct ak_near *out)
+{
+    return near_any(query, codes, n_groups, words, bound, true, out);
 }
 
 /* Words of the queries that have a register each. */

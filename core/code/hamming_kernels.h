@@ -33,6 +33,7 @@ ak_hamming_distances_fn ak_hamming_distances_neon;
 ak_hamming_near_fn ak_hamming_near_scalar;
 ak_hamming_near_fn ak_hamming_near_avx2;
 ak_hamming_near_fn ak_hamming_near_avx512;
+ak_hamming_near_fn ak_hamming_near_stream_avx512;
 ak_hamming_near_fn ak_hamming_near_neon;
 
 ak_hamming_near_all_fn ak_hamming_near_all_scalar;

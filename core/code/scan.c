@@ -118,7 +118,8 @@ static void scan_one(struct ak_scan *scan, struct ak_query *q,
                      const struct stretch *at, const uint64_t *codes,
                      size_t n_groups, size_t first)
 {
-    size_t n = scan->kernel->near(q->words, codes, n_groups, scan->s->words,
+    size_t n =
+        scan->kernel->near_stream(q->words, codes, n_groups, scan->s->words,
                                   ak_topk_bound(&q->top), scan->near[0]);
 
     take_hits(scan, q, at, first, scan->near[0], n);

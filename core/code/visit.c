@@ -146,7 +146,9 @@ static void visit_outwards(struct ak_scan *scan, struct ak_query *q, size_t b,
     if (!find_shells(p, b, d, most_of(q), &low, &high))
         return;
     if (scan->pass == NULL && !scan->some_died) {
-        uint32_t from = shell(p, b, d < low ? low : d > high ? high : d);
+        /* The bits in which a code differs from the centre are mostly not those
+           in which the query does: the nearest are near the centre. */
+        uint32_t from = shell(p, b, low);
         size_t group = from / AK_HAMMING_GROUP;
 
         ak_scan_prime(scan, q, p->codes + group * AK_HAMMING_GROUP * p->words,

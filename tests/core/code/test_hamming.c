@@ -139,6 +139,19 @@ static void every_kernel_agrees_with_a_loop_over_bits(void **state)
     ak_array_free(c.words);
 }
 
+static void assert_near(ak_hamming_near_fn *near, const struct codes *c,
+                        size_t n_groups, size_t words, uint32_t bound,
+                        const struct ak_near *expected, size_t n)
+{
+    /* Exactly as long as promised, for the sanitizer. */
+    struct ak_near *out = malloc(8 * n_groups * sizeof(*out) + 1);
+
+    assert_int_equal(
+        near(c->query_words, c->words, n_groups, words, bound, out), n);
+    assert_memory_equal(out, expected, n * sizeof(*out));
+    free(out);
+}
+
 static void every_kernel_names_the_same_near_codes(void **state)
 {
     struct ak_rng rng;
@@ -169,17 +182,13 @@ static void every_kernel_names_the_same_near_codes(void **state)
                 for (size_t k = 0; k < ak_hamming_n_kernels(); k++) {
                     const struct ak_hamming_kernel *kernel =
                         ak_hamming_kernel_at(k);
-                    struct ak_near *out;
 
                     if (kernel == NULL)
                         continue;
-                    /* Exactly as long as promised, for the sanitizer. */
-                    out = malloc(8 * g * sizeof(*out) + 1);
-                    assert_int_equal(kernel->near(c.query_words, c.words, g,
-                                                  words, bounds[b], out),
-                                     n);
-                    assert_memory_equal(out, expected, n * sizeof(*out));
-                    free(out);
+                    assert_near(kernel->near, &c, g, words, bounds[b], expected,
+                                n);
+                    assert_near(kernel->near_stream, &c, g, words, bounds[b],
+                                expected, n);
                 }
             }
         }
