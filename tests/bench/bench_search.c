@@ -45,7 +45,10 @@
 #define MAX_PEERS   4
 #define QUERIES     256
 #define CHUNK       10000
-#define MIN_NS      3000000 /* of one measurement: calls are repeated to it */
+#define MIN_NS      30000000 /* of one measurement: calls are repeated to it */
+#define WARM_NS \
+    100000000 /* before it: a cache keeps a part of a larger set
+                                 that is read again and again, but not at once */
 
 struct options {
     size_t n[MAX_LIST], bits[MAX_LIST], k[MAX_LIST], batch[MAX_LIST];
@@ -212,7 +215,10 @@ static double read_ms(const struct bench *b, size_t threads)
     uint64_t start;
     size_t calls = 0;
 
-    run_parts(read_part, &r, threads);
+    start = now_ns(threads);
+    do
+        run_parts(read_part, &r, threads);
+    while (now_ns(threads) - start < WARM_NS);
     start = now_ns(threads);
     do {
         run_parts(read_part, &r, threads);
@@ -268,18 +274,17 @@ static void search_some(const struct bench *b, const struct bench_case *c,
            results);
 }
 
-/* What was measured before has emptied the caches: a scan fills them by itself,
-   through a partition it takes as many queries as there are. */
 static double search_ms(const struct bench *b, const struct bench_case *c)
 {
     size_t per_look = c->partition && c->batch == 1 ? QUERIES : 1;
     size_t at = 0, calls = 0;
     uint64_t start;
 
+    start = now_ns(c->threads);
     do {
         search_some(b, c, at);
-        at += c->batch;
-    } while (c->partition && at + c->batch <= QUERIES);
+        at = at + 2 * c->batch <= QUERIES ? at + c->batch : 0;
+    } while (now_ns(c->threads) - start < WARM_NS);
     at = 0;
     start = now_ns(c->threads);
     do {
