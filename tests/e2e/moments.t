@@ -52,14 +52,11 @@ def rebuilding(w):
         if reply.status != 202:
             continue
         path = "/v1/jobs/%d" % reply.json["id"]
-        if paused:  # which saves it, when it has learnt something
-            while True:
-                job = (yield w.get(path)).json
-                if job["ended"] or job["progress"]["phase"] == "train":
-                    break
+        # A pause saves it, when it has learnt something and not all.  That is over
+        # before a look at it would be answered: pauses come blindly.
+        while paused and not (yield w.get(path)).json["ended"]:
             yield Request("POST", path + "/pause", accept=(202, 409))
-            while not (yield w.get(path)).json["ended"]:
-                yield Request("POST", path + "/resume", accept=(202, 409))
+            yield Request("POST", path + "/resume", accept=(202, 409))
         yield from w.wait(reply.json["id"])
 
 
