@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "core/base/mem.h"
+#include "core/hash/hcdh_head.h"
 #include "core/hash/hcdh_network.h"
 
 static double now(void)
@@ -111,7 +112,7 @@ static enum ak_status rank(const struct eval_data *data, enum ak_exec_type type,
     if (x == NULL)
         return ak_fail(err, AK_ENOMEM, "no memory for %zu features", set.n);
     set.x = x;
-    status = ak_hcdh_network_encoder(g, values, samples, &e, err);
+    status = ak_hcdh_head_encoder(g, values, samples, &e, err);
     if (status == AK_OK)
         status =
             eval_features(g, values, type, &data->images, tell, told, x, err);

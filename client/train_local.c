@@ -13,8 +13,8 @@
 #include "client/pictures.h"
 #include "client/progress.h"
 #include "core/base/clock.h"
-#include "core/base/digest.h"
 #include "core/base/mem.h"
+#include "core/hash/hcdh_head.h"
 #include "core/hash/hcdh_network.h"
 #include "core/nn/evaluate.h"
 #include "core/nn/train.h"
@@ -202,7 +202,7 @@ static int run_steps(struct training *t)
 }
 
 /* The hash model of what was learnt, into a file; a note says which. */
-static int save_hash(struct training *t, char *note, size_t room)
+static int save_hash(struct training *t, char note[AK_HCDH_NOTES])
 {
     const struct ak_train_state *s = ak_trainer_state(t->trainer);
     struct ak_encoder *e = NULL;
@@ -210,18 +210,14 @@ static int save_hash(struct training *t, char *note, size_t room)
     struct ak_err err = {0};
     int code = EXIT_OK;
 
-    if (ak_hcdh_network_encoder(t->model.g, ak_trainer_values(t->trainer),
-                                s->steps * t->o->batch, &e, &err) != AK_OK ||
-        ak_encoder_save(e, &w, &err) != AK_OK)
-        code = tool_usage("%s: %s", t->o->hash_output, err.text);
-    if (code == EXIT_OK)
+    if (ak_hcdh_head_encoder(t->model.g, ak_trainer_values(t->trainer),
+                             s->steps * t->o->batch, &e, &err) != AK_OK ||
+        ak_encoder_save(e, &w, &err) != AK_OK ||
+        ak_hcdh_head_notes(e, t->o->code_weight, t->backbone_rate, note,
+                           &err) != AK_OK)
+        code = tool_usage("the hash model: %s", err.text);
+    if (code == EXIT_OK && t->o->hash_output != NULL)
         code = tool_write_file(t->o->hash_output, w.data, w.len);
-    if (code == EXIT_OK)
-        snprintf(note, room,
-                 "hash model: hcdh, %llu bits, crc32 %08x, code weight %g, "
-                 "rate of the backbone x %g\n",
-                 (unsigned long long)t->o->bits, ak_crc32(w.data, w.len),
-                 t->o->code_weight, t->backbone_rate);
     ak_writer_clear(&w);
     if (e != NULL)
         ak_ref_drop(ak_encoder_ref(e));
@@ -232,11 +228,11 @@ static int save_model(struct training *t)
 {
     const struct ak_train_state *s = ak_trainer_state(t->trainer);
     char notes[1024];
-    char top1[64] = "", hash[256] = "";
+    char top1[64] = "", hash[AK_HCDH_NOTES] = "";
     int code = EXIT_OK;
 
     if (t->o->hash != NULL)
-        code = save_hash(t, hash, sizeof(hash));
+        code = save_hash(t, hash);
     if (code != EXIT_OK)
         return code;
     if (t->last.n > 0)

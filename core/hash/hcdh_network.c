@@ -28,14 +28,12 @@
 #include <string.h>
 
 #include "core/base/mem.h"
-#include "core/code/code.h"
 #include "core/hash/codebook.h"
-#include "core/hash/encoder_internal.h"
+#include "core/hash/hcdh_head.h"
 #include "core/nn/weights.h"
 #include "core/nn/zoo.h"
 
 #define MOST_CLASSES 4096
-#define MOST_DIM     65536
 
 static const struct ak_hash_option options[AK_HCDH_OPTIONS] = {
     [AK_HCDH_EPOCHS] = {"epochs", 4, 1, 1000, true, "passes over the images"},
@@ -63,18 +61,10 @@ const struct ak_hash_method ak_hcdh_network_method = {
 static enum ak_status check_sizes(size_t dim, uint32_t bits, uint32_t classes,
                                   struct ak_err *err)
 {
-    if (bits < AK_CODE_MIN_BITS || bits > AK_CODE_MAX_BITS || bits % 8 != 0)
-        return ak_fail(err, AK_EINVAL,
-                       "bits is %u, must be %d..%d and a multiple of 8", bits,
-                       AK_CODE_MIN_BITS, AK_CODE_MAX_BITS);
     if (classes < 2 || classes > MOST_CLASSES)
         return ak_fail(err, AK_EINVAL, "%u classes, must be 2..%d", classes,
                        MOST_CLASSES);
-    if (dim > MOST_DIM)
-        return ak_fail(err, AK_EINVAL,
-                       "the feature has %zu values, must be 1..%d", dim,
-                       MOST_DIM);
-    return AK_OK;
+    return ak_hcdh_head_check(dim, bits, err);
 }
 
 static enum ak_status make_codes(struct ak_hcdh_network *n, uint64_t seed,
@@ -196,46 +186,4 @@ void ak_hcdh_network_params(const struct ak_hcdh_network *n,
     p->optim.momentum = chosen[AK_HCDH_MOMENTUM];
     p->schedule.rate = chosen[AK_HCDH_RATE];
     p->seed = seed;
-}
-
-enum ak_status ak_hcdh_network_encoder(const struct ak_graph *g,
-                                       const float *values, uint64_t samples,
-                                       struct ak_encoder **out,
-                                       struct ak_err *err)
-{
-    const struct ak_map_plan plan = {.kind = AK_MAP_NONE};
-    uint32_t layer = ak_graph_find(g, AK_HASH_LAYER);
-    size_t dim = ak_layer_size(&g->layers[g->feature]);
-    const struct ak_param *weight, *bias;
-    struct ak_feature_map *map = NULL;
-    struct ak_encoder *e = NULL;
-    uint32_t bits;
-    enum ak_status status;
-
-    if (layer == UINT32_MAX || g->layers[layer].kind != AK_LAYER_LINEAR ||
-        g->layers[layer].in[0] != g->feature)
-        return ak_fail(err, AK_EINVAL,
-                       "the network has no layer \"%s\" on its feature",
-                       AK_HASH_LAYER);
-    bits = g->layers[layer].c;
-    status = check_sizes(dim, bits, 2, err);
-    if (status == AK_OK)
-        status =
-            ak_feature_map_fit(&plan, (uint32_t)dim, NULL, 0, 0, &map, err);
-    if (status == AK_OK)
-        status = ak_encoder_create("hcdh", map, &bits, 1, samples, &e, err);
-    ak_feature_map_drop(map);
-    if (status != AK_OK)
-        return status;
-    weight = ak_graph_param(g, layer, AK_PARAM_WEIGHT);
-    bias = ak_graph_param(g, layer, AK_PARAM_BIAS);
-    for (uint32_t j = 0; j < bits; j++) {
-        for (size_t k = 0; k < dim; k++)
-            *ak_encoder_weight(e, 0, k, j) =
-                values[weight->offset + j * dim + k];
-        *ak_encoder_bias(e, 0, j) =
-            bias != NULL ? values[bias->offset + j] : 0.0f;
-    }
-    *out = e;
-    return AK_OK;
 }

@@ -5,10 +5,12 @@
  *
  * What comes of a training are two things that belong together: the network,
  * whose feature is the backbone's, and an encoder of kind "hcdh" without a
- * hidden layer, which makes the hash layer's signs of that feature.
+ * hidden layer, which makes the hash layer's signs of that feature.  Both are in
+ * the network's model file.
  *
  * The life of it: make the network, let ak_hcdh_network_losses() say what it is
- * trained for, train it with core/nn/train.h, make the encoder of its values.
+ * trained for, train it with core/nn/train.h, make the encoder of its values
+ * (hcdh_head.h).
  */
 #ifndef AK_CORE_HASH_HCDH_NETWORK_H
 #define AK_CORE_HASH_HCDH_NETWORK_H
@@ -70,19 +72,5 @@ void ak_hcdh_network_losses(const struct ak_hcdh_network *n, double code_weight,
 void ak_hcdh_network_params(const struct ak_hcdh_network *n,
                             const double options[AK_HCDH_OPTIONS],
                             uint64_t seed, struct ak_train_params *p);
-
-/*
- * The encoder of a network with `values`, that `samples` images taught; any
- * graph with a hash layer on its feature, AK_EINVAL for others.
- *
- * Bit j is 1 where the encoder's y_j = (A f + a)_j > 0, in its fixed order of
- * summation.  An engine may sum in another order: its h_j has the same sign
- * where |y_j| is above what rounding makes of that sum, and what is within it
- * is a tie, which the encoder decides.
- */
-enum ak_status ak_hcdh_network_encoder(const struct ak_graph *g,
-                                       const float *values, uint64_t samples,
-                                       struct ak_encoder **out,
-                                       struct ak_err *err) AK_MUST_CHECK;
 
 #endif

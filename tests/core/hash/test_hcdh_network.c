@@ -3,11 +3,14 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/digest.h"
 #include "core/base/mem.h"
 #include "core/base/rng.h"
+#include "core/hash/hcdh_head.h"
 #include "core/hash/hcdh_network.h"
 #include "core/nn/evaluate.h"
 #include "core/nn/loss.h"
@@ -201,7 +204,7 @@ static void what_cannot_be_is_refused(void **state)
                                   "heads");
     ak_graph_destroy(g);
     assert_null(n.g);
-    assert_status(ak_hcdh_network_encoder(s.backbone, s.values, 0, &e, &err),
+    assert_status(ak_hcdh_head_encoder(s.backbone, s.values, 0, &e, &err),
                   AK_EINVAL);
     assert_string_equal(err.text,
                         "the network has no layer \"hash\" on its feature");
@@ -488,7 +491,7 @@ static void the_pair_makes_the_codes_of_the_network(void **state)
             must(ak_trainer_step(t, &err), &err);
         made.g = n.g;
         made.values = (float *)(uintptr_t)ak_trainer_values(t);
-        must(ak_hcdh_network_encoder(made.g, made.values, 77, &e, &err), &err);
+        must(ak_hcdh_head_encoder(made.g, made.values, 77, &e, &err), &err);
         /* As a collection would have them: from files. */
         must(ak_model_write(&made, &network, &err), &err);
         must(ak_encoder_save(e, &hash, &err), &err);
@@ -516,6 +519,83 @@ static void the_pair_makes_the_codes_of_the_network(void **state)
     clear_set(&s);
 }
 
+static void a_model_file_is_both(void **state)
+{
+    static struct set s;
+    struct ak_hcdh_network n = {0};
+    struct ak_model model = {0}, read = {0};
+    struct ak_encoder *e = NULL, *of_file = NULL;
+    struct ak_writer file = {0}, hash = {0}, again = {0};
+    struct ak_encoder_info info;
+    struct ak_err err = {0};
+    char lines[AK_HCDH_NOTES], expected[64], notes[512];
+
+    (void)state;
+    make_set(&s);
+    assert_int_equal(ak_hcdh_head_bits(s.backbone), 0);
+    init(&s, 48, &n);
+    assert_int_equal(ak_hcdh_head_bits(n.g), 48);
+    must(ak_hcdh_head_encoder(n.g, n.values, 12345, &e, &err), &err);
+    must(ak_encoder_save(e, &hash, &err), &err);
+    must(ak_hcdh_head_notes(e, 2, 0.5, lines, &err), &err);
+    snprintf(expected, sizeof(expected),
+             "hash model: hcdh, 48 bits, crc32 %08x",
+             ak_crc32(hash.data, hash.len));
+    assert_int_equal(strncmp(lines, expected, strlen(expected)), 0);
+    assert_non_null(strstr(lines, "\nhash samples: 12345\n"));
+    snprintf(notes, sizeof(notes), "arch: none\n%s", lines);
+    model = (struct ak_model){n.g, n.values, notes};
+    must(ak_model_write(&model, &file, &err), &err);
+    must(ak_model_read(file.data, file.len, &read, &err), &err);
+    must(ak_hcdh_head_of(&read, &of_file, &err), &err);
+    must(ak_encoder_save(of_file, &again, &err), &err);
+    assert_int_equal(again.len, hash.len);
+    assert_memory_equal(again.data, hash.data, hash.len);
+    ak_ref_drop(ak_encoder_ref(of_file));
+    /* Notes that tell nothing, or were written by somebody else. */
+    free(read.notes);
+    read.notes = strdup("about: hash samples: 3\n");
+    must(ak_hcdh_head_of(&read, &of_file, &err), &err);
+    ak_encoder_info(of_file, &info);
+    assert_int_equal(info.samples, 0);
+    ak_ref_drop(ak_encoder_ref(of_file));
+    free(read.notes);
+    read.notes = NULL;
+    must(ak_hcdh_head_of(&read, &of_file, &err), &err);
+    ak_ref_drop(ak_encoder_ref(of_file));
+    ak_ref_drop(ak_encoder_ref(e));
+    ak_model_clear(&read);
+    ak_writer_clear(&file);
+    ak_writer_clear(&hash);
+    ak_writer_clear(&again);
+    ak_hcdh_network_clear(&n);
+    clear_set(&s);
+}
+
+/* Layers of a name, that are none of a hash head. */
+static void what_is_only_called_so_is_no_hash_layer(void **state)
+{
+    static const char *const tails[] = {
+        "gap f image\nlinear l f out=16\nlinear hash l out=16\n"
+        "feature f\noutput hash\n",
+        "conv hash image out=16 k=1\ngap f hash\nlinear l f out=2\n"
+        "feature f\noutput l\n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct ak_graph *g = NULL;
+        struct ak_err err = {0};
+        char text[512];
+
+        snprintf(text, sizeof(text), "akin-net 1\ninput image 3 8 8\n%s",
+                 tails[i]);
+        must(ak_graph_parse(text, strlen(text), &g, &err), &err);
+        assert_int_equal(ak_hcdh_head_bits(g), 0);
+        ak_graph_destroy(g);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -528,6 +608,8 @@ int main(void)
         cmocka_unit_test(a_backbone_may_stand_still),
         cmocka_unit_test(a_checkpoint_with_other_codes_is_refused),
         cmocka_unit_test(the_pair_makes_the_codes_of_the_network),
+        cmocka_unit_test(a_model_file_is_both),
+        cmocka_unit_test(what_is_only_called_so_is_no_hash_layer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
