@@ -18,6 +18,9 @@ static const struct ak_hash_ops *const methods[] = {
     &ak_hash_hcdh, &ak_hash_hcoh, &ak_hash_lsh,
 };
 
+/* What constants have of a feature map, or in place of one. */
+enum { MAP_NONE, MAP_FIXED, MODEL_TAKEN };
+
 #define N_METHODS (sizeof(methods) / sizeof(methods[0]))
 
 const struct ak_hash_method *ak_hash_method(size_t i)
@@ -133,6 +136,7 @@ void ak_hash_destroy(struct ak_hash *h)
         h->ops->clear(h);
     ak_feature_map_drop(h->map);
     ak_label_map_clear(&h->labels);
+    ak_ref_drop((struct ak_ref *)h->taken);
     ak_array_free(h);
 }
 
@@ -158,7 +162,8 @@ size_t ak_hash_block_rows(const struct ak_hash *h)
 
 size_t ak_hash_warmup_rows(const struct ak_hash *h)
 {
-    return h->map == NULL ? ak_feature_map_wanted(&h->plan) : 0;
+    return h->map == NULL && h->taken == NULL ? ak_feature_map_wanted(&h->plan)
+                                              : 0;
 }
 
 enum ak_status ak_hash_fix(struct ak_hash *h, const float *x, size_t n,
@@ -235,7 +240,7 @@ enum ak_status ak_hash_update(struct ak_hash *h,
     double sum = 0;
     enum ak_status status;
 
-    if (h->map == NULL)
+    if (h->map == NULL && h->taken == NULL)
         return ak_fail(err, AK_EINVAL,
                        "%s: the feature map is not fixed, it wants %zu rows",
                        h->ops->about.name, ak_hash_warmup_rows(h));
@@ -244,7 +249,7 @@ enum ak_status ak_hash_update(struct ak_hash *h,
         return status;
     if (batch->n > 0)
         n_labels = batch->first[batch->n] - batch->first[0];
-    if (h->ops->update == NULL) {
+    if (h->ops->update == NULL || h->taken != NULL) {
         for (size_t i = 0; i < batch->n; i++)
             told.skipped += batch->first[i] == batch->first[i + 1];
         goto out;
@@ -401,9 +406,40 @@ enum ak_status ak_hash_train(struct ak_hash *h, const struct ak_hash_batch *set,
     return status;
 }
 
+enum ak_status ak_hash_take(struct ak_hash *h, struct ak_encoder *e,
+                            struct ak_err *err)
+{
+    struct ak_encoder_info info;
+
+    ak_encoder_info(e, &info);
+    if (info.dim != h->params.dim || info.bits != h->params.bits)
+        return ak_fail(err, AK_EINVAL,
+                       "%s: a model of %u floats to %u bits, must be of %u to "
+                       "%u",
+                       h->ops->about.name, info.dim, info.bits, h->params.dim,
+                       h->params.bits);
+    if (h->samples > 0)
+        return ak_fail(err, AK_EINVAL, "%s: it has learnt already",
+                       h->ops->about.name);
+    ak_ref_take(ak_encoder_ref(e));
+    h->taken = e;
+    h->samples = info.samples > 0 ? info.samples : 1;
+    return AK_OK;
+}
+
+bool ak_hash_has_taken(const struct ak_hash *h)
+{
+    return h->taken != NULL;
+}
+
 enum ak_status ak_hash_freeze(const struct ak_hash *h, struct ak_encoder **out,
                               struct ak_err *err)
 {
+    if (h->taken != NULL) {
+        ak_ref_take(ak_encoder_ref(h->taken));
+        *out = h->taken;
+        return AK_OK;
+    }
     if (h->samples == 0 && h->ops->about.learns)
         return ak_encoder_lsh(h->params.dim, h->params.bits, h->params.seed,
                               out, err);
@@ -435,12 +471,28 @@ size_t ak_hash_bytes(const struct ak_hash *h)
         n += ak_feature_map_bytes(h->map);
     if (h->ops->bytes != NULL)
         n += h->ops->bytes(h);
+    if (h->taken != NULL)
+        n += ((size_t)h->params.dim + 1) * h->params.bits * sizeof(float);
     return n;
+}
+
+/* Its length, and the model file of it. */
+static void write_taken(const struct ak_hash *h, struct ak_writer *w)
+{
+    struct ak_writer file = {0};
+    enum ak_status status = ak_encoder_save(h->taken, &file, NULL);
+
+    ak_write_u64(w, file.len);
+    ak_write_bytes(w, file.data, file.len);
+    if (status != AK_OK)
+        w->status = status;
+    ak_writer_clear(&file);
 }
 
 /*
  * constants: format, then what create() was given, to notice a mix-up; whether
- * the map is fixed, and the map; the method's own.
+ * the map is fixed, and the map; the method's own.  Of one that has taken a
+ * model only that, in place of the last three.
  */
 enum ak_status ak_hash_save_constants(const struct ak_hash *h,
                                       struct ak_writer *w, struct ak_err *err)
@@ -451,11 +503,16 @@ enum ak_status ak_hash_save_constants(const struct ak_hash *h,
     ak_write_u32(w, h->params.max_labels);
     ak_write_u64(w, h->params.seed);
     ak_write_f64s(w, h->options, h->ops->about.n_options);
-    ak_write_u8(w, h->map != NULL);
-    if (h->map != NULL)
-        ak_feature_map_write(h->map, w);
-    if (h->ops->save_constants != NULL)
-        h->ops->save_constants(h, w);
+    if (h->taken != NULL) {
+        ak_write_u8(w, MODEL_TAKEN);
+        write_taken(h, w);
+    } else {
+        ak_write_u8(w, h->map != NULL ? MAP_FIXED : MAP_NONE);
+        if (h->map != NULL)
+            ak_feature_map_write(h->map, w);
+        if (h->ops->save_constants != NULL)
+            h->ops->save_constants(h, w);
+    }
     if (w->status != AK_OK)
         return ak_fail(err, w->status, "%s: no memory to save the constants",
                        h->ops->about.name);
@@ -469,7 +526,7 @@ enum ak_status ak_hash_save_state(const struct ak_hash *h, struct ak_writer *w,
     ak_write_u32(w, h->ops->format);
     ak_write_u64(w, h->samples);
     ak_label_map_write(&h->labels, w);
-    if (h->map != NULL && h->ops->save_state != NULL)
+    if (h->map != NULL && h->ops->save_state != NULL && h->taken == NULL)
         h->ops->save_state(h, w);
     if (w->status != AK_OK)
         return ak_fail(err, w->status, "%s: no memory to save the state",
@@ -495,6 +552,25 @@ enum ak_status ak_hash_read_mean(const struct ak_hash *h,
     return AK_OK;
 }
 
+static enum ak_status load_taken(struct ak_hash *h, struct ak_reader *r,
+                                 struct ak_err *err)
+{
+    uint64_t len = ak_read_u64(r);
+    const uint8_t *file = ak_read_span(r, (size_t)len);
+    struct ak_encoder *e = NULL;
+    enum ak_status status;
+
+    if (file == NULL || ak_reader_finish(r) != AK_OK)
+        return ak_fail(err, AK_ECORRUPT, "constants of a wrong size");
+    status = ak_encoder_load(file, (size_t)len, &e, err);
+    /* What it holds already is the same one. */
+    if (status == AK_OK && h->taken == NULL)
+        status = ak_hash_take(h, e, err);
+    if (e != NULL)
+        ak_ref_drop(ak_encoder_ref(e));
+    return status == AK_EINVAL ? AK_ECORRUPT : status;
+}
+
 static enum ak_status load_constants(struct ak_hash *h, struct ak_reader *r,
                                      struct ak_err *err)
 {
@@ -506,6 +582,7 @@ static enum ak_status load_constants(struct ak_hash *h, struct ak_reader *r,
     uint64_t seed = ak_read_u64(r);
     struct ak_feature_map *map = NULL;
     enum ak_status status = AK_OK;
+    uint8_t part;
 
     if (r->status == AK_OK && format != h->ops->format)
         return ak_fail(err, AK_ECORRUPT, "format is %u, must be %u", format,
@@ -527,7 +604,12 @@ static enum ak_status load_constants(struct ak_hash *h, struct ak_reader *r,
                            "saved with %s %g, this learner has %g",
                            about->options[i].name, value, h->options[i]);
     }
-    if (ak_read_u8(r) != 0)
+    part = ak_read_u8(r);
+    if (part == MODEL_TAKEN)
+        return load_taken(h, r, err);
+    if (h->taken != NULL)
+        return ak_fail(err, AK_ECORRUPT, "saved by a learner that learns");
+    if (part != MAP_NONE)
         status = ak_feature_map_read(r, &map, err);
     if (status == AK_OK && map != NULL &&
         (ak_feature_map_dim(map) != h->params.dim ||
@@ -567,11 +649,12 @@ static enum ak_status load_state(struct ak_hash *h, struct ak_reader *r,
                        h->ops->format);
     h->samples = ak_read_u64(r);
     status = ak_label_map_read(&h->labels, h->params.max_labels, r, err);
-    if (status == AK_OK && h->map == NULL && h->samples > 0)
+    if (status == AK_OK && h->map == NULL && h->taken == NULL && h->samples > 0)
         status = ak_fail(err, AK_ECORRUPT,
                          "%llu rows were learnt without a feature map",
                          (unsigned long long)h->samples);
-    if (status == AK_OK && h->map != NULL && h->ops->load_state != NULL)
+    if (status == AK_OK && h->map != NULL && h->taken == NULL &&
+        h->ops->load_state != NULL)
         status = h->ops->load_state(h, r, err);
     if (status == AK_OK && ak_reader_finish(r) != AK_OK)
         status = ak_fail(err, AK_ECORRUPT, "a state of a wrong size");

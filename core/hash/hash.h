@@ -152,6 +152,16 @@ enum ak_status ak_hash_train(struct ak_hash *h, const struct ak_hash_batch *set,
                              struct ak_hash_loss *loss,
                              struct ak_err *err) AK_MUST_CHECK;
 
+/*
+ * Become a model that was trained elsewhere: from here on the learner is `e`,
+ * which it holds, and learns nothing.  Updates pass over their rows, whatever
+ * else is asked of it is of the encoder, and of its samples.  Once, before
+ * anything was learnt.  AK_EINVAL: dim or bits differ, or it is too late.
+ */
+enum ak_status ak_hash_take(struct ak_hash *h, struct ak_encoder *e,
+                            struct ak_err *err) AK_MUST_CHECK;
+bool ak_hash_has_taken(const struct ak_hash *h);
+
 /* The encoder of this moment.  Works untrained (version 0 is a frozen lsh). */
 enum ak_status ak_hash_freeze(const struct ak_hash *h, struct ak_encoder **out,
                               struct ak_err *err) AK_MUST_CHECK;
@@ -167,7 +177,8 @@ size_t ak_hash_bytes(const struct ak_hash *h);
 
 /*
  * All state, in two parts, so that a checkpoint writes what never changes once:
- * `constants` are settled by create and fix (anchors, projection, code rows);
+ * `constants` are settled by create, fix and take (anchors, projection, code
+ * rows, an encoder);
  * `state` changes with every update.  A learner is made again by create() with
  * the same arguments, then both loads; it then continues byte for byte.  One
  * that failed to load (AK_ECORRUPT) may only be destroyed.

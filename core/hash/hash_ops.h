@@ -28,7 +28,8 @@ struct ak_hash {
     struct ak_map_plan plan;
     struct ak_feature_map *map; /* NULL until it is fixed */
     struct ak_label_map labels;
-    uint64_t samples; /* rows learnt so far */
+    uint64_t samples;         /* rows learnt so far */
+    struct ak_encoder *taken; /* held; NULL: it learns */
 };
 
 /* A batch with labels turned into classes; rows without one are not learnt. */

@@ -12,7 +12,9 @@
 #include "core/base/mem.h"
 #include "core/base/rng.h"
 #include "core/code/code.h"
+#include "core/hash/encoder_internal.h"
 #include "core/hash/hash.h"
+#include "tests/stride.h"
 
 enum { DIM = 24, BITS = 48, BYTES = BITS / 8, CLASSES = 5, N = 70 };
 
@@ -472,6 +474,133 @@ static void a_learner_saved_otherwise_is_refused(void **state)
     }
 }
 
+/* An encoder that no method made. */
+static struct ak_encoder *stranger(uint32_t dim, uint32_t bits)
+{
+    struct ak_encoder *e = NULL;
+
+    assert_status(ak_encoder_lsh(dim, bits, 99, &e, NULL), AK_OK);
+    return e;
+}
+
+static struct ak_writer file_of(const struct ak_hash *h)
+{
+    struct ak_encoder *e = NULL;
+    struct ak_writer w = {0};
+
+    assert_status(ak_hash_freeze(h, &e, NULL), AK_OK);
+    assert_status(ak_encoder_save(e, &w, NULL), AK_OK);
+    ak_ref_drop(ak_encoder_ref(e));
+    return w;
+}
+
+static void a_model_that_was_taken_stays_what_it_is(void **state)
+{
+    const struct ak_hash_method *method;
+    struct ak_encoder *e = stranger(DIM, BITS);
+    struct ak_writer wanted = {0};
+
+    (void)state;
+    assert_status(ak_encoder_save(e, &wanted, NULL), AK_OK);
+    for (size_t i = 0; (method = ak_hash_method(i)) != NULL; i++) {
+        struct ak_hash *h = fresh(method), *again;
+        struct ak_hash_loss loss = {7, 7, 7};
+        struct ak_writer found;
+
+        assert_false(ak_hash_has_taken(h));
+        assert_status(ak_hash_take(h, e, NULL), AK_OK);
+        assert_true(ak_hash_has_taken(h));
+        assert_int_equal(ak_hash_warmup_rows(h), 0);
+        assert_true(ak_hash_samples(h) > 0);
+        assert_status(ak_hash_update(h, &batch, &loss, NULL), AK_OK);
+        assert_int_equal(loss.learnt, 0);
+        assert_int_equal(ak_hash_classes(h), 0);
+        found = file_of(h);
+        assert_int_equal(found.len, wanted.len);
+        assert_memory_equal(found.data, wanted.data, found.len);
+        ak_writer_clear(&found);
+        again = reloaded(method, h);
+        assert_true(ak_hash_has_taken(again));
+        assert_same(h, again);
+        found = file_of(again);
+        assert_memory_equal(found.data, wanted.data, found.len);
+        ak_writer_clear(&found);
+        ak_hash_destroy(again);
+        ak_hash_destroy(h);
+    }
+    ak_writer_clear(&wanted);
+    ak_ref_drop(ak_encoder_ref(e));
+}
+
+static void only_what_fits_is_taken_and_only_at_first(void **state)
+{
+    struct ak_encoder *e = stranger(DIM, BITS), *wide = stranger(DIM + 1, BITS);
+    struct ak_encoder *longer = stranger(DIM, BITS + 8);
+    const struct ak_hash_method *method = ak_hash_find("hcdh");
+    struct ak_hash *h = fresh(method), *late = trained(method, 1);
+    struct ak_err err = {0};
+
+    (void)state;
+    assert_status(ak_hash_take(h, wide, &err), AK_EINVAL);
+    assert_string_equal(err.text, "hcdh: a model of 25 floats to 48 bits, must "
+                                  "be of 24 to 48");
+    assert_status(ak_hash_take(h, longer, &err), AK_EINVAL);
+    assert_string_equal(err.text, "hcdh: a model of 24 floats to 56 bits, must "
+                                  "be of 24 to 48");
+    assert_false(ak_hash_has_taken(h));
+    assert_status(ak_hash_take(late, e, &err), AK_EINVAL);
+    assert_string_equal(err.text, "hcdh: it has learnt already");
+    ak_hash_destroy(h);
+    ak_hash_destroy(late);
+    ak_ref_drop(ak_encoder_ref(e));
+    ak_ref_drop(ak_encoder_ref(wide));
+    ak_ref_drop(ak_encoder_ref(longer));
+}
+
+static void what_was_saved_of_a_taken_model_is_checked(void **state)
+{
+    struct ak_encoder *e = stranger(DIM, BITS);
+    const struct ak_hash_method *method = ak_hash_find("hcdh");
+    struct ak_hash *h = fresh(method), *learns = trained(method, 1);
+    struct ak_writer constants = {0}, rest = {0}, others = {0};
+    struct ak_reader rc, rs;
+    size_t step = test_stride() > 1 ? 97 : 3;
+
+    (void)state;
+    assert_status(ak_hash_take(h, e, NULL), AK_OK);
+    assert_status(ak_hash_save_constants(h, &constants, NULL), AK_OK);
+    assert_status(ak_hash_save_constants(learns, &others, NULL), AK_OK);
+    assert_status(ak_hash_save_state(h, &rest, NULL), AK_OK);
+    /* Each bit counts, since the model file has a checksum. */
+    for (size_t i = 0; i < constants.len; i += step) {
+        struct ak_hash *again = fresh(method);
+
+        constants.data[i] ^= 0x10;
+        ak_reader_init(&rc, constants.data, constants.len);
+        ak_reader_init(&rs, rest.data, rest.len);
+        assert_status(ak_hash_load(again, &rc, &rs, NULL), AK_ECORRUPT);
+        constants.data[i] ^= 0x10;
+        ak_hash_destroy(again);
+    }
+    for (size_t len = 0; len < constants.len; len += step) {
+        struct ak_hash *again = fresh(method);
+
+        ak_reader_init(&rc, constants.data, len);
+        ak_reader_init(&rs, rest.data, rest.len);
+        assert_status(ak_hash_load(again, &rc, &rs, NULL), AK_ECORRUPT);
+        ak_hash_destroy(again);
+    }
+    ak_reader_init(&rc, others.data, others.len);
+    ak_reader_init(&rs, rest.data, rest.len);
+    assert_status(ak_hash_load(h, &rc, &rs, NULL), AK_ECORRUPT);
+    ak_writer_clear(&constants);
+    ak_writer_clear(&others);
+    ak_writer_clear(&rest);
+    ak_hash_destroy(h);
+    ak_hash_destroy(learns);
+    ak_ref_drop(ak_encoder_ref(e));
+}
+
 static void every_option_is_described_and_checked(void **state)
 {
     const struct ak_hash_method *method;
@@ -558,6 +687,9 @@ int main(void)
         cmocka_unit_test(an_encoder_outlives_and_ignores_its_learner),
         cmocka_unit_test(damaged_parts_are_refused_or_harmless),
         cmocka_unit_test(a_learner_saved_otherwise_is_refused),
+        cmocka_unit_test(a_model_that_was_taken_stays_what_it_is),
+        cmocka_unit_test(only_what_fits_is_taken_and_only_at_first),
+        cmocka_unit_test(what_was_saved_of_a_taken_model_is_checked),
     };
 
     return cmocka_run_group_tests_name("hash contract", tests, make_batch,
