@@ -229,6 +229,7 @@ enum ak_status ak_extractors_find(struct ak_extractors *x, const char *name,
     if (v != NULL) {
         *out = (struct ak_extractor_version){.version = v->row.version,
                                              .dim = v->row.dim,
+                                             .hash_bits = v->row.hash_bits,
                                              .bytes = v->row.bytes,
                                              .damaged = v->damaged};
         memcpy(out->sha256, v->row.sha256, sizeof(out->sha256));
@@ -271,6 +272,15 @@ void ak_extractors_count(struct ak_extractors *x, unsigned *n,
     pthread_mutex_unlock(&x->lock);
 }
 
+/* What its codes are, if it makes some. */
+static json_t *hash_json(const struct ak_extractor_row *r)
+{
+    if (r->hash_bits == 0)
+        return json_null();
+    return json_pack("{s:s, s:I}", "kind", "hcdh", "bits",
+                     (json_int_t)r->hash_bits);
+}
+
 static json_t *version_json(const struct ak_xversion *v)
 {
     const struct ak_extractor_row *r = &v->row;
@@ -278,15 +288,15 @@ static json_t *version_json(const struct ak_xversion *v)
 
     ak_hex_encode(r->sha256, sizeof(r->sha256), hex);
     return json_pack(
-        "{s:I, s:b, s:s?, s:{s:I, s:I, s:I}, s:I, s:I, s:I, s:I, s:I, s:s,"
-        " s:s, s:o, s:o, s:s?, s:s?}",
+        "{s:I, s:b, s:s?, s:{s:I, s:I, s:I}, s:I, s:I, s:o, s:I, s:I, s:I,"
+        " s:s, s:s, s:o, s:o, s:s?, s:s?}",
         "version", (json_int_t)r->version, "published", r->published,
         "architecture", r->architecture, "input", "width", (json_int_t)r->width,
         "height", (json_int_t)r->height, "channels", (json_int_t)r->channels,
-        "dim", (json_int_t)r->dim, "classes", (json_int_t)r->classes, "macs",
-        (json_int_t)r->macs, "parameters", (json_int_t)r->parameters, "bytes",
-        (json_int_t)r->bytes, "sha256", hex, "created",
-        ak_time_format(r->created_ms, created), "job",
+        "dim", (json_int_t)r->dim, "classes", (json_int_t)r->classes, "hash",
+        hash_json(r), "macs", (json_int_t)r->macs, "parameters",
+        (json_int_t)r->parameters, "bytes", (json_int_t)r->bytes, "sha256", hex,
+        "created", ak_time_format(r->created_ms, created), "job",
         r->job > 0 ? json_integer((json_int_t)r->job) : json_null(),
         "ms_per_image", isnan(r->ms) ? json_null() : json_real(r->ms), "notes",
         r->notes, "damaged", v->damaged ? v->why : NULL);

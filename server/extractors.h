@@ -116,6 +116,7 @@ void ak_extractors_remove(struct ak_extractors *x, const char *name,
 struct ak_extractor_version {
     uint32_t version;
     uint32_t dim;
+    uint32_t hash_bits; /* of its hash layer; 0: it has none */
     uint64_t bytes;
     uint8_t sha256[AK_SHA256_LEN];
     bool damaged;

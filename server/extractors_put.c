@@ -15,6 +15,7 @@
 #include "core/base/clock.h"
 #include "core/base/moment.h"
 #include "core/extract/network.h"
+#include "core/hash/hcdh_head.h"
 #include "core/image/pixels.h"
 #include "server/engine_internal.h"
 #include "server/extractor_files.h"
@@ -138,6 +139,7 @@ static enum ak_status look_at(struct put_job *j, struct ak_model *model,
     j->row.dim = (uint32_t)ak_layer_size(&model->g->layers[model->g->feature]);
     j->row.classes =
         (uint32_t)ak_layer_size(&model->g->layers[model->g->output]);
+    j->row.hash_bits = ak_hcdh_head_bits(model->g);
     j->row.macs = cost.macs;
     j->row.parameters = cost.params + cost.bn_params;
     j->notes = strdup(model->notes != NULL ? model->notes : "");

@@ -26,6 +26,7 @@
 #include "server/extractors.h"
 #include "server/job_kinds.h"
 #include "server/job_options.h"
+#include "server/job_train_hash.h"
 #include "server/job_train_rows.h"
 #include "server/job_worker.h"
 #include "server/json_memory.h"
@@ -52,6 +53,7 @@ static const struct ak_job_option params[] = {
     {"type", AK_OPTION_CHOICE, 0, 0, "f32|bf16", NULL},
     {"engine", AK_OPTION_CHOICE, 0, 0, "onednn|plain", NULL},
     {"splits", AK_OPTION_OBJECT, 0, 0, NULL, "{}"},
+    AK_TRAIN_HASH_OPTIONS,
 };
 
 static const struct ak_job_option splits[] = {
@@ -223,8 +225,13 @@ static enum ak_status train_check(struct ak_run_check *check,
             fault, "validation-failed", "/target",
             "must be the name of an extractor, there or to be: "
             "^[a-z0-9][a-z0-9_-]{0,62}$");
-    status = ak_job_options_check(check->params, "/params", params,
-                                  COUNT(params), fault);
+    status =
+        ak_train_hash_fill(ak_engine_extractors(check->engine), check->params);
+    if (status == AK_OK)
+        status = ak_job_options_check(check->params, "/params", params,
+                                      COUNT(params), fault);
+    if (status == AK_OK)
+        status = ak_train_hash_check(check->params, fault);
     if (status == AK_OK)
         status = ak_job_options_check(json_object_get(check->params, "splits"),
                                       "/params/splits", splits, COUNT(splits),

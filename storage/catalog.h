@@ -140,6 +140,7 @@ struct ak_extractor_row {
     const char *architecture, *notes;
     uint32_t channels, height, width; /* of what it takes */
     uint32_t dim, classes;
+    uint32_t hash_bits; /* of the codes that it makes; 0: it makes none */
     uint64_t macs, parameters;
     double ms;           /* an image, as measured; NaN: was not */
     struct ak_bytes key; /* Idempotency-Key; absent: none */

@@ -65,7 +65,7 @@ static enum ak_status put_row(struct ak_catalog *catalog,
 {
     static const char insert[] = "INSERT INTO extractors VALUES"
                                  " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-                                 "?, ?, ?, ?, ?)";
+                                 "?, ?, ?, ?, ?, ?)";
     struct ak_sql q;
 
     ak_sql_start(&q, &catalog->db, insert);
@@ -94,6 +94,7 @@ static enum ak_status put_row(struct ak_catalog *catalog,
     else
         ak_sql_null(&q);
     ak_sql_blob(&q, row->fingerprint, sizeof(row->fingerprint));
+    ak_sql_u64(&q, row->hash_bits);
     return ak_sql_run(&q, err);
 }
 
@@ -188,6 +189,7 @@ static enum ak_status read_row(struct ak_catalog *catalog,
     row->macs = ak_sql_col_u64(q, 14);
     row->parameters = ak_sql_col_u64(q, 15);
     row->ms = ak_sql_col_f64(q, 16); /* NULL is NaN */
+    row->hash_bits = (uint32_t)ak_sql_col_u64(q, 19);
     if (status == AK_OK)
         status = digest_of(catalog, q, 2, row->sha256, err);
     if (status == AK_OK)
@@ -208,7 +210,7 @@ enum ak_status ak_catalog_extractors(struct ak_catalog *catalog,
     static const char select[] =
         "SELECT name, version, sha256, bytes, created_ms, published, job,"
         " architecture, notes, channels, height, width, dim, classes, macs,"
-        " parameters, ms, key, fingerprint FROM extractors"
+        " parameters, ms, key, fingerprint, hash_bits FROM extractors"
         " ORDER BY name, version";
     enum ak_status status;
     struct ak_sql q;

@@ -73,6 +73,8 @@ static const char *const catalog_steps[] = {
     "  key TEXT,"
     "  fingerprint BLOB NOT NULL,"
     "  PRIMARY KEY (name, version)) STRICT, WITHOUT ROWID;",
+    /* Of the codes that a network makes by itself; 0: it makes none. */
+    "ALTER TABLE extractors ADD COLUMN hash_bits INTEGER NOT NULL DEFAULT 0;",
 };
 
 /*

@@ -6,18 +6,20 @@
 #include "core/base/mem.h"
 #include "core/eval/features.h"
 #include "core/nn/evaluate.h"
+#include "server/worker/job_hash.h"
 
 #define BATCH   64
 #define QUERIES 1000
 
 struct measure {
-    bool has_accuracy;
+    bool has_accuracy, has_map;
     double accuracy, map;
     size_t queries;
 };
 
 struct work {
     struct ak_job *job;
+    bool coded;         /* mAP is of the codes */
     size_t done, total; /* images recognised and queries ranked */
 };
 
@@ -33,7 +35,7 @@ static bool on_progress(void *context, size_t done, size_t n)
 /*
  * Recognise and rank the images.  A network with fewer classes than the data has
  * features all the same: for those its answers are compared with class 0 and
- * not used.
+ * not used.  One without a hash layer has no codes to rank.
  */
 static enum ak_status measure(struct work *w, const struct ak_model *model,
                               const struct ak_job_compute *compute,
@@ -51,6 +53,7 @@ static enum ak_status measure(struct work *w, const struct ak_model *model,
     struct ak_evaluation e = {0};
     struct ak_feature_rank rank = {0};
     struct ak_exec *exec = NULL;
+    bool ranks = !w->coded || ak_hcdh_head_bits(model->g) > 0;
     enum ak_status status = AK_OK;
 
     if (features == NULL || zeroes == NULL)
@@ -68,7 +71,9 @@ static enum ak_status measure(struct work *w, const struct ak_model *model,
         status = ak_evaluate(exec, model->g, &known, BATCH, on_progress, w,
                              features, &e, err);
     w->done += images->n;
-    if (status == AK_OK)
+    if (status == AK_OK && w->coded && ranks)
+        status = ak_job_hash_codes(model, images->n, &features, &dim, err);
+    if (status == AK_OK && ranks)
         status = ak_eval_features(features, images->labels, images->n, dim,
                                   QUERIES, on_progress, w, &rank, err);
     w->done += images->n < QUERIES ? images->n : QUERIES;
@@ -76,8 +81,9 @@ static enum ak_status measure(struct work *w, const struct ak_model *model,
     ak_array_free(features);
     ak_array_free(zeroes);
     if (status == AK_OK)
-        *out = (struct measure){top < classes, (double)e.top1 / (double)e.n,
-                                rank.map, rank.queries};
+        *out =
+            (struct measure){top < classes, ranks, (double)e.top1 / (double)e.n,
+                             rank.map, rank.queries};
     return status;
 }
 
@@ -157,7 +163,7 @@ static enum ak_status decide(const struct ak_job *job, const struct measure *m,
     if (status == AK_OK && published != NULL && published->has_accuracy)
         status = loss(job, "max_accuracy_loss", "accuracy", m->accuracy,
                       published->accuracy, err);
-    if (status == AK_OK && published != NULL)
+    if (status == AK_OK && published != NULL && published->has_map)
         status = loss(job, "max_map_loss", "mAP", m->map, published->map, err);
     return status;
 }
@@ -172,12 +178,14 @@ static json_t *report_of(const struct measure *m, size_t images,
     if (published == NULL)
         json_object_set_new(report, "published", json_null());
     else
-        json_object_set_new(report, "published",
-                            json_pack("{s:o, s:f}", "accuracy",
-                                      published->has_accuracy
-                                          ? json_real(published->accuracy)
-                                          : json_null(),
-                                      "map", published->map));
+        json_object_set_new(
+            report, "published",
+            json_pack("{s:o, s:o}", "accuracy",
+                      published->has_accuracy ? json_real(published->accuracy)
+                                              : json_null(),
+                      "map",
+                      published->has_map ? json_real(published->map)
+                                         : json_null()));
     return report;
 }
 
@@ -188,7 +196,9 @@ enum ak_status ak_job_gate(struct ak_job *job, const struct ak_job_data *data,
 {
     struct ak_pictures images = ak_job_data_gate(data);
     size_t ranked = images.n < QUERIES ? images.n : QUERIES;
-    struct work w = {.job = job, .total = 2 * (images.n + ranked)};
+    struct work w = {.job = job,
+                     .coded = ak_job_hash_wanted(job),
+                     .total = 2 * (images.n + ranked)};
     struct measure m, published;
     bool there = false;
     enum ak_status status;

@@ -3,7 +3,8 @@
  *
  * On the gate's part of the data, which neither trained nor chose anything:
  * top-1 accuracy, and the mean average precision of retrieval by the cosine of
- * the features (core/eval/features.h; at most 1,000 queries).  They are compared
+ * the features (core/eval/features.h; at most 1,000 queries), or of a training to
+ * codes by their Hamming distance.  They are compared
  * with the same of the published version on the same images, and with the least
  * that was asked for.
  *
@@ -27,7 +28,8 @@ struct ak_job_compute {
 /*
  * Measure `model` with its values.  *report is the caller's, for the result:
  * {"images","queries","accuracy","map","published":null|{"accuracy","map"}}; with
- * null for an accuracy where the published version has too few classes.  AK_ELIMIT:
+ * null for an accuracy where the published version has too few classes, and for a
+ * mAP where it makes no codes.  AK_ELIMIT:
  * it did not pass; the text says why.
  */
 enum ak_status ak_job_gate(struct ak_job *job, const struct ak_job_data *data,

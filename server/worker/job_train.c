@@ -22,6 +22,7 @@
 #include "core/nn/train.h"
 #include "core/nn/zoo.h"
 #include "server/worker/job_gate.h"
+#include "server/worker/job_hash.h"
 
 #define CHECKPOINT    "checkpoint"
 #define MODEL         "model.akx"
@@ -35,6 +36,7 @@ struct train {
     struct ak_job_compute compute;
     struct ak_model model;
     struct ak_job_data data;
+    struct ak_job_hash hash;
     struct ak_trainer *trainer;
     struct ak_exec *exec; /* that recognises */
     uint64_t saved_ns;
@@ -120,7 +122,8 @@ static enum ak_status load_old(struct train *t, struct ak_err *err)
     if (status != AK_OK)
         return status;
     classes = t->model.g->layers[t->model.g->output].c;
-    return t->data.set.n_classes <= classes
+    /* A hash layer has a classifier of its own. */
+    return t->data.set.n_classes <= classes || ak_job_hash_wanted(t->job)
                ? AK_OK
                : ak_fail(err, AK_EINVAL,
                          "the network to begin with has %u classes, the data "
@@ -167,8 +170,12 @@ static enum ak_status load(struct train *t, struct ak_err *err)
 
     if (status == AK_OK)
         status = arch != NULL ? load_new(t, arch, err) : load_old(t, err);
+    if (status == AK_OK)
+        status = ak_job_hash_add(t->job, t->data.set.n_classes, &t->model,
+                                 &t->hash, err);
     if (status != AK_OK)
         return status;
+    ak_job_hash_losses(&t->hash, &params);
     images = ak_job_data_train(&t->data);
     status = ak_trainer_create(t->model.g, &images, &params, t->model.values,
                                &t->trainer, err);
@@ -374,20 +381,26 @@ static enum ak_status set_notes(struct train *t, struct ak_err *err)
     const struct ak_train_state *s = ak_trainer_state(t->trainer);
     const char *arch = ak_job_text(job, "params", "arch");
     const char *of = ak_job_text(job, "params", "dataset");
-    char notes[1024], test[96] = "", of_first[64];
+    char notes[1024], test[96] = "", of_first[64], hash[AK_HCDH_NOTES];
+    uint64_t images =
+        s->step * (uint64_t)ak_job_number(job, "params", "batch", 128);
+    enum ak_status status =
+        ak_job_hash_notes(&t->hash, &t->model, images, hash, err);
 
+    if (status != AK_OK)
+        return status;
     if (of == NULL)
         of = ak_job_text(job, "params", "collection");
     if (t->test.n > 0)
         snprintf(test, sizeof(test), "test top-1: %zu of %zu\n", t->test.top1,
                  t->test.n);
-    snprintf(notes, sizeof(notes),
-             "arch: %s\ntrained on: %s, %u epochs, %llu of %llu steps, %s\n"
-             "loss: %.4f\n%s",
-             arch != NULL ? arch : arch_of_first(t, of_first),
-             of != NULL ? of : "", s->epochs, (unsigned long long)s->step,
-             (unsigned long long)s->steps,
-             t->compute.type == AK_EXEC_BF16 ? "bf16" : "f32", s->loss, test);
+    snprintf(
+        notes, sizeof(notes),
+        "arch: %s\ntrained on: %s, %u epochs, %llu of %llu steps, %s\n"
+        "loss: %.4f\n%s%s",
+        arch != NULL ? arch : arch_of_first(t, of_first), of != NULL ? of : "",
+        s->epochs, (unsigned long long)s->step, (unsigned long long)s->steps,
+        t->compute.type == AK_EXEC_BF16 ? "bf16" : "f32", s->loss, test, hash);
     free(t->model.notes);
     t->model.notes = strdup(notes);
     return t->model.notes != NULL
@@ -410,7 +423,7 @@ static json_t *result_of(const struct train *t, size_t bytes, json_t *gate)
 
     return json_pack(
         "{s:I, s:{s:I, s:I, s:I, s:I}, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:s, "
-        "s:b, s:f, s:I, s:I}",
+        "s:b, s:f, s:I, s:I, s:o}",
         "classes", (json_int_t)t->model.g->layers[t->model.g->output].c,
         "images", "train", (json_int_t)t->data.parts.n_train, "search",
         (json_int_t)t->data.parts.n_search, "gate",
@@ -421,7 +434,7 @@ static json_t *result_of(const struct train *t, size_t bytes, json_t *gate)
         gate, "type", t->compute.type == AK_EXEC_BF16 ? "bf16" : "f32",
         "out_of_time", t->out_of_time, "seconds", ak_job_seconds(t->job),
         "peak_bytes", (json_int_t)ak_job_peak_bytes(), "bytes",
-        (json_int_t)bytes);
+        (json_int_t)bytes, "hash", ak_job_hash_json(&t->hash));
 }
 
 static enum ak_status finish(struct train *t, json_t *gate, struct ak_err *err)
@@ -462,6 +475,7 @@ static enum ak_status train_run(struct ak_job *job, struct ak_err *err)
     json_decref(gate);
     ak_exec_destroy(t.exec);
     ak_trainer_destroy(t.trainer);
+    ak_job_hash_clear(&t.hash);
     ak_job_data_clear(&t.data);
     ak_model_clear(&t.model);
     return status;
