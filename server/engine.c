@@ -396,6 +396,11 @@ static enum ak_status create_apply(struct ak_job *job, struct ak_store *store,
     (void)store;
     if (c == NULL) {
         j->created = true;
+        if (j->settings.head)
+            return ak_fail(err, AK_EINVAL,
+                           "model.head is \"network\": a collection begins "
+                           "with a model of its own, and takes over that of "
+                           "its extractor by a job promote");
         /* It may have been removed since the name was looked up. */
         status = ak_extractors_hold(j->engine->extractors, &j->settings, err);
         if (status != AK_OK)

@@ -22,6 +22,7 @@
 #include "core/base/moment.h"
 #include "server/engine_internal.h"
 #include "server/extraction.h"
+#include "server/head.h"
 #include "server/job_kinds.h"
 #include "server/log.h"
 #include "server/process.h"
@@ -291,6 +292,27 @@ static enum ak_status check_disk(struct ak_collection *c, struct ak_err *err)
     return AK_OK;
 }
 
+/* Of what it had come to, or from its beginning. */
+static enum ak_status start_shadow(struct ak_run *run, struct rebuild *r,
+                                   const struct ak_shadow_params *params,
+                                   const struct ak_generation *g,
+                                   struct ak_err *err)
+{
+    struct ak_err why = {0};
+    enum ak_status status = ak_shadow_create(params, &r->shadow, err);
+
+    if (status != AK_OK || g->state.data == NULL)
+        return status;
+    status = ak_shadow_load(r->shadow, g->constants, g->state, &why);
+    r->constants_saved = status == AK_OK;
+    if (status == AK_OK)
+        return AK_OK;
+    ak_run_log(run, AK_LOG_WARN, "begins anew: %s", why.text);
+    ak_shadow_destroy(r->shadow);
+    r->shadow = NULL;
+    return ak_shadow_create(params, &r->shadow, err);
+}
+
 static enum ak_status make_shadow(struct ak_run *run, struct rebuild *r,
                                   struct ak_err *err)
 {
@@ -298,33 +320,28 @@ static enum ak_status make_shadow(struct ak_run *run, struct rebuild *r,
     struct ak_shadow_params params = {.settings = &settings,
                                       .number = r->number};
     struct ak_generation g;
-    struct ak_err why = {0};
     enum ak_status status;
 
     ak_collection_settings(ak_run_collection(run), &now);
     status = ak_generation_settings(r->view, r->number, &now, &settings, err);
     if (status == AK_OK)
-        status = ak_view_generation(r->view, r->number, &g, err);
-    if (status != AK_OK && status != AK_ECORRUPT)
+        status = ak_head_get(ak_engine_extractors(ak_run_engine(run)),
+                             &settings, &params.head, err);
+    if (status != AK_OK)
         return status;
-    params.base_seq = g.base_seq;
-    params.held = g.held;
-    if (settings.space != now.space)
-        status = ak_extraction_create(run, &settings, &r->extraction, err);
-    else
-        status = AK_OK;
-    if (status == AK_OK)
-        status = ak_shadow_create(&params, &r->shadow, err);
-    if (status != AK_OK || g.state.data == NULL)
-        return status;
-    status = ak_shadow_load(r->shadow, g.constants, g.state, &why);
-    r->constants_saved = status == AK_OK;
-    if (status == AK_OK)
-        return AK_OK;
-    ak_run_log(run, AK_LOG_WARN, "begins anew: %s", why.text);
-    ak_shadow_destroy(r->shadow);
-    r->shadow = NULL;
-    return ak_shadow_create(&params, &r->shadow, err);
+    status = ak_view_generation(r->view, r->number, &g, err);
+    if (status == AK_OK || status == AK_ECORRUPT) {
+        params.base_seq = g.base_seq;
+        params.held = g.held;
+        status =
+            settings.space == now.space
+                ? AK_OK
+                : ak_extraction_create(run, &settings, &r->extraction, err);
+        if (status == AK_OK)
+            status = start_shadow(run, r, &params, &g, err);
+    }
+    ak_ref_drop((struct ak_ref *)params.head);
+    return status;
 }
 
 /* The job goes on with the generation that it had begun. */
@@ -402,18 +419,19 @@ static enum ak_status begin_generation(struct ak_run *run, struct rebuild *r,
     pthread_mutex_unlock(&c->lock);
     j->generation.job = ak_run_id(run);
     j->generation.held = json_is_null(ak_run_gate(run)) ? 0 : AK_SHADOW_HELD;
-    if (j->generation.base_seq == 0) {
-        free_write(j);
-        return ak_fail(err, AK_ENOTFOUND,
-                       "there is no row with a label to learn from");
-    }
     if (ak_rebuild_merge(c->engine, &now, ak_run_params(run), &j->settings,
                          &fault) != AK_OK) {
         free_write(j);
         return ak_fail(err, AK_EINVAL, "%s: %s", fault.pointer, fault.detail);
     }
+    if (j->generation.base_seq == 0 && !j->settings.head) {
+        free_write(j);
+        return ak_fail(err, AK_ENOTFOUND,
+                       "there is no row with a label to learn from");
+    }
     j->settings.space = now.space;
-    j->extracts = ak_rebuild_extracts(ak_run_params(run));
+    j->extracts = ak_rebuild_extracts(ak_run_params(run)) &&
+                  !ak_settings_same_extractor(&now, &j->settings);
     j->text = ak_settings_text(&j->settings);
     j->before = ak_settings_text(&now);
     if (j->text == NULL || j->before == NULL) {

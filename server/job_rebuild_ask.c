@@ -4,6 +4,7 @@
 
 #include "server/engine_internal.h"
 #include "server/extractors.h"
+#include "server/head.h"
 #include "server/rebuild.h"
 
 #define DEFAULT_LOSS 0.02
@@ -80,15 +81,23 @@ enum ak_status ak_rebuild_merge(struct ak_engine *engine,
     json_t *mine = json_object_get(body, "model");
     json_t *labels = json_object_get(params, "labels");
     json_t *extractor = json_object_get(params, "extractor");
+    json_t *head = json_object_get(model, "head");
     const char *kind = json_string_value(json_object_get(model, "kind"));
     char pointer[sizeof(fault->pointer)];
     enum ak_status status;
 
     if (body == NULL)
         return refuse(fault, "internal", "", "memory is short");
-    /* Another kind has other parameters. */
-    if (kind != NULL && strcmp(kind, now->kind) != 0)
+    /* Another kind has other parameters, and another extractor another hash
+       layer, or none. */
+    if (kind != NULL && strcmp(kind, now->kind) != 0) {
         json_object_del(mine, "params");
+        json_object_del(mine, "head");
+    }
+    if (extractor != NULL)
+        json_object_del(mine, "head");
+    if (head != NULL)
+        json_object_set(mine, "head", head);
     theirs = json_object_get(model, "params");
     if (json_is_object(theirs) && json_object_get(mine, "params") != NULL)
         json_object_update(json_object_get(mine, "params"), theirs);
@@ -107,6 +116,10 @@ enum ak_status ak_rebuild_merge(struct ak_engine *engine,
     json_decref(body);
     if (status == AK_OK)
         status = resolve(engine, extractor != NULL, now, out, fault);
+    if (status == AK_OK)
+        status = ak_head_choose(ak_engine_extractors(engine),
+                                json_string_value(head), extractor != NULL, out,
+                                fault);
     if (status != AK_OK) {
         snprintf(pointer, sizeof(pointer), "/params%.100s", fault->pointer);
         memcpy(fault->pointer, pointer, sizeof(pointer));
@@ -145,7 +158,7 @@ static enum ak_status check_params(const json_t *params, bool extracts,
 {
     static const char *const names[] = {"model", "labels", "reason",
                                         "extractor"};
-    static const char *const model[] = {"kind", "params"};
+    static const char *const model[] = {"kind", "params", "head"};
     static const char *const labels[] = {"max"};
     enum ak_status status =
         only(params, "/params", names, extracts ? 4 : 3, fault);
@@ -153,7 +166,7 @@ static enum ak_status check_params(const json_t *params, bool extracts,
 
     if (status == AK_OK)
         status = only(json_object_get(params, "model"), "/params/model", model,
-                      2, fault);
+                      3, fault);
     if (status == AK_OK)
         status = only(json_object_get(params, "labels"), "/params/labels",
                       labels, 1, fault);
@@ -226,8 +239,7 @@ enum ak_status ak_promote_check(struct ak_run_check *c,
     status = check(c, true, &now, &next, fault);
     if (status != AK_OK)
         return status;
-    if (strcmp(now.extractor, next.extractor) == 0 &&
-        now.extractor_version == next.extractor_version)
+    if (ak_settings_same_extractor(&now, &next) && now.head == next.head)
         return refuse(fault, "state-conflict", at,
                       "is what the collection has");
     /* A name means the version of now, whenever the job begins. */

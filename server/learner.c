@@ -613,6 +613,7 @@ static enum ak_status count_batch(struct ak_collection *c, uint64_t seq,
 
     ak_collection_settings(c, &settings);
     if (settings.policy == AK_POLICY_MANUAL ||
+        ak_trainer_has_taken(l->trainer) || /* it is as it was */
         l->learnt_batches % settings.every_batches != 0)
         return AK_OK;
     if (settings.policy == AK_POLICY_QUALITY)
@@ -693,7 +694,8 @@ static enum ak_status publish(struct ak_collection *c,
 {
     struct ak_learner *l = &c->learner;
 
-    if (!ak_trainer_method(l->trainer)->by_epochs || rec->cause > 0)
+    if (!ak_trainer_method(l->trainer)->by_epochs || rec->cause > 0 ||
+        ak_trainer_has_taken(l->trainer))
         return ak_learner_publish(c, rec, err);
     want_rebuild(l, rec->seq, AK_REBUILD_PUBLISH);
     return AK_OK;

@@ -12,6 +12,7 @@
 
 #include "core/base/moment.h"
 #include "server/engine_internal.h"
+#include "server/head.h"
 #include "server/jobs.h"
 #include "server/json_memory.h"
 #include "server/log.h"
@@ -72,6 +73,7 @@ static enum ak_status load(struct ak_collection *c, struct ak_view *view,
         return status;
     params.base_seq = g.base_seq;
     params.held = g.held;
+    /* What it had come to has its head, so that the extractor is not needed. */
     status = ak_shadow_create(&params, out, err);
     if (status != AK_OK)
         return status;
@@ -85,7 +87,11 @@ static enum ak_status load(struct ak_collection *c, struct ak_view *view,
                 AK_TEXT("reason", why.text[0] != '\0' ? why.text : NULL));
     ak_shadow_destroy(*out);
     *out = NULL;
-    return ak_shadow_create(&params, out, err);
+    status = ak_head_get(c->engine->extractors, &settings, &params.head, err);
+    if (status == AK_OK)
+        status = ak_shadow_create(&params, out, err);
+    ak_ref_drop((struct ak_ref *)params.head);
+    return status;
 }
 
 static enum ak_status catch_up(struct ak_collection *c, struct ak_view *view,
@@ -174,9 +180,14 @@ enum ak_status ak_learner_count_debt(struct ak_collection *c,
 {
     struct ak_learner *l = &c->learner;
     uint64_t seq = rec->seq;
-    enum ak_status status = ak_debt_follow(&l->debt, l->view, rec, err);
-    double ratio = ak_debt_ratio(&l->debt), limit;
+    enum ak_status status;
+    double ratio, limit;
 
+    /* A model that was taken over owes nothing to the rows. */
+    if (ak_trainer_has_taken(l->trainer))
+        return AK_OK;
+    status = ak_debt_follow(&l->debt, l->view, rec, err);
+    ratio = ak_debt_ratio(&l->debt);
     pthread_mutex_lock(&c->lock);
     c->status.debt = ratio;
     limit = c->settings.rebuild_at_debt;

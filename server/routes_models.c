@@ -8,15 +8,59 @@
 
 #include "core/base/clock.h"
 #include "core/hash/hash.h"
+#include "server/engine_internal.h"
 #include "server/op.h"
 
 /* -------------------------------------------------------------------- listing */
 
-static json_t *version_json(const struct ak_version *v)
+/* All versions but one that is still being encoded, which is none yet. */
+struct versions {
+    struct ak_version *list;
+    size_t n;
+};
+
+static enum ak_status add_version(void *arg, const struct ak_version *v,
+                                  struct ak_err *err)
+{
+    struct versions *all = arg;
+    struct ak_version *grown;
+
+    if (v->state == AK_VERSION_ENCODING)
+        return AK_OK;
+    grown = realloc(all->list, (all->n + 1) * sizeof(*grown));
+    if (grown == NULL)
+        return ak_fail(err, AK_ENOMEM, "no memory for a list of versions");
+    all->list = grown;
+    all->list[all->n++] = *v;
+    return AK_OK;
+}
+
+/* Whose hash layer it is: an extractor, or null. */
+static enum ak_status head_json(struct ak_collection *c, struct ak_view *view,
+                                const struct ak_version *v, json_t **out,
+                                struct ak_err *err)
+{
+    struct ak_settings now, s;
+    uint64_t generation;
+    enum ak_status status =
+        ak_view_generation_at(view, v->at_seq, &generation, err);
+
+    ak_collection_settings(c, &now);
+    if (status == AK_OK)
+        status = ak_generation_settings(view, generation, &now, &s, err);
+    if (status == AK_OK)
+        *out = s.head ? json_pack("{s:s, s:I}", "extractor", s.extractor,
+                                  "version", (json_int_t)s.extractor_version)
+                      : json_null();
+    return status;
+}
+
+/* `head` is stolen. */
+static json_t *version_json(const struct ak_version *v, json_t *head)
 {
     char time[AK_TIME_TEXT];
 
-    return json_pack("{s:I, s:s, s:I, s:s, s:I, s:o}", "version",
+    return json_pack("{s:I, s:s, s:I, s:s, s:I, s:o, s:o}", "version",
                      (json_int_t)v->version, "state",
                      v->state == AK_VERSION_PUBLISHED  ? "published"
                      : v->state == AK_VERSION_PREVIOUS ? "previous"
@@ -25,20 +69,27 @@ static json_t *version_json(const struct ak_version *v)
                      ak_time_format(v->created_ms, time), "bytes",
                      (json_int_t)v->model_len, "served_quality",
                      isnan(v->served_quality) ? json_null()
-                                              : json_real(v->served_quality));
+                                              : json_real(v->served_quality),
+                     "head", head);
 }
 
-static enum ak_status add_version(void *arg, const struct ak_version *v,
-                                  struct ak_err *err)
+static enum ak_status read_models(struct ak_collection *c, struct ak_view *view,
+                                  json_t *list, struct ak_err *err)
 {
-    json_t *list = arg;
+    struct versions all = {NULL, 0};
+    enum ak_status status = ak_view_versions(view, add_version, &all, err);
 
-    /* What is still being encoded is no version yet. */
-    if (v->state == AK_VERSION_ENCODING)
-        return AK_OK;
-    return json_array_append_new(list, version_json(v)) == 0
-               ? AK_OK
-               : ak_fail(err, AK_ENOMEM, "no memory for a list of versions");
+    for (size_t i = 0; i < all.n && status == AK_OK; i++) {
+        json_t *head = NULL;
+
+        status = head_json(c, view, &all.list[i], &head, err);
+        if (status == AK_OK &&
+            json_array_append_new(list, version_json(&all.list[i], head)) != 0)
+            status =
+                ak_fail(err, AK_ENOMEM, "no memory for a list of versions");
+    }
+    free(all.list);
+    return status;
 }
 
 static void list_models(struct ak_op *op)
@@ -50,8 +101,8 @@ static void list_models(struct ak_op *op)
     enum ak_status status = ak_collection_borrow(op->c, &view, &err);
 
     if (status == AK_OK) {
-        status = list == NULL ? AK_ENOMEM
-                              : ak_view_versions(view, add_version, list, &err);
+        status =
+            list == NULL ? AK_ENOMEM : read_models(op->c, view, list, &err);
         ak_collection_return(op->c, view);
     }
     ak_collection_status(op->c, &now);

@@ -254,7 +254,7 @@ static enum ak_status read_params(const struct ak_hash_method *m,
 static enum ak_status read_model(const json_t *model, struct ak_settings *s,
                                  struct ak_settings_error *error)
 {
-    static const char *const names[] = {"kind", "params"};
+    static const char *const names[] = {"kind", "params", "head"};
     const char *kind = text_of(json_object_get(model, "kind"));
     const struct ak_hash_method *m;
     char kinds[128];
@@ -273,7 +273,23 @@ static enum ak_status read_model(const json_t *model, struct ak_settings *s,
         return refuse(error, "unsupported-option", "/model/kind",
                       "is \"%.40s\", built here are: %s", kind, kinds);
     strcpy(s->kind, kind);
-    return read_params(m, json_object_get(model, "params"), s, error);
+    status = choice(model, "head", "/model/head", "learnt", "network", &s->head,
+                    error);
+    return status == AK_OK
+               ? read_params(m, json_object_get(model, "params"), s, error)
+               : status;
+}
+
+/* Only networks have a hash layer, of one kind. */
+static enum ak_status check_head(const struct ak_settings *s,
+                                 struct ak_settings_error *error)
+{
+    if (!s->head ||
+        (strcmp(s->kind, "hcdh") == 0 && ak_settings_has_network(s)))
+        return AK_OK;
+    return refuse(error, "unsupported-option", "/model/head",
+                  "is \"network\", which takes kind hcdh and a network as "
+                  "extractor");
 }
 
 static enum ak_status read_bits(const json_t *body, struct ak_settings *s,
@@ -554,6 +570,8 @@ enum ak_status ak_settings_parse(const char *name, const json_t *body,
     if (status == AK_OK && !external)
         status = read_features(body, &s, error);
     if (status == AK_OK)
+        status = check_head(&s, error);
+    if (status == AK_OK)
         status = read_images(body, &s, error);
     if (status == AK_OK)
         status = read_labels(body, &s, error);
@@ -719,16 +737,17 @@ json_t *ak_settings_json(const struct ak_settings *s)
     }
     extractor = extractor_json(s);
     o = json_pack(
-        "{s:s, s:I, s:s, s:{s:s, s:o}, s:o*, s:o, s:{s:s}, s:{s:s, s:I},"
+        "{s:s, s:I, s:s, s:{s:s, s:o, s:s*}, s:o*, s:o, s:{s:s}, s:{s:s, s:I},"
         " s:{s:s, s:I, s:f, s:f, s:I, s:f}}",
         "description", s->description, "bits", (json_int_t)s->bits, "ids",
         s->string_ids ? "string" : "integer", "model", "kind", s->kind,
-        "params", params, "features", features, "extractor", extractor,
-        "images", "store", s->keep_images ? "original" : "none", "labels",
-        "mode", s->multi_label ? "multi" : "single", "max",
-        (json_int_t)s->max_labels, "publish", "policy", policies[s->policy],
-        "every_batches", (json_int_t)s->every_batches, "min_new_ratio",
-        s->min_new_ratio, "min_quality_gain", s->min_quality_gain, "map_depth",
+        "params", params, "head", s->head ? "network" : NULL, "features",
+        features, "extractor", extractor, "images", "store",
+        s->keep_images ? "original" : "none", "labels", "mode",
+        s->multi_label ? "multi" : "single", "max", (json_int_t)s->max_labels,
+        "publish", "policy", policies[s->policy], "every_batches",
+        (json_int_t)s->every_batches, "min_new_ratio", s->min_new_ratio,
+        "min_quality_gain", s->min_quality_gain, "map_depth",
         (json_int_t)s->quality_depth, "rebuild_at_debt", s->rebuild_at_debt);
     return o;
 }
@@ -742,10 +761,18 @@ char *ak_settings_text(const struct ak_settings *s)
     return text;
 }
 
+bool ak_settings_same_extractor(const struct ak_settings *a,
+                                const struct ak_settings *b)
+{
+    return strcmp(a->extractor, b->extractor) == 0 &&
+           a->extractor_version == b->extractor_version;
+}
+
 void ak_settings_take_model(struct ak_settings *s,
                             const struct ak_settings *from)
 {
     memcpy(s->kind, from->kind, sizeof(s->kind));
+    s->head = from->head;
     memcpy(s->options, from->options, sizeof(s->options));
     s->seed = from->seed;
     s->max_labels = from->max_labels;

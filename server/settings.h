@@ -29,6 +29,7 @@ struct ak_settings {
     char name[AK_SETTINGS_NAME]; /* of the collection; not in the text */
     char description[AK_SETTINGS_DESCRIPTION];
     char kind[16]; /* a hash method of core/hash, or "external" */
+    bool head;     /* the model is the hash layer of the extractor's network */
     uint32_t bits;
     uint32_t dim;          /* 0: kind external, which has codes only */
     enum ak_format format; /* of a row in a block; CODE for external */
@@ -80,13 +81,17 @@ enum ak_status ak_settings_parse(const char *name, const json_t *body,
 enum ak_status ak_settings_patch(struct ak_settings *s, const json_t *patch,
                                  struct ak_settings_error *error) AK_MUST_CHECK;
 
-/* Take over what a learner is made with: kind, options, seed, max_labels, and
-   the extractor of what it learns from. */
+/* Take over what a learner is made with: kind, head, options, seed, max_labels,
+   and the extractor of what it learns from. */
 void ak_settings_take_model(struct ak_settings *s,
                             const struct ak_settings *from);
 /* Of that only the extractor: its name, version, dim and space. */
 void ak_settings_take_extractor(struct ak_settings *s,
                                 const struct ak_settings *from);
+
+/* Whether images become the same vectors under both. */
+bool ak_settings_same_extractor(const struct ak_settings *a,
+                                const struct ak_settings *b);
 
 /* The settings as the API shows them; NULL when memory is short. */
 json_t *ak_settings_json(const struct ak_settings *s);

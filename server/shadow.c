@@ -68,7 +68,10 @@ enum ak_status ak_shadow_create(const struct ak_shadow_params *params,
     s->params.settings = &s->settings;
     s->resume = AK_SHADOW_TRAIN;
     status = ak_trainer_create(&s->settings, &s->trainer, err);
+    if (status == AK_OK && params->head != NULL)
+        status = ak_trainer_take(s->trainer, params->head, err);
     if (status != AK_OK) {
+        ak_trainer_destroy(s->trainer);
         free(s);
         return status;
     }
@@ -251,8 +254,9 @@ static void lay_out(struct ak_shadow *s, const uint32_t *order, uint32_t n,
         const struct row *row = &s->rows[to[i]];
 
         s->ordinals[i] = to[i];
-        memcpy(s->labels + s->first[i], s->pool + row->at,
-               row->n * sizeof(*s->labels));
+        if (row->n > 0)
+            memcpy(s->labels + s->first[i], s->pool + row->at,
+                   row->n * sizeof(*s->labels));
         s->first[i + 1] = s->first[i] + row->n;
     }
     free(to);
@@ -297,11 +301,11 @@ static enum ak_status end_gather(struct ak_shadow *s, struct ak_err *err)
     s->rows = NULL;
     s->pool = NULL;
     s->n_rows = s->cap_rows = s->n_pool = s->cap_pool = 0;
-    if (s->n_labelled == 0)
+    if (s->n_labelled == 0 && !ak_trainer_has_taken(s->trainer))
         return ak_fail(err, AK_ENOTFOUND,
                        "there is no row with a label to learn from");
     s->phase = s->resume;
-    if (s->phase == AK_SHADOW_TRAIN)
+    if (s->phase == AK_SHADOW_TRAIN && !ak_trainer_has_taken(s->trainer))
         s->debt.learnt = s->n_labelled;
     return AK_OK;
 }
@@ -390,7 +394,9 @@ static enum ak_status follow_one(struct ak_shadow *s, struct ak_view *view,
 
     if (status == AK_OK && out.warmed)
         return ak_fail(err, AK_ECORRUPT, "a rebuild warms up");
-    return status == AK_OK ? ak_debt_follow(&s->debt, view, rec, err) : status;
+    return status == AK_OK && !ak_trainer_has_taken(s->trainer)
+               ? ak_debt_follow(&s->debt, view, rec, err)
+               : status;
 }
 
 static enum ak_status follow_some(struct ak_shadow *s, struct ak_view *view,

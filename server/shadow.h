@@ -11,6 +11,9 @@
  * are left out of the set, so that they can be a test; then they are fed one by
  * one.  When that would be fewer than AK_SHADOW_LEAST, none are.
  *
+ * One with a `head` is what that is from the beginning.  The rows are gathered
+ * all the same, to test it; that none has a label is no failure then.
+ *
  * Rows that were upserted without learning help to fix a feature map, like any
  * row without a label, and are not learnt.
  *
@@ -40,6 +43,8 @@ struct ak_shadow_params {
     uint64_t number;                    /* of the generation */
     uint64_t base_seq;
     uint64_t held; /* rows held back, at most; 0: none */
+    struct ak_encoder
+        *head; /* it is this, and learns nothing; NULL: it learns */
 };
 
 enum ak_status ak_shadow_create(const struct ak_shadow_params *params,
@@ -50,7 +55,7 @@ void ak_shadow_destroy(struct ak_shadow *s); /* NULL is a no-op */
 /*
  * One slice of the work, some ten milliseconds.  Records are followed up to
  * `until`; *idle is set when there is nothing to do: all were followed, or a
- * test is waited for.  AK_ENOTFOUND: there is no row with a label.
+ * test is waited for.  AK_ENOTFOUND: there is no row with a label to learn.
  */
 enum ak_status ak_shadow_step(struct ak_shadow *s, struct ak_view *view,
                               uint64_t until, bool *idle,

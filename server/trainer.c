@@ -68,6 +68,17 @@ enum ak_status ak_trainer_create(const struct ak_settings *settings,
     return AK_OK;
 }
 
+enum ak_status ak_trainer_take(struct ak_trainer *t, struct ak_encoder *e,
+                               struct ak_err *err)
+{
+    return ak_hash_take(t->hash, e, err);
+}
+
+bool ak_trainer_has_taken(const struct ak_trainer *t)
+{
+    return ak_hash_has_taken(t->hash);
+}
+
 void ak_trainer_destroy(struct ak_trainer *t)
 {
     if (t == NULL)
@@ -99,7 +110,7 @@ uint64_t ak_trainer_warmed_at(const struct ak_trainer *t)
 
 bool ak_trainer_waits(const struct ak_trainer *t)
 {
-    return !t->trained;
+    return !t->trained && !ak_trainer_has_taken(t);
 }
 
 uint64_t ak_trainer_pending(const struct ak_trainer *t)
@@ -522,6 +533,12 @@ enum ak_status ak_trainer_follow(struct ak_trainer *t, struct ak_view *view,
     enum ak_status status = AK_OK;
 
     *out = (struct ak_trained){.refused = 0};
+    if (ak_trainer_has_taken(t)) {
+        t->seq = seq;
+        if (t->warm_seq == 0) /* there was no record before */
+            t->warm_seq = seq;
+        return AK_OK;
+    }
     if (!t->trained) {
         count_waiting(t, rec);
         return AK_OK;
@@ -537,7 +554,7 @@ enum ak_status ak_trainer_follow(struct ak_trainer *t, struct ak_view *view,
 void ak_trainer_begin(struct ak_trainer *t, uint64_t seq)
 {
     t->seq = t->from = seq;
-    t->warm_seq = t->fed > 0 ? seq : 0;
+    t->warm_seq = t->fed > 0 || ak_trainer_has_taken(t) ? seq : 0;
     t->warm_rows = 0;
 }
 

@@ -72,6 +72,15 @@ enum ak_status ak_trainer_create(const struct ak_settings *settings,
 void ak_trainer_destroy(struct ak_trainer *t); /* NULL is a no-op */
 
 /*
+ * Before anything else, but for a load: the model is `e` and stays so
+ * (ak_hash_take()).  Rows and records are passed over then, as learnt: it waits
+ * for nothing.  AK_EINVAL.
+ */
+enum ak_status ak_trainer_take(struct ak_trainer *t, struct ak_encoder *e,
+                               struct ak_err *err) AK_MUST_CHECK;
+bool ak_trainer_has_taken(const struct ak_trainer *t);
+
+/*
  * A failure of one of the three below is that of the view or of memory, or
  * AK_ECORRUPT: then the trainer may only be destroyed.  *out is set anew.
  *

@@ -189,6 +189,11 @@ enum ak_status ak_trainer_train(struct ak_trainer *t, struct ak_view *view,
     if (set->n > UINT32_MAX)
         return ak_fail(err, AK_EINVAL, "a set of %zu rows, must be 0..%u",
                        set->n, UINT32_MAX);
+    if (ak_trainer_has_taken(t)) {
+        t->done = set->n * passes(t);
+        t->trained = true;
+        return AK_OK;
+    }
     status = fix(t, view, set, err);
     ak_trainer_progress(t, set->n, &done, &total);
     most = most > 0 ? most : 1;
@@ -214,6 +219,10 @@ enum ak_status ak_trainer_feed(struct ak_trainer *t, struct ak_view *view,
     enum ak_status status = AK_OK;
 
     *out = (struct ak_trained){.refused = 0};
+    if (ak_trainer_has_taken(t)) {
+        ak_array_free(x);
+        return AK_OK;
+    }
     if (x == NULL)
         status = ak_fail(err, AK_ENOMEM, "no memory to read %zu rows", rows->n);
     if (status == AK_OK)

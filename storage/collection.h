@@ -601,6 +601,11 @@ enum ak_status ak_view_generation(struct ak_view *view, uint64_t number,
 enum ak_status ak_view_generation_of(struct ak_view *view, uint64_t job,
                                      uint64_t *number,
                                      struct ak_err *err) AK_MUST_CHECK;
+/* The one whose learner makes the versions after record `seq` - 1: the last that
+   was installed up to `seq`; 0: none was. */
+enum ak_status ak_view_generation_at(struct ak_view *view, uint64_t seq,
+                                     uint64_t *number,
+                                     struct ak_err *err) AK_MUST_CHECK;
 /* The one installed last (0: none was), and the one that is being made (0: none
    is). */
 enum ak_status ak_view_generations(struct ak_view *view, uint64_t *installed,

@@ -313,6 +313,27 @@ enum ak_status ak_view_generation_of(struct ak_view *view, uint64_t job,
                 : AK_OK;
 }
 
+enum ak_status ak_view_generation_at(struct ak_view *view, uint64_t seq,
+                                     uint64_t *number, struct ak_err *err)
+{
+    static const char select[] =
+        "SELECT coalesce(max(number), 0) FROM generations"
+        " WHERE install_seq > 0 AND install_seq <= ?";
+    enum ak_status status;
+    struct ak_sql q;
+    bool row;
+
+    ak_sql_start(&q, &view->db, select);
+    ak_sql_u64(&q, seq);
+    status = ak_sql_next(&q, &row, err);
+    if (status != AK_OK)
+        return status;
+    *number = row ? ak_sql_col_u64(&q, 0) : 0;
+    if (row)
+        ak_sql_end(&q);
+    return AK_OK;
+}
+
 enum ak_status ak_view_generations(struct ak_view *view, uint64_t *installed,
                                    uint64_t *begun, struct ak_err *err)
 {

@@ -155,6 +155,43 @@ static void kind_external_stores_codes_only(void **state)
            "unsupported-option", "/extractor");
 }
 
+#define HEAD(kind, head, extractor)                                         \
+    "{\"bits\":64,\"model\":{\"kind\":\"" kind "\",\"head\":\"" head "\"}," \
+    "\"extractor\":" extractor "}"
+
+static void only_a_network_and_hcdh_have_a_head(void **state)
+{
+    static const char at[] = "/model/head", bad[] = "unsupported-option";
+    struct ak_settings s, again;
+    char *text;
+
+    (void)state;
+    accept(HEAD("hcdh", "network", "{\"name\":\"cnn\",\"version\":3}"), &s);
+    assert_true(s.head);
+    s.dim = 8; /* as its extractor says */
+    text = ak_settings_text(&s);
+    assert_non_null(strstr(text, "\"head\":\"network\""));
+    accept(text, &again);
+    assert_memory_equal(&s, &again, sizeof(s));
+    free(text);
+    accept(HEAD("hcdh", "learnt", "{\"name\":\"cnn\",\"version\":3}"), &again);
+    assert_false(again.head);
+    again.dim = 8;
+    assert_true(ak_settings_same_extractor(&s, &again));
+    /* What is learnt is not said, as before there was another. */
+    text = ak_settings_text(&again);
+    assert_null(strstr(text, "head"));
+    free(text);
+    ak_settings_take_model(&again, &s);
+    assert_true(again.head);
+    accept(HEAD("hcdh", "learnt", "{\"name\":\"cnn\",\"version\":4}"), &again);
+    assert_false(ak_settings_same_extractor(&s, &again));
+    refuse(HEAD("hmoh", "network", "\"cnn\""), bad, at);
+    refuse(HEAD("hcdh", "network", "\"pixels-8x8x1\""), bad, at);
+    refuse(HEAD("hcdh", "network", "null,\"features\":{\"dim\":8}"), bad, at);
+    refuse(HEAD("hcdh", "other", "\"cnn\""), bad, at);
+}
+
 static void each_broken_rule_is_told_with_its_place(void **state)
 {
     static const char hmoh[] = "\"model\":{\"kind\":\"hmoh\"}";
@@ -420,6 +457,7 @@ int main(void)
         cmocka_unit_test(every_field_is_read),
         cmocka_unit_test(an_extractor_decides_the_dimension),
         cmocka_unit_test(kind_external_stores_codes_only),
+        cmocka_unit_test(only_a_network_and_hcdh_have_a_head),
         cmocka_unit_test(each_broken_rule_is_told_with_its_place),
         cmocka_unit_test(a_description_has_at_most_1024_bytes),
         cmocka_unit_test(a_name_outside_the_rule_is_refused),

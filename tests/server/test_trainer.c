@@ -537,6 +537,63 @@ static void hcdh_waits_for_its_passes_and_then_follows(void **state)
     file_close(&f);
 }
 
+/* One that another of the same shape has learnt, of each kind: it waits for
+   nothing, learns nothing, and is saved with what it is. */
+static void a_trainer_that_has_taken_a_model_passes_over_rows(void **state)
+{
+    struct file f;
+
+    (void)state;
+    file_open(&f);
+    add_all_kinds(&f, 60);
+    file_commit(&f);
+    for (int k = 0; k < N_KINDS; k++) {
+        struct ak_settings s = quick(kinds[k]);
+        struct ak_trainer *t = make(&s);
+        struct ak_encoder *e = NULL, *now = NULL;
+        struct ak_writer wanted = {0}, found = {0};
+        struct set *set = make_set(90, 3);
+        struct ak_trained out;
+
+        assert_status(ak_hash_freeze(ak_trainer_hash(t), &e, NULL), AK_OK);
+        assert_status(ak_encoder_save(e, &wanted, NULL), AK_OK);
+        assert_false(ak_trainer_has_taken(t));
+        assert_status(ak_trainer_take(t, e, NULL), AK_OK);
+        ak_ref_drop(ak_encoder_ref(e));
+        assert_false(ak_trainer_waits(t));
+        t = train(t, &f, &s, set, 20, k % 2 == 0);
+        assert_status(ak_trainer_feed(t, f.view, &set->refs, &out, NULL),
+                      AK_OK);
+        assert_int_equal(out.loss.learnt, 0);
+        assert_status(ak_trainer_flush(t, f.view, &out, NULL), AK_OK);
+        ak_trainer_begin(t, 7);
+        assert_int_equal(ak_trainer_warmed_at(t), 7);
+        assert_true(ak_trainer_can_save(t));
+        assert_true(step(t, &f));
+        assert_int_equal(ak_trainer_seq(t), 8);
+        t = again(t, &s);
+        follow(t, &f);
+        assert_true(ak_trainer_has_taken(t));
+        assert_true(ak_trainer_seq(t) >= 60);
+        assert_int_equal(ak_trainer_pending(t), 0);
+        assert_false(ak_trainer_can_flush(t));
+        assert_int_equal(ak_hash_classes(ak_trainer_hash(t)), 0);
+        assert_status(ak_hash_freeze(ak_trainer_hash(t), &now, NULL), AK_OK);
+        assert_status(ak_encoder_save(now, &found, NULL), AK_OK);
+        ak_ref_drop(ak_encoder_ref(now));
+        assert_same(wanted, found);
+        /* Where nothing was before it, it is what it is from the first on. */
+        ak_trainer_begin(t, 0);
+        assert_true(step(t, &f));
+        assert_int_equal(ak_trainer_warmed_at(t), 1);
+        assert_true(ak_trainer_can_save(t));
+        assert_true(step(t, &f));
+        assert_int_equal(ak_trainer_warmed_at(t), 1);
+        ak_trainer_destroy(t);
+    }
+    file_close(&f);
+}
+
 /* A decay that makes weights ten times larger at each step: one that would end
    beyond all numbers is undone, and what it would have learnt is given up. */
 static void a_step_that_is_not_finite_is_undone(void **state)
@@ -701,6 +758,7 @@ int main(void)
         cmocka_unit_test(a_set_in_steps_is_what_core_hash_learns_at_once),
         cmocka_unit_test(a_trainer_that_is_fed_rows_follows_from_there),
         cmocka_unit_test(hcdh_waits_for_its_passes_and_then_follows),
+        cmocka_unit_test(a_trainer_that_has_taken_a_model_passes_over_rows),
         cmocka_unit_test(a_step_that_is_not_finite_is_undone),
         cmocka_unit_test(rows_that_have_ended_are_not_read_again),
         cmocka_unit_test(a_reservoir_holds_rare_classes_and_samples_large_ones),

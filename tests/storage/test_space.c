@@ -222,7 +222,7 @@ static uint64_t freeze(struct fixture *f, uint64_t at_seq, uint64_t space)
 static void install(struct fixture *f, uint64_t space)
 {
     struct ak_generation g = {.settings = bytes_of("{}"), .space = space};
-    uint64_t number, seq;
+    uint64_t number, seq, before, at;
 
     assert_status(ak_store_begin(f->store, &f->err), AK_OK);
     assert_status(ak_store_begin_generation(f->store, &g, bytes_of("{}"),
@@ -234,6 +234,11 @@ static void install(struct fixture *f, uint64_t space)
     assert_status(ak_store_commit(f->store, &f->err), AK_OK);
     assert_status(ak_view_generation(f->view, number, &g, &f->err), AK_OK);
     assert_int_equal(g.space, space);
+    assert_status(ak_view_generation_at(f->view, seq - 1, &before, &f->err),
+                  AK_OK);
+    assert_int_equal(before, number - 1);
+    assert_status(ak_view_generation_at(f->view, seq, &at, &f->err), AK_OK);
+    assert_int_equal(at, number);
 }
 
 static enum ak_status find(void *arg, const struct ak_version *v,
