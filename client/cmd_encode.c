@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "client/commands.h"
+#include "client/encode_local.h"
 #include "client/json.h"
 #include "client/npy.h"
 #include "client/query.h"
@@ -15,6 +16,7 @@
 static struct {
     const char *vector;
     struct text_list images;
+    const char *local;
     const char *output;
 } o;
 
@@ -23,6 +25,9 @@ static const struct option options[] = {
      &o.vector, 0, 0, NULL, NULL},
     {"image", 'i', OPTION_FILES, "FILE",
      "a JPEG or PNG file; may be given again", &o.images, 0, 0, NULL, NULL},
+    {"local", 0, OPTION_FILE, "FILE",
+     "by the hash layer of a network (.akx), without a daemon", &o.local, 0, 0,
+     NULL, NULL},
     {"output", 'o', OPTION_FILE, "FILE", "write a .npy of |u1 instead of hex",
      &o.output, 0, 0, NULL, NULL},
     {0},
@@ -198,10 +203,15 @@ static int run_encode(struct tool *tool, int argc, char **argv)
     size_t width = 0;
     int code;
 
-    (void)argc;
+    if ((argc == 1) == (o.local != NULL))
+        return tool_usage("say either a collection or --local");
     if ((o.vector != NULL) == (o.images.n > 0))
         return tool_usage("say either --vector or --image");
-    if (o.vector != NULL) {
+    if (o.local != NULL && o.vector != NULL)
+        return tool_usage("--local takes images");
+    if (o.local != NULL) {
+        code = encode_local(o.local, &o.images, &codes, &n, &width);
+    } else if (o.vector != NULL) {
         code = encode_vectors(tool, argv[0], &codes, &n, &width);
     } else {
         code = images_body(&body);
@@ -218,12 +228,18 @@ static int run_encode(struct tool *tool, int argc, char **argv)
 
 const struct command cmd_encode = {
     .name = "encode",
-    .synopsis = "COLLECTION {--vector V | --image FILE...} [-o FILE]",
+    .synopsis = "{COLLECTION | --local FILE} {--vector V | --image FILE...} "
+                "[-o FILE]",
     .summary = "codes of vectors or images, without storing them",
+    .about =
+        "With --local they are the codes of a network that was trained to "
+        "make\n"
+        "them (akin extractor train --hash), which are those of a collection\n"
+        "whose model is taken over from it.\n",
     .examples = "  akin encode shoes --vector @vectors.npy -o codes.npy\n"
-                "  akin encode shoes --image boot.jpg --image sandal.png\n",
+                "  akin encode shoes --image boot.jpg --image sandal.png\n"
+                "  akin encode --local shoes-3.akx --image boot.jpg\n",
     .options = options,
-    .min_args = 1,
     .max_args = 1,
     .run = run_encode,
 };

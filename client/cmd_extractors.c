@@ -12,9 +12,9 @@ static struct {
     const char *output;
 } o;
 
-static const char *const titles[] = {"EXTRACTOR", ">VERSION", "ARCHITECTURE",
-                                     "INPUT",     ">DIM",     ">PRODUCTS",
-                                     ">MS",       ">SIZE",    "STATE"};
+static const char *const titles[] = {
+    "EXTRACTOR", ">VERSION",  "ARCHITECTURE", "INPUT", ">DIM",
+    "CODES",     ">PRODUCTS", ">MS",          ">SIZE", "STATE"};
 
 struct listing {
     struct tool *tool;
@@ -34,6 +34,7 @@ static void add_version(struct table *table, const char *name,
 {
     const json_t *input = json_object_get(version, "input");
     const json_t *ms = json_object_get(version, "ms_per_image");
+    const json_t *hash = json_object_get(version, "hash");
     char cell[CELL];
 
     table_cell(table, "%s", name);
@@ -45,6 +46,12 @@ static void add_version(struct table *table, const char *name,
         (long long)json_integer_value(json_object_get(input, "height")),
         (long long)json_integer_value(json_object_get(input, "channels")));
     table_cell(table, "%s", cell_text(version, "dim", cell));
+    if (json_is_object(hash))
+        table_cell(
+            table, "%s %lld", json_string_value(json_object_get(hash, "kind")),
+            (long long)json_integer_value(json_object_get(hash, "bits")));
+    else
+        table_cell(table, "-");
     table_cell(table, "%.1f M",
                json_number_value(json_object_get(version, "macs")) / 1e6);
     if (json_is_number(ms))

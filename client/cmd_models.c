@@ -34,9 +34,17 @@ static int each_row(void *context, json_t *item)
         return EXIT_OK;
     }
     for (size_t i = 0; i < list->n_fields; i++) {
+        const json_t *head = json_object_get(item, list->fields[i]);
         char cell[CELL];
 
-        table_cell(&list->table, "%s", cell_text(item, list->fields[i], cell));
+        if (json_is_object(head))
+            table_cell(&list->table, "%s@%lld",
+                       json_string_value(json_object_get(head, "extractor")),
+                       (long long)json_integer_value(
+                           json_object_get(head, "version")));
+        else
+            table_cell(&list->table, "%s",
+                       cell_text(item, list->fields[i], cell));
     }
     return EXIT_OK;
 }
@@ -44,14 +52,16 @@ static int each_row(void *context, json_t *item)
 static int run_models(struct tool *tool, int argc, char **argv)
 {
     static const char *const fields[] = {"version", "state", "samples",
-                                         "created", "bytes", "served_quality"};
+                                         "created", "bytes", "served_quality",
+                                         "head"};
     static const char *const titles[] = {">VERSION", "STATE",  ">SAMPLES",
-                                         "CREATED",  ">BYTES", ">QUALITY"};
-    struct listing list = {.tool = tool, .fields = fields, .n_fields = 6};
+                                         "CREATED",  ">BYTES", ">QUALITY",
+                                         "HEAD"};
+    struct listing list = {.tool = tool, .fields = fields, .n_fields = 7};
     int code;
 
     (void)argc;
-    table_init(&list.table, titles, 6);
+    table_init(&list.table, titles, 7);
     code = tool_list(tool, akin_collection_path(argv[0], "/models"), each_row,
                      &list);
     if (code == EXIT_OK && !tool->json &&

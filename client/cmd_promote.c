@@ -7,6 +7,7 @@
 
 static struct {
     const char *extractor;
+    const char *kind, *head;
     double max_loss;
     bool has_max_loss, no_gate, no_watch;
 } o;
@@ -15,6 +16,11 @@ static const struct option options[] = {
     {"extractor", 'e', OPTION_TEXT, "NAME[@VERSION]",
      "what takes over; without a version the one that is published",
      &o.extractor, 0, 0, NULL, NULL},
+    {"kind", 0, OPTION_TEXT, "KIND", "of the model (the one that it has)",
+     &o.kind, 0, 0, NULL, NULL},
+    {"head", 0, OPTION_CHOICE, "FROM",
+     "the model is the network's hash layer, where it has one, or is learnt",
+     &o.head, 0, 0, "network|learnt", NULL},
     {"max-quality-loss", 0, OPTION_REAL, "X",
      "mAP that may be lost against what serves (0.02)", &o.max_loss, 0, 1, NULL,
      &o.has_max_loss},
@@ -59,6 +65,10 @@ static int run(struct tool *tool, int argc, char **argv)
                           o.extractor);
     body = json_pack("{s:s, s:s, s:{s:o}}", "kind", "promote", "target",
                      argv[0], "params", "extractor", extractor);
+    if (body != NULL && (o.kind != NULL || o.head != NULL))
+        json_object_set_new(
+            json_object_get(body, "params"), "model",
+            json_pack("{s:s*, s:s*}", "kind", o.kind, "head", o.head));
     if (body != NULL && o.no_gate)
         json_object_set_new(body, "gate", json_null());
     if (body != NULL && o.has_max_loss)
@@ -77,7 +87,10 @@ const struct command cmd_promote = {
         "model learns from these, and then extractor, vectors, model and "
         "codes\n"
         "change in one step.  Until then nothing is different; afterwards\n"
-        "`akin rollback` leads back.  The collection must store its images.",
+        "`akin rollback` leads back.  The collection must store its images.\n"
+        "A network that was trained to make codes (--hash) brings its hash\n"
+        "layer along, which is the model then, and nothing is learnt: for a\n"
+        "collection of kind hcdh with as many bits.",
     .examples = "  akin promote photos --extractor resnet20\n"
                 "  akin promote photos -e resnet20@2 --max-quality-loss 0\n",
     .options = options,

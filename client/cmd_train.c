@@ -88,18 +88,18 @@ static const struct option options[] = {
     {"data", 0, OPTION_FILE, "DIR", "here: the folder of the data set", &o.data,
      0, 0, NULL, NULL},
     {"hash", 0, OPTION_CHOICE, "METHOD",
-     "here: train it to make codes, with a hash layer on its feature", &o.hash,
-     0, 0, "hcdh", NULL},
-    {"bits", 'b', OPTION_NUMBER, "N", "here: of the codes (64)", &o.bits, 8,
-     1024, NULL, &given.bits},
+     "train it to make codes, with a hash layer on its feature", &o.hash, 0, 0,
+     "hcdh", NULL},
+    {"bits", 'b', OPTION_NUMBER, "N", "of the codes (64)", &o.bits, 8, 1024,
+     NULL, &given.bits},
     {"hash-output", 0, OPTION_FILE, "FILE",
-     "here: write the hash model of its features to FILE", &o.hash_output, 0, 0,
-     NULL, NULL},
+     "here: write the hash model of its features to FILE too", &o.hash_output,
+     0, 0, NULL, NULL},
     {"backbone-rate", 0, OPTION_REAL, "X",
-     "here: times the rate, before the hash layer (0.1; with --arch 1)",
+     "times the rate, before the hash layer (0.1; with --arch 1)",
      &o.backbone_rate, 0, 1, NULL, &given.backbone_rate},
     {"code-weight", 0, OPTION_REAL, "X",
-     "here: of the distance to the codes beside the cross-entropy (1)",
+     "of the distance to the codes beside the cross-entropy (1)",
      &o.code_weight, 0, 1000, NULL, &given.code_weight},
     {"evaluate", 0, OPTION_NUMBER, "N",
      "here: recognise the test images every N epochs (1)", &o.evaluate, 1,
@@ -170,6 +170,10 @@ static int add_params(json_t *body)
     put_text(params, "schedule", o.schedule);
     put_text(params, "engine", o.engine);
     put_text(params, "type", o.type);
+    put_text(params, "hash", o.hash);
+    put_number(params, "bits", given.bits, o.bits);
+    put_real(params, "backbone_rate", given.backbone_rate, o.backbone_rate);
+    put_real(params, "code_weight", given.code_weight, o.code_weight);
     return put_from(params);
 }
 
@@ -217,8 +221,8 @@ static int run_here(struct tool *tool)
                           "the daemon's: give a NAME, and no --output");
     if (o.data == NULL)
         return tool_usage("--data and --output are needed");
-    if ((o.hash == NULL) != (o.hash_output == NULL))
-        return tool_usage("--hash and --hash-output go together");
+    if (o.hash == NULL && o.hash_output != NULL)
+        return tool_usage("--hash-output goes with --hash");
     if (o.dataset == NULL)
         o.dataset = "cifar10";
     if (o.type == NULL)
@@ -238,12 +242,9 @@ static int run(struct tool *tool, int argc, char **argv)
     if (argc == 0)
         return run_here(tool);
     if (o.output != NULL || o.data != NULL || o.checkpoint != NULL ||
-        o.hash != NULL || o.hash_output != NULL || given.bits ||
-        given.backbone_rate || given.code_weight || given.checkpoint_every ||
-        given.evaluate)
-        return tool_usage("--output, --data, --evaluate, --checkpoint, --hash "
-                          "and what goes with it are for training here, "
-                          "without a NAME");
+        o.hash_output != NULL || given.checkpoint_every || given.evaluate)
+        return tool_usage("--output, --hash-output, --data, --evaluate and "
+                          "--checkpoint are for training here, without a NAME");
     if ((o.dataset == NULL) == (job.collection == NULL))
         return tool_usage("either --dataset or --collection is needed");
     return run_job(tool, argv[0]);
@@ -263,11 +264,15 @@ const struct command cmd_extractor_train = {
         "threads. With several threads and other work on the machine, set\n"
         "OMP_WAIT_POLICY=passive here.\n"
         "With --hash, codes of the classes are rows of a Hadamard matrix, and\n"
-        "the last layers are a hash layer and a classifier (HCDH).  Two files\n"
-        "come of it: the network, and the hash model of its features.",
+        "the last layers are a hash layer and a classifier (HCDH). The "
+        "network\n"
+        "has the hash model in it: a collection of kind hcdh with as many "
+        "bits\n"
+        "takes both over by `akin promote`.",
     .examples =
         "  akin extractor train cars -a resnet20 --dataset cifar10 -e 30\n"
         "  akin extractor train cars --from cars --collection parked\n"
+        "  akin extractor train cars --from cars -c parked --hash hcdh -b 32\n"
         "  akin extractor train -a resnet20 --data cifar10 -e 10 \\\n"
         "    --type bf16 --threads 2 --checkpoint run.ckpt -o resnet20.akx\n",
     .options = options,

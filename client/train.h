@@ -22,6 +22,10 @@ struct train_options {
     double rate;
     double decay;
     double smoothing;
+    const char *hash; /* "hcdh", or NULL: no codes */
+    uint64_t bits;
+    double backbone_rate;
+    double code_weight;
 
     /* On this side only.  Rates below 0 were not said. */
     const char *output;
@@ -29,11 +33,7 @@ struct train_options {
     const char *checkpoint;
     uint64_t every;
     uint64_t evaluate;
-    const char *hash;        /* "hcdh", or NULL: no codes */
-    const char *hash_output; /* with it */
-    uint64_t bits;
-    double backbone_rate;
-    double code_weight;
+    const char *hash_output; /* NULL: none */
 };
 
 /*

@@ -406,8 +406,7 @@ def _():
             "--data", home, "--protocol", "train-test")
     refused("absent.akx: No such file", *images, "--extractor", "absent.akx")
     for extra, text in (
-            (["--hash", "hcdh"], "--hash and --hash-output go together"),
-            (["--hash-output", "m"], "--hash and --hash-output go together"),
+            (["--hash-output", "m"], "--hash-output goes with --hash"),
             (["--hash", "hcdh", "--hash-output", "m", "--bits", 12],
              "bits is 12, must be 8..1024 and a multiple of 8")):
         done = train("--from", TINY, "--data", IMAGES, "-o", home / "no.akx",
