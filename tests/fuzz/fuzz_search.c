@@ -131,7 +131,7 @@ static uint32_t distance(const struct world *w, const uint8_t *a,
     uint32_t sum = 0;
 
     for (uint32_t j = 0; j < 8 * w->len; j++)
-        sum += ((a[j / 8] ^ b[j / 8]) >> (j % 8)) & 1u;
+        sum += (uint32_t)(a[j / 8] ^ b[j / 8]) >> (j % 8) & 1u;
     return sum;
 }
 

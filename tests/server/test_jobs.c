@@ -488,7 +488,7 @@ static void a_watcher_sees_all_from_where_it_began(void **state)
     assert_non_null(strstr(text, "event: progress\ndata: {"));
     assert_null(strstr(text, "line 4"));
     for (int i = 5; i <= 8; i++) {
-        char line[16];
+        char line[32];
 
         snprintf(line, sizeof(line), "line %d\"", i);
         assert_non_null(strstr(text, line));
