@@ -1,25 +1,17 @@
 /*
  * gate.c -- a paired test, asked at marks only.
  *
- * Kohavi, Longbotham, Sommerfield and Henne, "Controlled experiments on the
- * web", Data Mining and Knowledge Discovery 18(1), 2009, for the test; Gama,
- * Sebastiao and Rodrigues, "On evaluating stream learning algorithms", Machine
- * Learning 90(3), 2013, for test-then-train.  With mean g and standard deviation
- * s of n differences the one-sided 95 % bounds are
- *
- *     g -+ 1.645 s / sqrt(n)
- *
- * (of Student's t with 999 degrees of freedom the number is 1.646).  The pairs
- * of a window were ranked by a live model that went on learning, so a window
- * may look well while the model has just been spoilt: the mean of its newest
- * quarter must beat the gain as well.
+ * Gama, Sebastiao and Rodrigues, "On evaluating stream learning algorithms",
+ * Machine Learning 90(3), 2013, for test-then-train; core/eval/paired.c for the
+ * bounds.  The pairs of a window were ranked by a live model that went on
+ * learning, so a window may look well while the model has just been spoilt: the
+ * mean of its newest quarter must beat the gain as well.
  */
 #include "server/gate.h"
 
-#include <math.h>
+#include "core/eval/paired.h"
 
-#define QUANTILE_95 1.6449
-#define RECENT      4 /* a quarter */
+#define RECENT 4 /* a quarter */
 
 static const char *const names[AK_N_GATE_REASONS] = {
     [AK_GATE_NONE] = "none",
@@ -48,30 +40,18 @@ bool ak_gate_refuses(enum ak_gate_reason reason)
     return reason >= AK_GATE_NO_GAIN && reason < AK_N_GATE_REASONS;
 }
 
-static double mean_of(const double *x, uint64_t n)
-{
-    double sum = 0;
-
-    for (uint64_t i = 0; i < n; i++)
-        sum += x[i];
-    return n > 0 ? sum / (double)n : 0;
-}
-
 /* Mean, bounds and the newest quarter. */
 static void measure(const struct ak_gate_input *in,
                     struct ak_gate_decision *out)
 {
-    double squares = 0, error = 0;
+    struct ak_paired all, recent;
 
-    out->gain = mean_of(in->differences, in->n);
-    out->recent = mean_of(in->differences, in->n / RECENT);
-    for (uint64_t i = 0; i < in->n; i++)
-        squares +=
-            (in->differences[i] - out->gain) * (in->differences[i] - out->gain);
-    if (in->n > 1)
-        error = sqrt(squares / (double)(in->n - 1) / (double)in->n);
-    out->lower = out->gain - QUANTILE_95 * error;
-    out->upper = out->gain + QUANTILE_95 * error;
+    ak_paired_bounds(in->differences, in->n, &all);
+    ak_paired_bounds(in->differences, in->n / RECENT, &recent);
+    out->gain = all.mean;
+    out->lower = all.lower;
+    out->upper = all.upper;
+    out->recent = recent.mean;
 }
 
 void ak_gate_judge(const struct ak_gate_input *in, struct ak_gate_decision *out)

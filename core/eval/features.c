@@ -69,7 +69,8 @@ static double average_precision(const float *unit, const uint32_t *labels,
 enum ak_status ak_eval_features(const float *x, const uint32_t *labels,
                                 size_t n, uint32_t dim, size_t max_queries,
                                 ak_feature_progress_fn *progress, void *context,
-                                struct ak_feature_rank *out, struct ak_err *err)
+                                double *ap, struct ak_feature_rank *out,
+                                struct ak_err *err)
 {
     size_t wanted = n < max_queries ? n : max_queries, queries = 0;
     float *unit = ak_array_new(n * dim + 1, sizeof(*unit));
@@ -82,11 +83,13 @@ enum ak_status ak_eval_features(const float *x, const uint32_t *labels,
     else
         status = make_unit(x, n, dim, unit, err);
     for (size_t q = 0; status == AK_OK && q < wanted; q++) {
-        double ap =
+        double one =
             average_precision(unit, labels, n, dim, q * n / wanted, rows);
 
-        if (ap >= 0) {
-            sum += ap;
+        if (one >= 0) {
+            if (ap != NULL)
+                ap[queries] = one;
+            sum += one;
             queries++;
         }
         if (progress != NULL && !progress(context, q + 1, wanted))

@@ -26,7 +26,8 @@ typedef bool ak_feature_progress_fn(void *context, size_t done, size_t n);
  * rows by the cosine of their features; one with the same label is relevant.
  * Of rows that are equally alike those that are not relevant come first, so that
  * features which tell nothing apart earn nothing.  A query without a relevant
- * row is left out.
+ * row is left out.  `ap` (max_queries) gets the AP of those that are not, in order,
+ * or is NULL: of two networks on the same rows these are pairs.
  *
  * AK_EINVAL: no query has one.  AK_ENUMERIC: a feature that is not finite.
  * AK_ENOMEM, AK_ECANCELED.
@@ -34,7 +35,7 @@ typedef bool ak_feature_progress_fn(void *context, size_t done, size_t n);
 enum ak_status ak_eval_features(const float *x, const uint32_t *labels,
                                 size_t n, uint32_t dim, size_t max_queries,
                                 ak_feature_progress_fn *progress, void *context,
-                                struct ak_feature_rank *out,
+                                double *ap, struct ak_feature_rank *out,
                                 struct ak_err *err) AK_MUST_CHECK;
 
 #endif

@@ -21,6 +21,11 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 31;
 }
 
+static uint64_t hash_of(const struct ak_picture_parts *p, uint64_t number)
+{
+    return mix(mix(p->seed) + (number + 1) * UINT64_C(0x9e3779b97f4a7c15));
+}
+
 static int compare_places(const void *a, const void *b)
 {
     const struct place *x = a, *y = b;
@@ -100,8 +105,7 @@ enum ak_status ak_picture_set_split(struct ak_picture_set *set, size_t n,
     }
     for (size_t i = 0; i < n; i++)
         places[i] = (struct place){
-            set->labels[i],
-            mix(mix(p->seed) + (i + 1) * UINT64_C(0x9e3779b97f4a7c15)), i};
+            set->labels[i], hash_of(p, p->numbers ? p->numbers[i] : i), i};
     qsort(places, n, sizeof(*places), compare_places);
     for (size_t i = 0, end; i < n; i = end) {
         for (end = i; end < n && places[end].label == places[i].label;)

@@ -81,11 +81,13 @@ void ak_picture_set_clear(struct ak_picture_set *set);
  * hash of the seed and the number of the image are the gate's, the next the
  * search's, as many as the share says, rounded; at least one is left to train.
  * So a part does not change with the training's seed, and all have the classes
- * in the shares of the set.
+ * in the shares of the set.  A set that grows, or loses images, and whose images
+ * keep their numbers, keeps its parts but for what is near their borders.
  */
 struct ak_picture_parts {
     double search, gate; /* shares, 0 or more, together below 1 */
     uint64_t seed;
+    const uint64_t *numbers; /* (n), of the images; NULL: their places */
     size_t n_train, n_search, n_gate; /* what came of it */
 };
 

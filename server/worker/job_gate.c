@@ -75,7 +75,7 @@ static enum ak_status measure(struct work *w, const struct ak_model *model,
         status = ak_job_hash_codes(model, images->n, &features, &dim, err);
     if (status == AK_OK && ranks)
         status = ak_eval_features(features, images->labels, images->n, dim,
-                                  QUERIES, on_progress, w, &rank, err);
+                                  QUERIES, on_progress, w, NULL, &rank, err);
     w->done += images->n < QUERIES ? images->n : QUERIES;
     ak_exec_destroy(exec);
     ak_array_free(features);

@@ -181,7 +181,8 @@ static void the_gate_ranks_by_hamming_distance(void **state)
         assert_true(x[i] == (bit ? 1.0f : -1.0f));
     }
     assert_status(
-        ak_eval_features(x, labels, N, dim, N, NULL, NULL, &rank, NULL), AK_OK);
+        ak_eval_features(x, labels, N, dim, N, NULL, NULL, NULL, &rank, NULL),
+        AK_OK);
     assert_int_equal(rank.queries, N);
     assert_true(rank.map > 0.3);
     assert_true(fabs(rank.map - map_of(codes, labels)) < 1e-9);

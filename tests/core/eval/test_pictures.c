@@ -306,6 +306,44 @@ static void parts_follow_from_their_seed(void **state)
     ak_picture_set_clear(&c);
 }
 
+/* Half of the images gone, which moves the places of the others: of these nearly
+   all stay in the part that they were in. */
+static void parts_follow_the_numbers_of_images(void **state)
+{
+    struct ak_picture_parts p = {.gate = 0.3, .seed = 5};
+    struct ak_picture_set all = {0}, half = {0};
+    bool in_gate[240] = {false};
+    uint64_t numbers[120];
+    size_t same = 0, places = 0;
+
+    (void)state;
+    make_set(&all, 240);
+    assert_status(ak_picture_set_split(&all, 240, &p, NULL), AK_OK);
+    for (size_t i = p.n_train; i < 240; i++)
+        in_gate[all.pixels[i]] = true;
+    for (int numbered = 0; numbered < 2; numbered++) {
+        size_t n = 0;
+
+        make_set(&half, 240);
+        for (size_t i = 0; i < 240; i += 2, n++) {
+            half.pixels[n] = half.pixels[i];
+            half.labels[n] = half.labels[i];
+            numbers[n] = i;
+        }
+        p.numbers = numbered ? numbers : NULL;
+        assert_status(ak_picture_set_split(&half, n, &p, NULL), AK_OK);
+        for (size_t i = p.n_train; i < n; i++)
+            *(numbered ? &same : &places) += in_gate[half.pixels[i]];
+        ak_picture_set_clear(&half);
+    }
+    /* 36 of 120 are the gate's; by chance a third of them were before. */
+    print_message("# %zu of 36 by numbers, %zu by places\n", same, places);
+    assert_int_equal(p.n_gate, 36);
+    assert_true(same >= 28);
+    assert_true(places <= 20);
+    ak_picture_set_clear(&all);
+}
+
 static void a_class_keeps_an_image_to_train_on(void **state)
 {
     struct ak_picture_parts p = {.search = 0.45, .gate = 0.5};
@@ -336,7 +374,8 @@ static void features_that_tell_classes_apart_are_perfect(void **state)
 
     (void)state;
     assert_status(
-        ak_eval_features(x, labels, 4, 2, 100, NULL, NULL, &rank, NULL), AK_OK);
+        ak_eval_features(x, labels, 4, 2, 100, NULL, NULL, NULL, &rank, NULL),
+        AK_OK);
     assert_int_equal(rank.queries, 4);
     assert_true(rank.map == 1);
 }
@@ -349,7 +388,8 @@ static void features_that_are_all_alike_earn_nothing(void **state)
 
     (void)state;
     assert_status(
-        ak_eval_features(x, labels, 6, 1, 100, NULL, NULL, &rank, NULL), AK_OK);
+        ak_eval_features(x, labels, 6, 1, 100, NULL, NULL, NULL, &rank, NULL),
+        AK_OK);
     /* Two relevant rows come last of five: (1 / 4 + 2 / 5) / 2. */
     assert_float_equal(rank.map, 0.325, 1e-9);
 }
@@ -395,6 +435,7 @@ static double slow_map(const float *x, const uint32_t *labels, size_t n,
 static void the_map_of_features_is_that_of_the_slow_one(void **state)
 {
     float x[60 * 5];
+    double ap[60], sum = 0;
     uint32_t labels[60];
     struct ak_feature_rank rank;
     struct ak_rng rng;
@@ -406,14 +447,18 @@ static void the_map_of_features_is_that_of_the_slow_one(void **state)
     for (size_t i = 0; i < 60; i++)
         labels[i] = (uint32_t)(i % 4);
     assert_status(
-        ak_eval_features(x, labels, 60, 5, 60, NULL, NULL, &rank, NULL), AK_OK);
+        ak_eval_features(x, labels, 60, 5, 60, NULL, NULL, ap, &rank, NULL),
+        AK_OK);
     assert_float_equal(rank.map, slow_map(x, labels, 60, 5), 1e-6);
+    for (size_t i = 0; i < rank.queries; i++)
+        sum += ap[i];
+    assert_true(fabs(sum / (double)rank.queries - rank.map) < 1e-12);
     assert_status(
-        ak_eval_features(x, labels, 1, 5, 60, NULL, NULL, &rank, NULL),
+        ak_eval_features(x, labels, 1, 5, 60, NULL, NULL, NULL, &rank, NULL),
         AK_EINVAL);
     x[7] = NAN;
     assert_status(
-        ak_eval_features(x, labels, 60, 5, 60, NULL, NULL, &rank, NULL),
+        ak_eval_features(x, labels, 60, 5, 60, NULL, NULL, NULL, &rank, NULL),
         AK_ENUMERIC);
 }
 
@@ -430,6 +475,7 @@ int main(void)
         IN_FOLDER(what_is_missing_or_stopped_is_told),
         cmocka_unit_test(parts_are_balanced_and_lose_nothing),
         cmocka_unit_test(parts_follow_from_their_seed),
+        cmocka_unit_test(parts_follow_the_numbers_of_images),
         cmocka_unit_test(a_class_keeps_an_image_to_train_on),
         cmocka_unit_test(features_that_tell_classes_apart_are_perfect),
         cmocka_unit_test(features_that_are_all_alike_earn_nothing),
