@@ -223,6 +223,8 @@ struct ak_receipt {
     uint64_t missing;  /* ids to delete that there were not; one that is given
                           twice is missing once */
     uint64_t erasing;  /* rows noted to be erased; first_ordinal is the first */
+    uint64_t labelled_images; /* by which the count of ak_store_info has grown;
+                                 0 of what was replayed */
     bool replayed;     /* the key had been used by the same request, whose
                           receipt this is; of a producer's number more than 1,000
                           back only this much is known, the rest is 0 */
@@ -401,6 +403,12 @@ enum ak_status ak_store_unused_space(struct ak_store *store, uint64_t *number,
                                      bool *found,
                                      struct ak_err *err) AK_MUST_CHECK;
 
+/* How far a policy of fine-tuning is, in the words of who has one; replaces what
+   was there. */
+enum ak_status ak_store_put_finetune(struct ak_store *store,
+                                     struct ak_bytes state,
+                                     struct ak_err *err) AK_MUST_CHECK;
+
 /* Forget keys older than 24 h and outcomes beyond 7 days or 100,000. */
 enum ak_status ak_store_tidy(struct ak_store *store, int64_t now_ms,
                              struct ak_err *err) AK_MUST_CHECK;
@@ -432,7 +440,9 @@ struct ak_store_info {
     uint64_t n_labels;          /* label numbers are below this */
     uint64_t published;         /* version; there is always one */
     uint64_t last_rollback_seq; /* 0: none */
-    uint64_t covered_bytes;     /* size of the file */
+    uint64_t labelled_images; /* how often a row with an image got labels: with
+                                   its record, or by a relabel; never less */
+    uint64_t covered_bytes;   /* size of the file */
 };
 enum ak_status ak_view_info(struct ak_view *view, struct ak_store_info *out,
                             struct ak_err *err) AK_MUST_CHECK;
@@ -590,6 +600,11 @@ enum ak_status ak_view_producer(struct ak_view *view, struct ak_bytes name,
 
 /* Rows that wait to be erased. */
 enum ak_status ak_view_erasures(struct ak_view *view, uint64_t *pending,
+                                struct ak_err *err) AK_MUST_CHECK;
+
+/* What ak_store_put_finetune() put last, lent until the next call.  AK_ENOTFOUND;
+   AK_ECORRUPT. */
+enum ak_status ak_view_finetune(struct ak_view *view, struct ak_bytes *state,
                                 struct ak_err *err) AK_MUST_CHECK;
 
 /* A generation.  Lent until the next call.  AK_ENOTFOUND.  AK_ECORRUPT: its

@@ -79,7 +79,8 @@ static const char *const catalog_steps[] = {
 
 /*
  * state    what is known without counting, written by every commit;
- *          last_id: the greatest number ever given to a row, -1 for none
+ *          last_id: the greatest number ever given to a row, -1 for none;
+ *          labelled_images: how often a row with an image was given labels
  * records  body: ordinals (u64 each, n_ordinals), then, for kinds with labels,
  *          label_first (u32, n + 1) and the label numbers (u32)
  * rows     id: INTEGER or TEXT; labels: numbers (u32); seq, dead: the records
@@ -242,6 +243,14 @@ static const char *const collection_steps[] = {
     "DROP TABLE old_blocks;"
     "ALTER TABLE versions ADD COLUMN space INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE generations ADD COLUMN space INTEGER NOT NULL DEFAULT 0;",
+    /* What a policy of fine-tuning counts, and how far it is. */
+    "ALTER TABLE state ADD COLUMN labelled_images INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE state SET labelled_images = (SELECT count(*) FROM images"
+    "  JOIN rows USING (ordinal) WHERE labels IS NOT NULL);"
+    "CREATE TABLE finetune("
+    "  one INTEGER PRIMARY KEY CHECK (one = 1),"
+    "  crc INTEGER NOT NULL,"
+    "  data BLOB NOT NULL) STRICT;",
 };
 
 #define N_STEPS(steps) (sizeof(steps) / sizeof((steps)[0]))

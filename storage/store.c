@@ -66,6 +66,7 @@ static enum ak_status read_shape(struct ak_store *store, struct ak_err *err)
     static const char select_shape[] =
         "SELECT string_ids, row_bytes, code_bytes, last_seq, next_ordinal,"
         " live_rows, n_labels, last_id, published, last_rollback_seq,"
+        " labelled_images,"
         " coalesce((SELECT max(seq) FROM records), last_seq),"
         " coalesce((SELECT max(ordinal) FROM rows) + 1, next_ordinal)"
         " FROM shape JOIN state USING (one)";
@@ -91,13 +92,14 @@ static enum ak_status read_shape(struct ak_store *store, struct ak_err *err)
     store->now.last_id = ak_sql_col_i64(&q, 7);
     store->now.published = ak_sql_col_u64(&q, 8);
     store->now.last_rollback_seq = ak_sql_col_u64(&q, 9);
+    store->now.labelled_images = ak_sql_col_u64(&q, 10);
     store->committed = store->now;
     store->opened_seq = store->now.last_seq;
-    for (int i = 1; i < 10 && !negative; i++)
+    for (int i = 1; i < 11 && !negative; i++)
         negative = ak_sql_col_i64(&q, i) < (i == 7 ? -1 : 0);
     /* As they are not when a log of an earlier life was put beside it. */
-    negative = negative || ak_sql_col_u64(&q, 10) != store->now.last_seq ||
-               ak_sql_col_u64(&q, 11) != store->now.next_ordinal;
+    negative = negative || ak_sql_col_u64(&q, 11) != store->now.last_seq ||
+               ak_sql_col_u64(&q, 12) != store->now.next_ordinal;
     ak_sql_end(&q);
     if (negative || store->shape.row_bytes == 0 || store->shape.code_bytes == 0)
         return ak_fail(err, AK_ECORRUPT, "%s: its counters make no sense",
@@ -393,7 +395,7 @@ static enum ak_status write_state(struct ak_store *store, struct ak_err *err)
     static const char update_state[] =
         "UPDATE state SET last_seq = ?, next_ordinal = ?, live_rows = ?,"
         " n_labels = ?, last_id = ?, published = ?, last_rollback_seq = ?,"
-        " commits = commits + 1";
+        " labelled_images = ?, commits = commits + 1";
     const struct ak_store_state *now = &store->now;
     struct ak_sql q;
 
@@ -405,6 +407,7 @@ static enum ak_status write_state(struct ak_store *store, struct ak_err *err)
     ak_sql_i64(&q, now->last_id);
     ak_sql_u64(&q, now->published);
     ak_sql_u64(&q, now->last_rollback_seq);
+    ak_sql_u64(&q, now->labelled_images);
     return ak_sql_run(&q, err);
 }
 

@@ -351,9 +351,10 @@ static enum ak_status apply_row(struct ak_store *store,
         status =
             insert_row(store, &id,
                        rows->payloads != NULL ? &rows->payloads[i] : NULL, err);
-    if (status == AK_OK && image != NULL && image->data != NULL)
-        status = insert_image(store, first + i, image, err);
-    return status;
+    if (status != AK_OK || image == NULL || image->data == NULL)
+        return status;
+    store->now.labelled_images += to > from;
+    return insert_image(store, first + i, image, err);
 }
 
 static enum ak_status apply_rows(struct ak_store *store,
@@ -450,6 +451,27 @@ static enum ak_status set_payload(struct ak_store *store, uint64_t ordinal,
     return ak_sql_run(&q, err);
 }
 
+/* A row that gets labels counts if it has an image. */
+static enum ak_status count_labelled(struct ak_store *store, uint64_t ordinal,
+                                     struct ak_err *err)
+{
+    static const char select[] = "SELECT 1 FROM images WHERE ordinal = ?";
+    enum ak_status status;
+    struct ak_sql q;
+    bool found;
+
+    if (store->row_labels.len == 0)
+        return AK_OK;
+    ak_sql_start(&q, &store->db, select);
+    ak_sql_u64(&q, ordinal);
+    status = ak_sql_next(&q, &found, err);
+    if (status != AK_OK || !found)
+        return status;
+    ak_sql_end(&q);
+    store->now.labelled_images++;
+    return AK_OK;
+}
+
 static enum ak_status set_labels(struct ak_store *store,
                                  const struct ak_change *change,
                                  uint64_t ordinal, struct ak_err *err)
@@ -472,6 +494,8 @@ static enum ak_status set_labels(struct ak_store *store,
     status = ak_sql_run(&q, err);
     if (status == AK_OK)
         status = ak_store_unpack(store, ordinal, err);
+    if (status == AK_OK)
+        status = count_labelled(store, ordinal, err);
     if (status != AK_OK)
         return status;
     return append_record(store, change, ordinal, 1, err);
@@ -642,11 +666,13 @@ enum ak_status ak_store_apply(struct ak_store *store,
                               struct ak_receipt *receipt, struct ak_err *err)
 {
     struct ak_receipt filled = {0};
+    uint64_t labelled = store->now.labelled_images;
     enum ak_status status = ak_store_enter(store, err);
 
     if (status != AK_OK)
         return status;
     status = ak_store_leave(store, apply(store, change, &filled, err), err);
+    filled.labelled_images = store->now.labelled_images - labelled;
     if (status == AK_OK)
         *receipt = filled;
     else if (status == AK_ESEQUENCE)

@@ -19,6 +19,7 @@ struct ak_store_state {
     int64_t last_id; /* greatest number ever given to a row; -1: none */
     uint64_t published;
     uint64_t last_rollback_seq;
+    uint64_t labelled_images;
 };
 
 /*

@@ -225,7 +225,7 @@ static enum ak_status read_info(struct ak_view *view, struct ak_store_info *out,
 {
     static const char select[] =
         "SELECT last_seq, next_ordinal, live_rows, n_labels, published,"
-        " last_rollback_seq FROM state";
+        " last_rollback_seq, labelled_images FROM state";
     static const char get_pages[] = "PRAGMA page_count";
     enum ak_status status;
     struct ak_sql q;
@@ -244,6 +244,7 @@ static enum ak_status read_info(struct ak_view *view, struct ak_store_info *out,
     out->n_labels = ak_sql_col_u64(&q, 3);
     out->published = ak_sql_col_u64(&q, 4);
     out->last_rollback_seq = ak_sql_col_u64(&q, 5);
+    out->labelled_images = ak_sql_col_u64(&q, 6);
     ak_sql_end(&q);
     ak_sql_start(&q, &view->db, get_pages);
     status = ak_sql_next(&q, &row, err);
@@ -279,6 +280,16 @@ enum ak_status ak_view_config(struct ak_view *view, struct ak_bytes *config,
 
     ak_sql_start(&q, &view->db, select);
     return lend(view, &q, "configuration", 1, false, config, err);
+}
+
+enum ak_status ak_view_finetune(struct ak_view *view, struct ak_bytes *state,
+                                struct ak_err *err)
+{
+    static const char select[] = "SELECT data, crc FROM finetune";
+    struct ak_sql q;
+
+    ak_sql_start(&q, &view->db, select);
+    return lend(view, &q, "state of a fine-tuning", 1, true, state, err);
 }
 
 enum ak_status ak_view_image(struct ak_view *view, uint64_t ordinal,

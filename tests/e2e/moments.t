@@ -93,19 +93,10 @@ GROUPS = [
 
 # The last step of storage/sqlite_schema.c undone, and the format that it led to:
 # who adds one changes both.
-FORMAT = 6
+FORMAT = 7
 UNDO = """
-    DROP TABLE spaces;
-    ALTER TABLE blocks RENAME TO new_blocks;
-    CREATE TABLE blocks(
-      first INTEGER PRIMARY KEY,
-      n INTEGER NOT NULL,
-      crc INTEGER NOT NULL,
-      data BLOB NOT NULL) STRICT;
-    INSERT INTO blocks SELECT first, n, crc, data FROM new_blocks;
-    DROP TABLE new_blocks;
-    ALTER TABLE versions DROP COLUMN space;
-    ALTER TABLE generations DROP COLUMN space;
+    ALTER TABLE state DROP COLUMN labelled_images;
+    DROP TABLE finetune;
     PRAGMA user_version = %d;""" % (FORMAT - 1)
 
 

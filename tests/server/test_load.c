@@ -231,7 +231,7 @@ static void loads_alike(struct ak_engine *e, struct ak_collection *c,
 {
     struct ak_writer live, packed, alone, walked;
     char keep[] = "CREATE TABLE kept AS SELECT * FROM rows;";
-    char restore[] = OLDER_SPACES OLDER_IDENTITY OLDER_PACKED
+    char restore[] = OLDER_FINETUNE OLDER_SPACES OLDER_IDENTITY OLDER_PACKED
         "DELETE FROM rows; INSERT INTO rows SELECT * FROM kept;"
         "DROP TABLE kept";
     char sql[512];

@@ -3,6 +3,11 @@
 #ifndef AK_TESTS_STORAGE_OLDER_H
 #define AK_TESTS_STORAGE_OLDER_H
 
+/* From 7 to 6: nobody counts labelled images. */
+#define OLDER_FINETUNE                               \
+    "ALTER TABLE state DROP COLUMN labelled_images;" \
+    "DROP TABLE finetune; PRAGMA user_version=6;"
+
 /* From 6 to 5: one space. */
 #define OLDER_SPACES                                                     \
     "DROP TABLE spaces; ALTER TABLE blocks RENAME TO later_blocks;"      \

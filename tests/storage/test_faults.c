@@ -319,7 +319,7 @@ static void make_older(struct fixture *f)
         ak_store_create(f->path, &shape, bytes_of("{}"), &f->store, &f->err),
         AK_OK);
     put_rows(f, GROUP_ROWS, NULL, 0);
-    damage(f, OLDER_SPACES);
+    damage(f, OLDER_FINETUNE OLDER_SPACES);
 }
 
 static void a_failed_upgrade_can_be_done_again(void **state)

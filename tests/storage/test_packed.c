@@ -677,7 +677,7 @@ static void a_file_of_the_former_format_is_brought_up(void **state)
     put(f, ROWS, NULL, some);
     pack_and_store(f, 0);
     /* What it and later steps have brought is taken back. */
-    damage(f, OLDER_SPACES OLDER_IDENTITY OLDER_PACKED);
+    damage(f, OLDER_FINETUNE OLDER_SPACES OLDER_IDENTITY OLDER_PACKED);
     assert_status(ak_view_open(f->path, &f->view, &f->err), AK_ECORRUPT);
     assert_non_null(strstr(f->err.text, "1.db: collection format is 3, must be "
                                         "brought to "));

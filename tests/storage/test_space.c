@@ -327,7 +327,7 @@ static void a_file_of_the_former_format_is_brought_up(void **state)
 
     put_rows(f, ROWS, NULL, 0);
     put_rows(f, 3, NULL, ROWS);
-    damage(f, OLDER_SPACES);
+    damage(f, OLDER_FINETUNE OLDER_SPACES);
     open_all(f);
     assert_block(f->view, 0, ROWS + 3, 0);
     assert_int_equal(spaces(f), 1000);
