@@ -12,5 +12,6 @@ extern const struct ak_run_kind ak_run_verify;     /* job_verify.c */
 extern const struct ak_run_kind ak_run_snapshot;   /* job_snapshot.c */
 extern const struct ak_run_kind ak_run_restore;    /* job_restore.c */
 extern const struct ak_run_kind ak_run_train;      /* job_train.c */
+extern const struct ak_run_kind ak_run_finetune;   /* the same */
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * job_train.c -- the job `train`: a network becomes the next version of an
- * extractor.
+ * job_train.c -- the jobs `train` and `finetune`: a network becomes the next
+ * version of an extractor.
  *
  *     rows      the images of a collection, if it learns from one
  *     load, train, evaluate, gate, finish     in akin-worker (job_train.c there)
@@ -9,6 +9,10 @@
  * What is asked is fixed when it begins for the first time: job.json names it,
  * and the published version to compare with and the network to begin with are
  * copied beside it, so that whatever is published meanwhile changes nothing.
+ *
+ * The two differ in what they are asked (job_train_ask.c), in whose version comes
+ * of it, and in what it is compared with: `finetune` begins with what a collection
+ * serves, and must not be worse than that.
  */
 #include <config.h>
 
@@ -17,236 +21,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/eval/pictures.h"
-#include "core/nn/zoo.h"
 #include "server/engine_internal.h"
+#include "server/extractor_files.h"
 #include "server/extractors.h"
 #include "server/job_kinds.h"
-#include "server/job_options.h"
-#include "server/job_train_hash.h"
+#include "server/job_train.h"
 #include "server/job_train_rows.h"
 #include "server/job_worker.h"
 #include "server/json_memory.h"
 #include "server/log.h"
 
-#define NICENESS   19
-#define PATH_ROOM  AK_JOB_WORKER_PATH
-#define MIN_MEMORY 67108864 /* bytes that a budget may allow */
-
-static const struct ak_job_option params[] = {
-    {"arch", AK_OPTION_TEXT, 0, 0, NULL, NULL},
-    {"from", AK_OPTION_NAME, 0, 0, NULL, NULL},
-    {"from_version", AK_OPTION_INTEGER, 1, UINT32_MAX, NULL, NULL},
-    {"dataset", AK_OPTION_NAME, 0, 0, NULL, NULL},
-    {"collection", AK_OPTION_NAME, 0, 0, NULL, NULL},
-    {"epochs", AK_OPTION_INTEGER, 1, 100000, NULL, "10"},
-    {"batch", AK_OPTION_INTEGER, 1, 4096, NULL, "128"},
-    {"rate", AK_OPTION_NUMBER, 0, 1000, NULL, "0.2"},
-    {"schedule", AK_OPTION_CHOICE, 0, 0, "triangular|cosine|step|constant",
-     "\"triangular\""},
-    {"decay", AK_OPTION_NUMBER, 0, 1, NULL, "0.0005"},
-    {"smoothing", AK_OPTION_NUMBER, 0, 0.99, NULL, "0"},
-    {"seed", AK_OPTION_INTEGER, 0, 9007199254740992.0, NULL, "0"},
-    {"type", AK_OPTION_CHOICE, 0, 0, "f32|bf16", NULL},
-    {"engine", AK_OPTION_CHOICE, 0, 0, "onednn|plain", NULL},
-    {"splits", AK_OPTION_OBJECT, 0, 0, NULL, "{}"},
-    AK_TRAIN_HASH_OPTIONS,
-};
-
-static const struct ak_job_option splits[] = {
-    {"search", AK_OPTION_NUMBER, 0, 0.45, NULL, "0.05"},
-    {"gate", AK_OPTION_NUMBER, 0, 0.45, NULL, "0.05"},
-    {"seed", AK_OPTION_INTEGER, 0, 9007199254740992.0, NULL, "0"},
-};
-
-static const struct ak_job_option budget[] = {
-    {"seconds", AK_OPTION_NUMBER, 0, 1e9, NULL, "0"},
-    {"threads", AK_OPTION_INTEGER, 1, 256, NULL, NULL},
-    {"memory_bytes", AK_OPTION_INTEGER, 0, 1e15, NULL, "0"},
-};
-
-static const struct ak_job_option gate[] = {
-    {"max_accuracy_loss", AK_OPTION_NUMBER, 0, 1, NULL, "0.01"},
-    {"max_map_loss", AK_OPTION_NUMBER, 0, 1, NULL, "0.02"},
-    {"min_accuracy", AK_OPTION_NUMBER, 0, 1, NULL, "0"},
-    {"min_map", AK_OPTION_NUMBER, 0, 1, NULL, "0"},
-};
-
-#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
-
-/* ------------------------------------------------------------- what is asked */
+#define NICENESS  19
+#define PATH_ROOM AK_JOB_WORKER_PATH
 
 static const char *text_of(const json_t *object, const char *name)
 {
     return json_string_value(json_object_get(object, name));
-}
-
-static bool dataset_path(const struct ak_engine *engine, const char *name,
-                         char path[PATH_ROOM])
-{
-    const char *dir = engine->params.datasets_dir;
-    struct stat st;
-    int n = dir != NULL && dir[0] != '\0'
-                ? snprintf(path, PATH_ROOM, "%s/%s", dir, name)
-                : snprintf(path, PATH_ROOM, "%s/datasets/%s",
-                           engine->params.data_dir, name);
-
-    return n > 0 && n < PATH_ROOM && stat(path, &st) == 0 &&
-           S_ISDIR(st.st_mode);
-}
-
-/* Exactly one of two params. */
-static enum ak_status one_of(const json_t *object, const char *a, const char *b,
-                             struct ak_settings_error *fault)
-{
-    bool has_a = json_object_get(object, a) != NULL;
-    bool has_b = json_object_get(object, b) != NULL;
-    char pointer[64];
-
-    if (has_a != has_b)
-        return AK_OK;
-    snprintf(pointer, sizeof(pointer), "/params/%s", has_a ? b : a);
-    return ak_job_option_fault(fault, "validation-failed", pointer,
-                               "one of %s and %s must be given, and no more", a,
-                               b);
-}
-
-static enum ak_status check_start(struct ak_run_check *check,
-                                  struct ak_settings_error *fault)
-{
-    const char *arch = text_of(check->params, "arch");
-    const char *from = text_of(check->params, "from");
-    const json_t *version = json_object_get(check->params, "from_version");
-    struct ak_extractor_version found;
-
-    if (arch != NULL && ak_arch_find(arch) == NULL)
-        return ak_job_option_fault(fault, "unsupported-option", "/params/arch",
-                                   "there is no architecture %.60s", arch);
-    if (arch != NULL && version != NULL)
-        return ak_job_option_fault(fault, "validation-failed",
-                                   "/params/from_version", "goes with from");
-    if (from == NULL)
-        return AK_OK;
-    if (ak_extractors_find(ak_engine_extractors(check->engine), from,
-                           (uint32_t)json_integer_value(version), &found,
-                           NULL) != AK_OK)
-        return ak_job_option_fault(fault, "validation-failed",
-                                   version != NULL ? "/params/from_version"
-                                                   : "/params/from",
-                                   "there is no such version of an extractor");
-    return json_object_set_new(check->params, "from_version",
-                               json_integer(found.version)) == 0
-               ? AK_OK
-               : AK_ENOMEM;
-}
-
-static enum ak_status check_data(struct ak_run_check *check,
-                                 struct ak_settings_error *fault)
-{
-    const char *dataset = text_of(check->params, "dataset");
-    const char *name = text_of(check->params, "collection");
-    struct ak_collection *c = NULL;
-    struct ak_settings settings;
-    char path[PATH_ROOM];
-
-    if (dataset != NULL)
-        return dataset_path(check->engine, dataset, path)
-                   ? AK_OK
-                   : ak_job_option_fault(fault, "validation-failed",
-                                         "/params/dataset",
-                                         "there is no folder %s in "
-                                         "datasets_dir",
-                                         dataset);
-    if (ak_engine_get(check->engine, name, &c, NULL) != AK_OK)
-        return ak_job_option_fault(fault, "validation-failed",
-                                   "/params/collection",
-                                   "there is no such collection");
-    ak_collection_settings(c, &settings);
-    ak_collection_drop(c);
-    return settings.keep_images
-               ? AK_OK
-               : ak_job_option_fault(fault, "validation-failed",
-                                     "/params/collection",
-                                     "it keeps no images: its images.store is "
-                                     "none");
-}
-
-/* All cores but one, which serves. */
-static enum ak_status set_threads(json_t *object)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-    if (json_object_get(object, "threads") != NULL)
-        return AK_OK;
-    return json_object_set_new(object, "threads",
-                               json_integer(cores > 1 ? cores - 1 : 1)) == 0
-               ? AK_OK
-               : AK_ENOMEM;
-}
-
-static enum ak_status check_budget(json_t *object,
-                                   struct ak_settings_error *fault)
-{
-    enum ak_status status =
-        ak_job_options_check(object, "/budget", budget, COUNT(budget), fault);
-    json_int_t memory =
-        json_integer_value(json_object_get(object, "memory_bytes"));
-
-    if (status == AK_OK && memory > 0 && memory < MIN_MEMORY)
-        return ak_job_option_fault(
-            fault, "validation-failed", "/budget/memory_bytes",
-            "must be 0 (any) or at least %d", MIN_MEMORY);
-    return status == AK_OK ? set_threads(object) : status;
-}
-
-static enum ak_status check_gate(struct ak_run_check *check,
-                                 struct ak_settings_error *fault)
-{
-    if (!check->gate_given) {
-        json_decref(check->gate);
-        check->gate = json_object();
-    }
-    return json_is_null(check->gate)
-               ? AK_OK
-               : ak_job_options_check(check->gate, "/gate", gate, COUNT(gate),
-                                      fault);
-}
-
-static enum ak_status train_check(struct ak_run_check *check,
-                                  struct ak_settings_error *fault)
-{
-    enum ak_status status;
-
-    if (!ak_settings_good_name(check->target))
-        return ak_job_option_fault(
-            fault, "validation-failed", "/target",
-            "must be the name of an extractor, there or to be: "
-            "^[a-z0-9][a-z0-9_-]{0,62}$");
-    status =
-        ak_train_hash_fill(ak_engine_extractors(check->engine), check->params);
-    if (status == AK_OK)
-        status = ak_job_options_check(check->params, "/params", params,
-                                      COUNT(params), fault);
-    if (status == AK_OK)
-        status = ak_train_hash_check(check->params, fault);
-    if (status == AK_OK)
-        status = ak_job_options_check(json_object_get(check->params, "splits"),
-                                      "/params/splits", splits, COUNT(splits),
-                                      fault);
-    if (status == AK_OK)
-        status = one_of(check->params, "arch", "from", fault);
-    if (status == AK_OK)
-        status = one_of(check->params, "dataset", "collection", fault);
-    if (status == AK_OK)
-        status = check_start(check, fault);
-    if (status == AK_OK)
-        status = check_data(check, fault);
-    if (status == AK_OK)
-        status = check_budget(check->budget, fault);
-    return status == AK_OK ? check_gate(check, fault) : status;
 }
 
 /* ----------------------------------------------------------------- beginning */
@@ -267,11 +60,20 @@ struct putting {
 
 struct train {
     struct ak_job_worker *worker;
-    struct ak_train_rows *rows;
+    struct ak_collection *c;    /* whose rows; held */
+    uint64_t wait_seq;          /* until this record is visible */
+    struct ak_train_rows *rows; /* NULL: not yet, or not any more */
     enum where where;
     json_t *result;
     struct putting *putting; /* NULL: none yet */
 };
+
+/* Whose next version comes of it. */
+static const char *extractor_of(struct ak_run *run)
+{
+    return ak_run_collection(run) != NULL ? text_of(ak_run_params(run), "from")
+                                          : ak_run_target(run);
+}
 
 /* A version's file beside job.json.  AK_ENOTFOUND: there is none. */
 static enum ak_status copy_version(struct ak_run *run, const struct train *t,
@@ -292,13 +94,27 @@ static enum ak_status copy_version(struct ak_run *run, const struct train *t,
     return status;
 }
 
+/* What it is compared with: of a collection the version that it serves, else the
+   one that new collections get. */
+static enum ak_status copy_published(struct ak_run *run, const struct train *t,
+                                     struct ak_err *err)
+{
+    struct ak_settings served;
+
+    if (ak_run_collection(run) == NULL)
+        return copy_version(run, t, ak_run_target(run), 0, "published.akx",
+                            err);
+    ak_collection_served_settings(ak_run_collection(run), &served);
+    return copy_version(run, t, served.extractor, served.extractor_version,
+                        "published.akx", err);
+}
+
 static enum ak_status copy_versions(struct ak_run *run, const struct train *t,
                                     struct ak_err *err)
 {
     const json_t *p = ak_run_params(run);
     const char *from = text_of(p, "from");
-    enum ak_status status =
-        copy_version(run, t, ak_run_target(run), 0, "published.akx", err);
+    enum ak_status status = copy_published(run, t, err);
 
     if (status == AK_ENOTFOUND)
         status = AK_OK;
@@ -336,7 +152,7 @@ static enum ak_status begin_dataset(struct ak_run *run, const struct train *t,
     const char *name = text_of(ak_run_params(run), "dataset");
     char path[PATH_ROOM];
 
-    if (!dataset_path(ak_run_engine(run), name, path))
+    if (!ak_train_dataset(ak_run_engine(run), name, path))
         return ak_fail(err, AK_ENOTFOUND, "there is no data set %s any more",
                        name);
     return put_job(
@@ -349,17 +165,15 @@ static enum ak_status begin_rows(struct ak_run *run, struct train *t,
                                  struct ak_err *err)
 {
     const char *name = text_of(ak_run_params(run), "collection");
-    struct ak_collection *c = NULL;
-    char path[PATH_ROOM];
-    enum ak_status status = ak_engine_get(ak_run_engine(run), name, &c, err);
+    struct ak_collection_status now;
+    enum ak_status status = ak_engine_get(ak_run_engine(run), name, &t->c, err);
 
     if (status != AK_OK)
         return status;
-    ak_job_worker_path(t->worker, "rows", path);
-    status = ak_train_rows_create(c, path, &t->rows, err);
-    ak_collection_drop(c);
+    ak_collection_status(t->c, &now);
+    t->wait_seq = now.durable_seq;
     t->where = ROWS;
-    return status;
+    return AK_OK;
 }
 
 static enum ak_status train_begin(struct ak_run *run, struct ak_err *err)
@@ -384,29 +198,62 @@ static enum ak_status train_begin(struct ak_run *run, struct ak_err *err)
 
 /* ------------------------------------------------------------------- working */
 
+/* What was stored when it began is to be learnt: DONE, when all of it is seen. */
+static enum ak_run_step begin_export(struct train *t, struct ak_err *err)
+{
+    struct ak_collection_status now;
+    char path[PATH_ROOM];
+
+    ak_collection_status(t->c, &now);
+    if (now.visible_seq < t->wait_seq && now.broken) {
+        ak_fail(err, AK_EIO, "indexing stopped; see the log");
+        return AK_STEP_FAILED;
+    }
+    if (now.visible_seq < t->wait_seq)
+        return AK_STEP_WAIT;
+    ak_job_worker_path(t->worker, "rows", path);
+    return ak_train_rows_create(t->c, path, &t->rows, err) == AK_OK
+               ? AK_STEP_DONE
+               : AK_STEP_FAILED;
+}
+
 static enum ak_run_step export_rows(struct ak_run *run, struct train *t,
                                     struct ak_err *err)
 {
     struct ak_train_rows_progress p;
+    enum ak_run_step step = AK_STEP_DONE;
+    enum ak_status status;
 
+    if (t->rows == NULL)
+        step = begin_export(t, err);
+    if (step != AK_STEP_DONE)
+        return step;
     if (ak_train_rows_step(t->rows, &p, err) != AK_OK)
         return AK_STEP_FAILED;
     ak_run_progress(run, "rows", p.done, p.total);
     if (!p.over)
         return AK_STEP_MORE;
-    ak_train_rows_destroy(t->rows);
-    t->rows = NULL;
     if (p.images == 0) {
         ak_fail(err, AK_EINVAL,
                 "the collection has no item with a label and an image");
         return AK_STEP_FAILED;
     }
+    if (p.classes < 2) {
+        ak_fail(err, AK_EINVAL,
+                "all items with an image have one label: there is nothing to "
+                "tell apart");
+        return AK_STEP_FAILED;
+    }
     ak_run_log(run, AK_LOG_INFO, "%llu images of %llu classes",
                (unsigned long long)p.images, (unsigned long long)p.classes);
-    if (put_job(
-            run, t,
-            json_pack("{s:s, s:I}", "kind", "rows", "n", (json_int_t)p.images),
-            err) != AK_OK)
+    status = put_job(run, t,
+                     json_pack("{s:s, s:I, s:O}", "kind", "rows", "n",
+                               (json_int_t)p.images, "classes",
+                               ak_train_rows_classes(t->rows)),
+                     err);
+    ak_train_rows_destroy(t->rows);
+    t->rows = NULL;
+    if (status != AK_OK)
         return AK_STEP_FAILED;
     t->where = WORK;
     return AK_STEP_MORE;
@@ -450,16 +297,44 @@ static void on_put(void *arg, enum ak_status status, uint32_t version,
     drop_putting(p);
 }
 
+/* A copy of the model for the version, which takes the file: the job keeps its
+   own until it has ended, for who is killed in between puts it again. */
+static enum ak_status copy_model(struct ak_run *run, const struct train *t,
+                                 char copy[AK_EXTRACTORS_PATH],
+                                 struct ak_err *err)
+{
+    struct ak_extractors *x = ak_engine_extractors(ak_run_engine(run));
+    char path[PATH_ROOM];
+    uint8_t sha256[AK_SHA256_LEN];
+    void *bytes = NULL;
+    size_t len = 0;
+    enum ak_status status = ak_extractors_room(x, copy, err);
+
+    ak_job_worker_path(t->worker, "model.akx", path);
+    if (status == AK_OK)
+        status = ak_extractor_file_read(path, AK_EXTRACTORS_FILE, &bytes, &len,
+                                        sha256, err);
+    if (status == AK_OK)
+        status = ak_extractor_file_write(copy, bytes, len, err);
+    free(bytes);
+    return status;
+}
+
 static enum ak_run_step put(struct ak_run *run, struct train *t,
                             struct ak_err *err)
 {
     struct putting *p;
-    char path[PATH_ROOM];
+    char copy[AK_EXTRACTORS_PATH];
 
     if (!ak_run_no_return(run))
         return AK_STEP_MORE;
+    if (copy_model(run, t, copy, err) != AK_OK) {
+        ak_err_context(err, "the version");
+        return AK_STEP_FAILED;
+    }
     p = calloc(1, sizeof(*p));
     if (p == NULL) {
+        unlink(copy);
         ak_fail(err, AK_ENOMEM, "no memory for a version");
         return AK_STEP_FAILED;
     }
@@ -469,9 +344,8 @@ static enum ak_run_step put(struct ak_run *run, struct train *t,
     t->putting = p;
     t->where = PUTTING;
     ak_run_progress(run, "publish", 0, 1);
-    ak_job_worker_path(t->worker, "model.akx", path);
     ak_extractors_put(ak_engine_extractors(ak_run_engine(run)),
-                      ak_run_target(run), path, ak_run_id(run), on_put, p);
+                      extractor_of(run), copy, ak_run_id(run), on_put, p);
     return AK_STEP_WAIT;
 }
 
@@ -490,8 +364,7 @@ static enum ak_run_step look_at_put(struct ak_run *run, struct train *t,
         ak_fail(err, p->status, "the version: %s", p->err.text);
         return AK_STEP_FAILED;
     }
-    json_object_set_new(t->result, "extractor",
-                        json_string(ak_run_target(run)));
+    json_object_set_new(t->result, "extractor", json_string(extractor_of(run)));
     json_object_set_new(t->result, "version",
                         json_integer((json_int_t)p->version));
     ak_run_progress(run, "publish", 1, 1);
@@ -534,6 +407,7 @@ static void train_end(struct ak_run *run, enum ak_run_state why)
     if (t == NULL)
         return;
     ak_train_rows_destroy(t->rows);
+    ak_collection_drop(t->c);
     json_decref(t->result);
     drop_putting(t->putting);
     free(t);
@@ -544,7 +418,19 @@ const struct ak_run_kind ak_run_train = {
     .name = "train",
     .help = "train a network, which becomes a version of an extractor",
     .exclusive = "train",
-    .check = train_check,
+    .check = ak_train_check,
+    .begin = train_begin,
+    .step = train_step,
+    .rest = train_rest,
+    .end = train_end,
+};
+
+const struct ak_run_kind ak_run_finetune = {
+    .name = "finetune",
+    .help = "train the network of a collection on with its images and labels",
+    .on_collection = true,
+    .exclusive = "finetune",
+    .check = ak_finetune_check,
     .begin = train_begin,
     .step = train_step,
     .rest = train_rest,

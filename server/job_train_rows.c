@@ -18,6 +18,7 @@ struct ak_train_rows {
     uint32_t
         *classes; /* by the number of a label: its class + 1; 0: none yet */
     size_t n_labels;
+    json_t *names; /* of the classes */
     uint64_t at, images;
     uint32_t n_classes;
 };
@@ -44,6 +45,7 @@ enum ak_status ak_train_rows_create(struct ak_collection *c, const char *path,
     (void)setvbuf(r->file, NULL, _IOFBF, BUFFER);
     r->c = ak_collection_ref(c);
     r->snapshot = ak_collection_snapshot(c);
+    r->names = json_array();
     *out = r;
     return AK_OK;
 }
@@ -56,8 +58,14 @@ void ak_train_rows_destroy(struct ak_train_rows *r)
         fclose(r->file);
     ak_snapshot_drop(r->snapshot);
     ak_collection_drop(r->c);
+    json_decref(r->names);
     free(r->classes);
     free(r);
+}
+
+const json_t *ak_train_rows_classes(const struct ak_train_rows *r)
+{
+    return r->names;
 }
 
 static enum ak_status class_of(struct ak_train_rows *r, uint32_t label,
@@ -73,15 +81,22 @@ static enum ak_status class_of(struct ak_train_rows *r, uint32_t label,
         r->classes = grown;
         r->n_labels = n;
     }
-    if (r->classes[label] == 0)
+    if (r->classes[label] == 0) {
+        const char *name = ak_collection_label(r->c, label);
+
+        /* A label of a row that is seen is seen, too. */
+        if (json_array_append_new(r->names,
+                                  json_string(name != NULL ? name : "")) != 0)
+            return ak_fail(err, AK_ENOMEM, "no memory for %u labels", label);
         r->classes[label] = ++r->n_classes;
+    }
     *class = r->classes[label] - 1;
     return AK_OK;
 }
 
-static void put_u32(uint8_t *to, uint32_t value)
+static void put_number(uint8_t *to, int bytes, uint64_t value)
 {
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < bytes; i++)
         to[i] = (uint8_t)(value >> 8 * i);
 }
 
@@ -91,7 +106,7 @@ static enum ak_status put_row(struct ak_train_rows *r, struct ak_view *view,
 {
     struct ak_bytes image;
     const uint32_t *labels;
-    uint8_t head[8];
+    uint8_t head[16];
     uint32_t class = 0;
     enum ak_status status;
 
@@ -105,8 +120,9 @@ static enum ak_status put_row(struct ak_train_rows *r, struct ak_view *view,
         status = class_of(r, labels[0], &class, err);
     if (status != AK_OK)
         return status;
-    put_u32(head, class);
-    put_u32(head + 4, (uint32_t)image.len);
+    put_number(head, 8, row);
+    put_number(head + 8, 4, class);
+    put_number(head + 12, 4, image.len);
     if (fwrite(head, 1, sizeof(head), r->file) != sizeof(head) ||
         fwrite(image.data, 1, image.len, r->file) != image.len)
         return failed(err);

@@ -8,6 +8,8 @@
 #ifndef AK_SERVER_JOB_TRAIN_ROWS_H
 #define AK_SERVER_JOB_TRAIN_ROWS_H
 
+#include <jansson.h>
+
 #include "server/engine.h"
 
 struct ak_train_rows;
@@ -28,5 +30,8 @@ struct ak_train_rows_progress {
 enum ak_status ak_train_rows_step(struct ak_train_rows *r,
                                   struct ak_train_rows_progress *progress,
                                   struct ak_err *err) AK_MUST_CHECK;
+
+/* The names of the classes in the order of their numbers, lent until the end. */
+const json_t *ak_train_rows_classes(const struct ak_train_rows *r);
 
 #endif

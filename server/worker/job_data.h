@@ -3,9 +3,12 @@
  * akind exported from a collection.
  *
  * job.json has "data": {"kind":"cifar10|idx|folder","folder":"/..."}, or
- * {"kind":"rows"}: then FOLDER/rows holds, in the order of the collection,
- * records of u32 class, u32 length, and the bytes of the image as it was stored;
- * classes are numbered by their first record, and all little-endian.
+ * {"kind":"rows","n":N,"labelled":L,"classes":[NAME]}: then FOLDER/rows holds, in
+ * the order of the collection, N records of u64 row, u32 class, u32 length, and the
+ * bytes of the image as it was stored, all little-endian.  Classes are numbered by
+ * their first record, and have the names of the collection's labels.  The number of
+ * the row decides of which part an image is.  L is akind's, and goes into the
+ * result.
  */
 #ifndef AK_SERVER_WORKER_JOB_DATA_H
 #define AK_SERVER_WORKER_JOB_DATA_H
@@ -17,6 +20,7 @@ struct ak_job_data {
     struct ak_picture_set set;
     struct ak_picture_parts parts; /* of the first of them; "params.splits" */
     size_t n_test;                 /* behind, of sets that have such a part */
+    uint64_t *numbers;             /* of rows, as they came; else NULL */
 };
 
 /* Reads and splits, for a network that takes images of `input`.  AK_ECANCELED;

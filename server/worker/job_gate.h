@@ -8,9 +8,15 @@
  * with the same of the published version on the same images, and with the least
  * that was asked for.
  *
+ * Both rank the same queries, so the differences of their AP are paired, and the
+ * gain in mAP has a lower bound (core/eval/paired.h): what is better by chance is
+ * told from what is better.
+ *
  * job.json has "gate": {"max_accuracy_loss","max_map_loss","min_accuracy",
- * "min_map"}, each a number or absent, or null: then all is measured and nothing
- * fails.  The published version, if there is one, is FOLDER/published.akx.
+ * "min_map","min_map_gain"}, each a number or absent, or null: then all is measured
+ * and nothing fails.  A min_map_gain above -1 must be beaten by the lower bound, of
+ * at least 30 queries.  The published version, if there is one, is
+ * FOLDER/published.akx.
  */
 #ifndef AK_SERVER_WORKER_JOB_GATE_H
 #define AK_SERVER_WORKER_JOB_GATE_H
@@ -27,9 +33,10 @@ struct ak_job_compute {
 
 /*
  * Measure `model` with its values.  *report is the caller's, for the result:
- * {"images","queries","accuracy","map","published":null|{"accuracy","map"}}; with
- * null for an accuracy where the published version has too few classes, and for a
- * mAP where it makes no codes.  AK_ELIMIT:
+ * {"images","queries","accuracy","map","published":null|{"accuracy","map",
+ * "map_gain":null|{"mean","lower"}}}; with null for an accuracy where the published
+ * version has not all the classes of the data, or where that is not known
+ * (job_classes.h), and for a mAP and its gain where it makes no codes.  AK_ELIMIT:
  * it did not pass; the text says why.
  */
 enum ak_status ak_job_gate(struct ak_job *job, const struct ak_job_data *data,

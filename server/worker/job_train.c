@@ -21,12 +21,14 @@
 #include "core/nn/evaluate.h"
 #include "core/nn/train.h"
 #include "core/nn/zoo.h"
+#include "server/worker/job_classes.h"
 #include "server/worker/job_gate.h"
 #include "server/worker/job_hash.h"
 
 #define CHECKPOINT    "checkpoint"
 #define MODEL         "model.akx"
 #define CHECKPOINT_NS UINT64_C(30000000000)
+#define EPOCH_NS      UINT64_C(1000000000)
 #define BATCH         64 /* images recognised at once */
 
 static const char magic[8] = "AKTRAIN";
@@ -39,8 +41,11 @@ struct train {
     struct ak_job_hash hash;
     struct ak_trainer *trainer;
     struct ak_exec *exec; /* that recognises */
+    uint32_t batch;
     uint64_t saved_ns;
     uint64_t first_step, first_ns; /* of this process */
+    char epoch[160];               /* how the last one went; "": it was told */
+    uint64_t epoch_ns;             /* when one was told; 0: none was */
     bool out_of_time;
     struct ak_evaluation search, test;
 };
@@ -105,6 +110,24 @@ static enum ak_status load_new(struct train *t, const char *arch,
     return ak_arch_graph(arch, classes, &t->model.g, err);
 }
 
+/* The network to begin with gets the classes of the data. */
+static enum ak_status fit_head(struct train *t, struct ak_err *err)
+{
+    uint32_t n = ak_job_classes(t->job), known, *from = NULL;
+    enum ak_status status =
+        ak_job_classes_map(t->job, t->model.notes, &from, &known, err);
+
+    if (status == AK_OK)
+        status = ak_model_set_classes(
+            &t->model, n, from,
+            (uint64_t)json_integer_value(ak_job_get(t->job, "params", "seed")),
+            err);
+    ak_array_free(from);
+    if (status == AK_OK)
+        ak_job_log(t->job, "info", "%u classes, of which it had %u", n, known);
+    return status;
+}
+
 static enum ak_status load_old(struct train *t, struct ak_err *err)
 {
     uint8_t *bytes = NULL;
@@ -121,6 +144,8 @@ static enum ak_status load_old(struct train *t, struct ak_err *err)
             ak_job_data_load(t->job, &t->model.g->layers[0], &t->data, err);
     if (status != AK_OK)
         return status;
+    if (ak_job_classes(t->job) > 0 && !ak_job_hash_wanted(t->job))
+        return fit_head(t, err);
     classes = t->model.g->layers[t->model.g->output].c;
     /* A hash layer has a classifier of its own. */
     return t->data.set.n_classes <= classes || ak_job_hash_wanted(t->job)
@@ -177,6 +202,9 @@ static enum ak_status load(struct train *t, struct ak_err *err)
         return status;
     ak_job_hash_losses(&t->hash, &params);
     images = ak_job_data_train(&t->data);
+    if (params.batch > images.n)
+        params.batch = (uint32_t)images.n;
+    t->batch = params.batch;
     status = ak_trainer_create(t->model.g, &images, &params, t->model.values,
                                &t->trainer, err);
     if (status == AK_OK)
@@ -253,7 +281,6 @@ static void tell_step(struct train *t)
 {
     const struct ak_train_state *s = ak_trainer_state(t->trainer);
     double seconds = (double)(ak_clock_ns() - t->first_ns) / 1e9;
-    double batch = ak_job_number(t->job, "params", "batch", 128);
 
     ak_job_metric(t->job, "epoch", (double)s->epoch);
     ak_job_metric(t->job, "loss", s->loss);
@@ -261,12 +288,25 @@ static void tell_step(struct train *t)
     ak_job_metric(t->job, "rate", s->rate);
     if (seconds > 0)
         ak_job_metric(t->job, "images_per_second",
-                      (double)(s->step - t->first_step) * batch / seconds);
+                      (double)(s->step - t->first_step) * t->batch / seconds);
     ak_job_metric(t->job, "peak_bytes", (double)ak_job_peak_bytes());
     ak_job_progress(t->job, "train", s->step, s->steps);
 }
 
-/* How the epoch went, on the images that choose. */
+static void tell_epoch(struct train *t)
+{
+    if (t->epoch[0] == '\0')
+        return;
+    ak_job_log(t->job, "info", "%s", t->epoch);
+    t->epoch[0] = '\0';
+    t->epoch_ns = ak_clock_ns();
+}
+
+/*
+ * How the epoch went, on the images that choose.  Told are the first one, the
+ * last one and between them one a second: what says more must find room among
+ * the lines that akind takes.
+ */
 static enum ak_status end_epoch(struct train *t, struct ak_err *err)
 {
     const struct ak_train_state *s = ak_trainer_state(t->trainer);
@@ -274,6 +314,7 @@ static enum ak_status end_epoch(struct train *t, struct ak_err *err)
     unsigned long long epoch = s->step / (s->steps / s->epochs);
     struct watch w = {.t = t};
     enum ak_status status;
+    char others[48];
 
     status =
         recognise(&w, ak_trainer_values(t->trainer), &images, &t->search, err);
@@ -284,17 +325,14 @@ static enum ak_status end_epoch(struct train *t, struct ak_err *err)
         return status;
     if (images.n > 0)
         ak_job_metric(t->job, "search_accuracy", share(&t->search));
-    if (images.n > 0)
-        ak_job_log(t->job, "info",
-                   "epoch %llu of %u: loss %.4f, %.2f %% of the training "
-                   "images, %.2f %% of %zu others",
-                   epoch, s->epochs, s->loss, 100 * s->accuracy,
-                   100 * share(&t->search), images.n);
-    else
-        ak_job_log(t->job, "info",
-                   "epoch %llu of %u: loss %.4f, %.2f %% of the training "
-                   "images",
-                   epoch, s->epochs, s->loss, 100 * s->accuracy);
+    snprintf(others, sizeof(others), ", %.2f %% of %zu others",
+             100 * share(&t->search), images.n);
+    snprintf(t->epoch, sizeof(t->epoch),
+             "epoch %llu of %u: loss %.4f, %.2f %% of the training images%s",
+             epoch, s->epochs, s->loss, 100 * s->accuracy,
+             images.n > 0 ? others : "");
+    if (t->epoch_ns == 0 || ak_clock_ns() - t->epoch_ns >= EPOCH_NS)
+        tell_epoch(t);
     return AK_OK;
 }
 
@@ -333,6 +371,7 @@ static enum ak_status run_steps(struct train *t, struct ak_err *err)
             status = save_checkpoint(t, err);
         tell_step(t);
     }
+    tell_epoch(t);
     if (status == AK_OK && t->out_of_time) {
         ak_job_log(t->job, "warn",
                    "the budget of %g s is over after step %llu of %llu", budget,
@@ -381,9 +420,9 @@ static enum ak_status set_notes(struct train *t, struct ak_err *err)
     const struct ak_train_state *s = ak_trainer_state(t->trainer);
     const char *arch = ak_job_text(job, "params", "arch");
     const char *of = ak_job_text(job, "params", "dataset");
-    char notes[1024], test[96] = "", of_first[64], hash[AK_HCDH_NOTES];
-    uint64_t images =
-        s->step * (uint64_t)ak_job_number(job, "params", "batch", 128);
+    char head[1024], test[96] = "", of_first[64], hash[AK_HCDH_NOTES];
+    struct ak_writer notes = {0};
+    uint64_t images = s->step * (uint64_t)t->batch;
     enum ak_status status =
         ak_job_hash_notes(&t->hash, &t->model, images, hash, err);
 
@@ -395,15 +434,18 @@ static enum ak_status set_notes(struct train *t, struct ak_err *err)
         snprintf(test, sizeof(test), "test top-1: %zu of %zu\n", t->test.top1,
                  t->test.n);
     snprintf(
-        notes, sizeof(notes),
+        head, sizeof(head),
         "arch: %s\ntrained on: %s, %u epochs, %llu of %llu steps, %s\n"
         "loss: %.4f\n%s%s",
         arch != NULL ? arch : arch_of_first(t, of_first), of != NULL ? of : "",
         s->epochs, (unsigned long long)s->step, (unsigned long long)s->steps,
         t->compute.type == AK_EXEC_BF16 ? "bf16" : "f32", s->loss, test, hash);
+    ak_write_bytes(&notes, head, strlen(head));
+    ak_job_classes_write(job, &notes);
+    ak_write_u8(&notes, 0);
     free(t->model.notes);
-    t->model.notes = strdup(notes);
-    return t->model.notes != NULL
+    t->model.notes = (char *)notes.data;
+    return notes.status == AK_OK
                ? AK_OK
                : ak_fail(err, AK_ENOMEM, "no memory for the notes");
 }
