@@ -81,6 +81,11 @@ static enum ak_status check_value(const struct ak_job_option *o,
                                        "must be a number, %g..%g", o->min,
                                        o->max);
         break;
+    case AK_OPTION_BOOLEAN:
+        if (!json_is_boolean(value))
+            return ak_job_option_fault(fault, bad, pointer,
+                                       "must be true or false");
+        break;
     case AK_OPTION_OBJECT:
         if (!json_is_object(value))
             return ak_job_option_fault(fault, bad, pointer,

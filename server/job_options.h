@@ -17,6 +17,7 @@ enum ak_job_option_type {
     AK_OPTION_CHOICE,  /* one of `choices` */
     AK_OPTION_INTEGER, /* min..max */
     AK_OPTION_NUMBER,  /* min..max */
+    AK_OPTION_BOOLEAN, /* true or false */
     AK_OPTION_OBJECT   /* looked at by its own list */
 };
 
