@@ -174,6 +174,7 @@ static void submit_done(struct ak_job *job, enum ak_status status,
             ak_collection_set(c, &s->settings);
         }
         c->status.erasures_pending += j->receipt.erasing;
+        c->status.labelled_images += j->receipt.labelled_images;
         if (j->receipt.seq > c->reached.seq[AK_ACK_DURABLE]) {
             c->reached.seq[AK_ACK_DURABLE] = j->receipt.seq;
             c->last_commit_ns = ak_clock_ns();
@@ -466,6 +467,9 @@ void ak_collection_status(struct ak_collection *c,
         out->staleness = (double)(out->live_samples - out->published_samples) /
                          (double)out->live_samples;
     out->lag_seconds = ak_lag_seconds(&c->lag, now);
+    out->finetune = c->finetune.state;
+    out->finetune_running = out->finetune.running;
+    out->new_images = out->labelled_images - out->finetune.mark;
     for (const struct ak_job *job = c->parked; job != NULL; job = job->next)
         if (load.oldest_ns == 0 || job->since_ns < load.oldest_ns)
             load.oldest_ns = job->since_ns;

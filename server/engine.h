@@ -22,6 +22,7 @@
 #include "core/base/err.h"
 #include "core/code/index.h"
 #include "core/hash/encoder.h"
+#include "server/finetune.h"
 #include "server/quality_report.h"
 #include "server/settings.h"
 #include "storage/collection.h"
@@ -155,13 +156,19 @@ struct ak_collection_status {
     struct ak_gate_decision gate; /* the last */
     struct ak_drift_report drift;
     struct ak_bits_summary bits;
+    uint64_t labelled_images;          /* ever */
+    uint64_t new_images;               /* of these since the last fine-tuning */
+    struct ak_finetune_state finetune; /* the last of the policy */
+    bool finetune_running;
     uint64_t memory_bytes, learner_bytes, file_bytes;
     /* Counters since the start of the daemon. */
     uint64_t learnt_rows, skipped_rows, learnt_batches, rejected_batches;
     uint64_t rollbacks;        /* updates that were undone */
     uint64_t erasures_pending; /* rows that wait to be erased */
     uint64_t erased_rows;
-    uint64_t rebuilds_refused; /* by their gate */
+    uint64_t rebuilds_refused;  /* by their gate */
+    uint64_t finetunes_started; /* by the policy */
+    uint64_t finetunes_ended[AK_N_FINETUNE_OUTCOMES];
     uint64_t publishes, published_rows;
     uint64_t reused_segments;            /* whose stored codes served again */
     uint64_t refused[AK_N_GATE_REASONS]; /* publishes, by the gate */
@@ -172,6 +179,11 @@ void ak_collection_status(struct ak_collection *c,
                           struct ak_collection_status *out);
 /* Of the above, for those who ask with every request. */
 uint64_t ak_collection_visible_seq(struct ak_collection *c);
+
+/* A fine-tuning had so many of the labelled images, and came to something; `done`
+   when that is in the file, from the writer or at once. */
+void ak_collection_note_finetune(struct ak_collection *c, uint64_t labelled,
+                                 ak_done_fn *done, void *arg);
 
 /* All that is known of its quality, freed with free(); AK_ENOTFOUND: it does not
    learn. */

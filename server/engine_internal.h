@@ -206,6 +206,11 @@ struct ak_collection {
     struct ak_turn *turns; /* under way */
     struct ak_job *parked; /* submissions, until their turn comes */
     bool can_flush;        /* it has rows that a flush would let it learn */
+    struct {
+        struct ak_finetune_state state;
+        bool busy; /* the clock waits for the writer */
+        bool told; /* of this attempt: that its job has to wait */
+    } finetune;
 };
 
 /* A submission on its way through the writer. */
@@ -337,6 +342,14 @@ void ak_turns_committed(struct ak_collection *c,
                         const struct ak_change *change);
 /* Try those a last time that have waited long, or all. */
 void ak_turns_expire(struct ak_collection *c, uint64_t now_ns, bool all);
+
+/* ------------------------------------------------------ finetune_policy.c */
+
+enum ak_status ak_collection_load_finetune(struct ak_collection *c,
+                                           struct ak_view *view,
+                                           struct ak_err *err) AK_MUST_CHECK;
+/* Begin what is due, look at what is under way; by the clock, when jobs are there. */
+void ak_collection_finetune(struct ak_collection *c);
 
 /* ---------------------------------------------------------------- eraser.c */
 

@@ -56,7 +56,7 @@ static void ask_tidy(struct ak_collection *c)
     ak_writer_push(c->engine->writer, &c->lane, &j->job);
 }
 
-static void tick(struct ak_collection *c, uint64_t now, bool tidy)
+static void tick(struct ak_collection *c, uint64_t now, bool tidy, bool ready)
 {
     uint64_t idle, cause;
     bool flush, copy, unsaved, waits;
@@ -81,6 +81,8 @@ static void tick(struct ak_collection *c, uint64_t now, bool tidy)
         ask_tidy(c);
     ak_collection_erase(c, now);
     ak_collection_forget_spaces(c, now);
+    if (ready)
+        ak_collection_finetune(c);
     if (waits || now >= atomic_load(&c->indexer.packer.wake_ns))
         ak_actor_wake(&c->indexer.actor);
     /* So that an idle learner is saved too, and what is due is published. */
@@ -90,6 +92,7 @@ static void tick(struct ak_collection *c, uint64_t now, bool tidy)
 
 void ak_engine_tick(struct ak_engine *e)
 {
+    struct ak_engine_progress progress;
     struct ak_collection **list;
     uint64_t now = ak_clock_ns();
     bool tidy = now - e->last_tidy_ns > TIDY_NS;
@@ -104,8 +107,9 @@ void ak_engine_tick(struct ak_engine *e)
     if (tidy)
         e->last_tidy_ns = now;
     ak_disk_ask(e);
+    ak_engine_progress(e, &progress);
     for (size_t i = 0; i < n; i++) {
-        tick(list[i], now, tidy);
+        tick(list[i], now, tidy, progress.ready);
         ak_collection_drop(list[i]);
     }
     free(list);

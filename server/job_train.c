@@ -44,7 +44,7 @@ static const char *text_of(const json_t *object, const char *name)
 
 /* ----------------------------------------------------------------- beginning */
 
-enum where { ROWS, WORK, PUT, PUTTING, DONE };
+enum where { ROWS, WORK, PUT, PUTTING, NOTING, DONE };
 
 /* A version on its way: of the run, and of the writer's thread, which may tell
    when the run has been ended already, with the daemon. */
@@ -61,6 +61,7 @@ struct putting {
 struct train {
     struct ak_job_worker *worker;
     struct ak_collection *c;    /* whose rows; held */
+    uint64_t labelled;          /* images that were there when it began */
     uint64_t wait_seq;          /* until this record is visible */
     struct ak_train_rows *rows; /* NULL: not yet, or not any more */
     enum where where;
@@ -172,6 +173,7 @@ static enum ak_status begin_rows(struct ak_run *run, struct train *t,
         return status;
     ak_collection_status(t->c, &now);
     t->wait_seq = now.durable_seq;
+    t->labelled = now.labelled_images;
     t->where = ROWS;
     return AK_OK;
 }
@@ -247,8 +249,9 @@ static enum ak_run_step export_rows(struct ak_run *run, struct train *t,
     ak_run_log(run, AK_LOG_INFO, "%llu images of %llu classes",
                (unsigned long long)p.images, (unsigned long long)p.classes);
     status = put_job(run, t,
-                     json_pack("{s:s, s:I, s:O}", "kind", "rows", "n",
-                               (json_int_t)p.images, "classes",
+                     json_pack("{s:s, s:I, s:I, s:O}", "kind", "rows", "n",
+                               (json_int_t)p.images, "labelled",
+                               (json_int_t)t->labelled, "classes",
                                ak_train_rows_classes(t->rows)),
                      err);
     ak_train_rows_destroy(t->rows);
@@ -297,6 +300,21 @@ static void on_put(void *arg, enum ak_status status, uint32_t version,
     drop_putting(p);
 }
 
+/* In the place of the one before; false when memory is short. */
+static bool new_putting(struct ak_run *run, struct train *t)
+{
+    struct putting *p = calloc(1, sizeof(*p));
+
+    if (p == NULL)
+        return false;
+    atomic_init(&p->refs, 2);
+    pthread_mutex_init(&p->lock, NULL);
+    p->run = ak_run_hold(run);
+    drop_putting(t->putting);
+    t->putting = p;
+    return true;
+}
+
 /* A copy of the model for the version, which takes the file: the job keeps its
    own until it has ended, for who is killed in between puts it again. */
 static enum ak_status copy_model(struct ak_run *run, const struct train *t,
@@ -323,7 +341,6 @@ static enum ak_status copy_model(struct ak_run *run, const struct train *t,
 static enum ak_run_step put(struct ak_run *run, struct train *t,
                             struct ak_err *err)
 {
-    struct putting *p;
     char copy[AK_EXTRACTORS_PATH];
 
     if (!ak_run_no_return(run))
@@ -332,33 +349,64 @@ static enum ak_run_step put(struct ak_run *run, struct train *t,
         ak_err_context(err, "the version");
         return AK_STEP_FAILED;
     }
-    p = calloc(1, sizeof(*p));
-    if (p == NULL) {
+    if (!new_putting(run, t)) {
         unlink(copy);
         ak_fail(err, AK_ENOMEM, "no memory for a version");
         return AK_STEP_FAILED;
     }
-    atomic_init(&p->refs, 2);
-    pthread_mutex_init(&p->lock, NULL);
-    p->run = ak_run_hold(run);
-    t->putting = p;
     t->where = PUTTING;
     ak_run_progress(run, "publish", 0, 1);
     ak_extractors_put(ak_engine_extractors(ak_run_engine(run)),
-                      extractor_of(run), copy, ak_run_id(run), on_put, p);
+                      extractor_of(run), copy, ak_run_id(run), on_put,
+                      t->putting);
     return AK_STEP_WAIT;
 }
 
-static enum ak_run_step look_at_put(struct ak_run *run, struct train *t,
-                                    struct ak_err *err)
+/* Whether the writer has answered. */
+static bool is_over(struct putting *p)
 {
-    struct putting *p = t->putting;
     bool over;
 
     pthread_mutex_lock(&p->lock);
     over = p->over;
     pthread_mutex_unlock(&p->lock);
-    if (!over)
+    return over;
+}
+
+static void on_noted(void *arg, enum ak_status status, const struct ak_err *err)
+{
+    on_put(arg, status, 0, err);
+}
+
+/* What the collection counts since its last fine-tuning begins anew, before this
+   one is over: a policy that sees its end must not count the same again. */
+static enum ak_run_step note(struct ak_run *run, struct train *t)
+{
+    uint64_t labelled =
+        (uint64_t)json_integer_value(json_object_get(t->result, "labelled"));
+
+    if (!new_putting(run, t))
+        return AK_STEP_MORE; /* and again */
+    t->where = NOTING;
+    ak_collection_note_finetune(ak_run_collection(run), labelled, on_noted,
+                                t->putting);
+    return AK_STEP_WAIT;
+}
+
+static enum ak_run_step finish(struct ak_run *run, struct train *t)
+{
+    ak_run_progress(run, "publish", 1, 1);
+    ak_run_result(run, json_incref(t->result));
+    t->where = DONE;
+    return AK_STEP_DONE;
+}
+
+static enum ak_run_step look_at_put(struct ak_run *run, struct train *t,
+                                    struct ak_err *err)
+{
+    const struct putting *p = t->putting;
+
+    if (!is_over(t->putting))
         return AK_STEP_WAIT;
     if (p->status != AK_OK) {
         ak_fail(err, p->status, "the version: %s", p->err.text);
@@ -367,10 +415,7 @@ static enum ak_run_step look_at_put(struct ak_run *run, struct train *t,
     json_object_set_new(t->result, "extractor", json_string(extractor_of(run)));
     json_object_set_new(t->result, "version",
                         json_integer((json_int_t)p->version));
-    ak_run_progress(run, "publish", 1, 1);
-    ak_run_result(run, json_incref(t->result));
-    t->where = DONE;
-    return AK_STEP_DONE;
+    return ak_run_collection(run) != NULL ? note(run, t) : finish(run, t);
 }
 
 static enum ak_run_step train_step(struct ak_run *run, struct ak_err *err)
@@ -386,6 +431,9 @@ static enum ak_run_step train_step(struct ak_run *run, struct ak_err *err)
         return put(run, t, err);
     case PUTTING:
         return look_at_put(run, t, err);
+    case NOTING:
+        /* One that was not stored is known until the daemon ends. */
+        return is_over(t->putting) ? finish(run, t) : AK_STEP_WAIT;
     case DONE:
         break;
     }

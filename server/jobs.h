@@ -129,6 +129,9 @@ typedef void ak_run_lines_fn(void *arg, enum ak_status status, json_t *list,
 void ak_jobs_log(struct ak_jobs *jobs, uint64_t id, uint64_t after,
                  size_t limit, ak_run_lines_fn *done, void *arg);
 
+/* The job that an Idempotency-Key has started; 0: none that is in the catalog. */
+uint64_t ak_jobs_with_key(struct ak_jobs *jobs, const char *key);
+
 /* ------------------------------------------------------------- events */
 
 /*

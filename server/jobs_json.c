@@ -188,6 +188,21 @@ void ak_jobs_count(struct ak_jobs *jobs, unsigned counts[AK_RUN_STATES])
     pthread_mutex_unlock(&jobs->lock);
 }
 
+uint64_t ak_jobs_with_key(struct ak_jobs *jobs, const char *key)
+{
+    uint64_t id = 0;
+
+    pthread_mutex_lock(&jobs->lock);
+    for (size_t i = jobs->n; id == 0 && i-- > 0;) {
+        const struct ak_run *run = jobs->runs[i];
+
+        if (!run->is_new && run->key != NULL && strcmp(run->key, key) == 0)
+            id = run->id;
+    }
+    pthread_mutex_unlock(&jobs->lock);
+    return id;
+}
+
 json_t *ak_jobs_kinds(const struct ak_jobs *jobs)
 {
     json_t *list = json_array();

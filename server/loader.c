@@ -418,12 +418,15 @@ enum ak_status ak_collection_load(struct ak_collection *c, struct ak_err *err)
         status =
             ak_view_erasures(c->indexer.view, &c->status.erasures_pending, err);
     if (status == AK_OK)
+        status = ak_collection_load_finetune(c, c->indexer.view, err);
+    if (status == AK_OK)
         status = resume(c, &info, err);
     ak_ref_drop((struct ak_ref *)encoder);
     if (status != AK_OK)
         return status;
     c->indexer.seq = c->indexer.shown_seq = info.last_seq;
     pthread_mutex_lock(&c->lock);
+    c->status.labelled_images = info.labelled_images;
     c->reached.seq[AK_ACK_DURABLE] = info.last_seq;
     c->reached.seq[AK_ACK_VISIBLE] = info.last_seq;
     c->reached.seq[AK_ACK_LEARNED] =

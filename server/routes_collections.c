@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "server/cursor.h"
 #include "server/extractors.h"
 #include "server/limits.h"
@@ -40,6 +41,42 @@ static const char *worse(const struct ak_gate_decision *d)
     return NULL;
 }
 
+static json_t *number_or_null(uint64_t n)
+{
+    return n > 0 ? json_integer((json_int_t)n) : json_null();
+}
+
+static json_t *time_or_null(int64_t ms)
+{
+    char text[AK_TIME_TEXT];
+
+    return ms > 0 ? json_string(ak_time_format(ms, text)) : json_null();
+}
+
+/* The last one of the policy; null: it has begun none yet. */
+static json_t *finetune_json(const struct ak_settings *s,
+                             const struct ak_finetune_state *f)
+{
+    uint64_t rest_ms = ak_finetune_pause(&s->finetune, f) * 1000;
+
+    if (f->attempts == 0)
+        return json_null();
+    return json_pack(
+        "{s:I, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "attempt",
+        (json_int_t)f->attempts, "reason", ak_finetune_why_name(f->why),
+        "outcome",
+        f->running ? "running" : ak_finetune_outcome_name(f->outcome), "job",
+        number_or_null(f->job), "promotion", number_or_null(f->promotion),
+        "version", number_or_null(f->version), "error",
+        f->error[0] != '\0' ? json_string(f->error) : json_null(), "started",
+        time_or_null(f->started_ms), "ended",
+        f->running ? json_null() : time_or_null(f->ended_ms), "failures",
+        (json_int_t)f->failures, "not_before",
+        f->running || f->ended_ms == 0
+            ? json_null()
+            : time_or_null(f->ended_ms + (int64_t)rest_ms));
+}
+
 static json_t *warnings_json(const struct ak_settings *s,
                              const struct ak_collection_status *now)
 {
@@ -61,6 +98,10 @@ static json_t *warnings_json(const struct ak_settings *s,
             list, json_sprintf("the served model finds less than it did since "
                                "record %llu: the stream has changed",
                                (unsigned long long)now->drift.since_seq));
+    if (!now->finetune.running && now->finetune.failures > 0)
+        json_array_append_new(
+            list, json_sprintf("the last %u fine-tunings came to nothing: %s",
+                               now->finetune.failures, now->finetune.error));
     if (s->policy == AK_POLICY_QUALITY && worse(&now->gate))
         json_array_append_new(
             list,
@@ -82,7 +123,7 @@ static json_t *collection_json(struct ak_collection *c,
     o = json_pack("{s:s}", "name", s.name);
     state = json_pack(
         "{s:s, s:I, s:I, s:{s:I, s:I, s:I}, s:f, s:f, s:I, s:{s:o, s:o, s:i},"
-        " s:{s:I, s:I}, s:o}",
+        " s:{s:I, s:I}, s:I, s:o, s:o}",
         "status", "ready", "items", (json_int_t)now->items, "seq",
         (json_int_t)now->durable_seq, "model_versions", "published",
         (json_int_t)now->published, "live_samples",
@@ -92,7 +133,9 @@ static json_t *collection_json(struct ak_collection *c,
         "quality", "served", quality_number(&now->served), "live",
         quality_number(&now->live), "window", QUALITY_WINDOW, "queue",
         "records", (json_int_t)now->queue_records, "bytes",
-        (json_int_t)now->queue_bytes, "warnings", warnings_json(&s, now));
+        (json_int_t)now->queue_bytes, "new_labelled_images",
+        (json_int_t)now->new_images, "last_finetune",
+        finetune_json(&s, &now->finetune), "warnings", warnings_json(&s, now));
     if (o != NULL && state != NULL) {
         json_t *settings = ak_settings_json(&s);
 
@@ -326,7 +369,7 @@ const struct ak_route ak_routes_collections[] = {
     {"GET", "/v1/collections/{c}", get_collection, 0,
      "settings and state of a collection"},
     {"PATCH", "/v1/collections/{c}", patch_collection, AK_ROUTE_WRITES,
-     "change the publish policy or the description"},
+     "change the policies or the description"},
     {"DELETE", "/v1/collections/{c}", delete_collection, AK_ROUTE_DELETES,
      "delete a collection with all that is in it"},
     {0},

@@ -278,6 +278,7 @@ static void post_rollback(struct ak_request *rq)
     /* Whoever goes back does not want to be overtaken by a timer. */
     s->settings = op->settings;
     s->settings.policy = AK_POLICY_MANUAL;
+    s->settings.finetune.automatic = false;
     text = ak_settings_text(&s->settings);
     len = text != NULL ? strlen(text) : 0;
     s->change.config = (struct ak_bytes){

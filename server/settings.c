@@ -504,6 +504,32 @@ static enum ak_status read_publish(const json_t *body, struct ak_settings *s,
     return status;
 }
 
+/* A policy ends in a promotion, so it wants what one wants. */
+static enum ak_status read_finetune(const json_t *body, struct ak_settings *s,
+                                    struct ak_settings_error *error)
+{
+    static const char at[] = "/finetune/policy";
+    enum ak_status status = ak_finetune_settings_parse(
+        json_object_get(body, "finetune"), &s->finetune, error);
+
+    if (status != AK_OK || !s->finetune.automatic)
+        return status;
+    if (!ak_settings_has_network(s))
+        return refuse(error, "unsupported-option", at,
+                      "no network makes the vectors of this collection, so "
+                      "there is none to train on");
+    if (!s->keep_images)
+        return refuse(error, "unsupported-option", at,
+                      "the collection stores no images to train on: its "
+                      "images.store is \"none\"");
+    if (!ak_settings_learns(s))
+        return refuse(error, "unsupported-option", at,
+                      "kind %s does not learn, so no other network can be "
+                      "promoted",
+                      s->kind);
+    return AK_OK;
+}
+
 static enum ak_status read_description(const json_t *body,
                                        struct ak_settings *s,
                                        struct ak_settings_error *error)
@@ -541,9 +567,9 @@ enum ak_status ak_settings_parse(const char *name, const json_t *body,
                                  struct ak_settings *out,
                                  struct ak_settings_error *error)
 {
-    static const char *const names[] = {"description", "bits",     "ids",
-                                        "model",       "features", "extractor",
-                                        "images",      "labels",   "publish"};
+    static const char *const names[] = {
+        "description", "bits",   "ids",    "model",   "features",
+        "extractor",   "images", "labels", "publish", "finetune"};
     struct ak_settings s;
     bool external;
     enum ak_status status;
@@ -577,6 +603,8 @@ enum ak_status ak_settings_parse(const char *name, const json_t *body,
         status = read_labels(body, &s, error);
     if (status == AK_OK)
         status = read_publish(body, &s, error);
+    if (status == AK_OK)
+        status = read_finetune(body, &s, error);
     if (status == AK_OK)
         status = read_description(body, &s, error);
     if (status == AK_OK)
@@ -639,6 +667,7 @@ static const char *changed_field(const json_t *before, const json_t *after)
     json_object_foreach((json_t *)(uintptr_t)before, key, value)
     {
         if (strcmp(key, "publish") != 0 && strcmp(key, "description") != 0 &&
+            strcmp(key, "finetune") != 0 &&
             !json_equal(value, json_object_get(after, key)))
             return key;
     }
@@ -675,8 +704,8 @@ enum ak_status ak_settings_patch(struct ak_settings *s, const json_t *patch,
 
         ak_pointer_add(at, sizeof(at), key);
         status = invalid(error, at,
-                         "is fixed when the collection is made; only publish "
-                         "and description can change");
+                         "is fixed when the collection is made; only publish, "
+                         "finetune and description can change");
         goto out;
     }
     *s = next;
@@ -738,7 +767,7 @@ json_t *ak_settings_json(const struct ak_settings *s)
     extractor = extractor_json(s);
     o = json_pack(
         "{s:s, s:I, s:s, s:{s:s, s:o, s:s*}, s:o*, s:o, s:{s:s}, s:{s:s, s:I},"
-        " s:{s:s, s:I, s:f, s:f, s:I, s:f}}",
+        " s:{s:s, s:I, s:f, s:f, s:I, s:f}, s:o}",
         "description", s->description, "bits", (json_int_t)s->bits, "ids",
         s->string_ids ? "string" : "integer", "model", "kind", s->kind,
         "params", params, "head", s->head ? "network" : NULL, "features",
@@ -748,7 +777,8 @@ json_t *ak_settings_json(const struct ak_settings *s)
         "publish", "policy", policies[s->policy], "every_batches",
         (json_int_t)s->every_batches, "min_new_ratio", s->min_new_ratio,
         "min_quality_gain", s->min_quality_gain, "map_depth",
-        (json_int_t)s->quality_depth, "rebuild_at_debt", s->rebuild_at_debt);
+        (json_int_t)s->quality_depth, "rebuild_at_debt", s->rebuild_at_debt,
+        "finetune", ak_finetune_settings_json(&s->finetune));
     return o;
 }
 

@@ -16,6 +16,7 @@
 #include <jansson.h>
 
 #include "core/base/err.h"
+#include "server/settings_finetune.h"
 #include "storage/collection.h"
 
 #define AK_SETTINGS_NAME        64   /* with its zero */
@@ -51,6 +52,7 @@ struct ak_settings {
                                 published model has learnt */
     double min_quality_gain; /* to be beaten by the lower bound of the gain */
     uint32_t quality_depth;  /* R of mAP@R */
+    struct ak_finetune_settings finetune;
 };
 
 /* Whether it may be a name in the API: ^[a-z0-9][a-z0-9_-]{0,62}$ */
@@ -77,7 +79,8 @@ enum ak_status ak_settings_parse(const char *name, const json_t *body,
                                  struct ak_settings *out,
                                  struct ak_settings_error *error) AK_MUST_CHECK;
 
-/* Apply a merge patch (RFC 7396) of what may change: publish, description. */
+/* Apply a merge patch (RFC 7396) of what may change: publish, finetune,
+   description. */
 enum ak_status ak_settings_patch(struct ak_settings *s, const json_t *patch,
                                  struct ak_settings_error *error) AK_MUST_CHECK;
 

@@ -9,8 +9,8 @@
  * They are in every build: what is tested is what is shipped, and a moment costs
  * the look at one pointer beside a transaction or a rename; none is on the way
  * of a search.  tests/e2e/moments.t ends a daemon at each of this list, and
- * extractors.t and promote.t at those of extractors, so a name that is passed by
- * nobody is found out.
+ * extractors.t, promote.t and finetune.t at those of extractors and fine-tunings,
+ * so a name that is passed by nobody is found out.
  */
 #ifndef AK_CORE_BASE_MOMENT_H
 #define AK_CORE_BASE_MOMENT_H
@@ -66,6 +66,9 @@
     X(AK_AT_RESTORE_LOADED, "restore loaded")              \
     X(AK_AT_RESTORE_NAMED, "restore named")                \
     X(AK_AT_RESTORE_OVER, "restore over")                  \
+    X(AK_AT_FINETUNE, "fine-tuning written")               \
+    X(AK_AT_FINETUNED, "fine-tuning committed")            \
+    X(AK_AT_FINETUNE_JOB, "fine-tuning accepted")          \
     X(AK_AT_EXTRACTOR_FILE, "extractor renamed")           \
     X(AK_AT_EXTRACTOR, "extractor added")                  \
     X(AK_AT_EXTRACTOR_GONE, "extractor removed")           \

@@ -463,7 +463,7 @@ static json_t *result_of(const struct train *t, size_t bytes, json_t *gate)
 {
     const struct ak_train_state *s = ak_trainer_state(t->trainer);
 
-    return json_pack(
+    json_t *result = json_pack(
         "{s:I, s:{s:I, s:I, s:I, s:I}, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:s, "
         "s:b, s:f, s:I, s:I, s:o}",
         "classes", (json_int_t)t->model.g->layers[t->model.g->output].c,
@@ -477,6 +477,11 @@ static json_t *result_of(const struct train *t, size_t bytes, json_t *gate)
         "out_of_time", t->out_of_time, "seconds", ak_job_seconds(t->job),
         "peak_bytes", (json_int_t)ak_job_peak_bytes(), "bytes",
         (json_int_t)bytes, "hash", ak_job_hash_json(&t->hash));
+    const json_t *labelled = ak_job_get(t->job, "data", "labelled");
+
+    if (labelled != NULL)
+        json_object_set(result, "labelled", (json_t *)(uintptr_t)labelled);
+    return result;
 }
 
 static enum ak_status finish(struct train *t, json_t *gate, struct ak_err *err)

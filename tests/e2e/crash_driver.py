@@ -43,10 +43,11 @@ from crash_load import *
 
 LIVES = 25  # crashes of an episode
 ENCODE = BUILD / "tests" / "e2e" / "encode"
-# Those of extractors are in other tests: there are none in this load.
+# Those of extractors and fine-tunings are in other tests: there are none in this
+# load.
 MOMENTS = [m for m in re.findall(r'X\(AK_AT_\w+, "([^"]+)"\)', (
     SOURCE / "core" / "base" / "moment.h").read_text())
-    if not m.startswith("extractor")]
+    if not m.startswith(("extractor", "fine-tuning"))]
 LEARNERS = [("hmoh", "fcoh"), ("hcoh", "sdoh")]
 
 

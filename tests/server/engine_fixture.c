@@ -95,6 +95,7 @@ struct ak_settings settings_of(const char *name, const char *kind)
                             .quality_depth = 100};
     const struct ak_hash_method *m = ak_hash_find(kind);
 
+    assert_status(ak_finetune_settings_parse(NULL, &s.finetune, NULL), AK_OK);
     strcpy(s.name, name);
     strcpy(s.kind, kind);
     for (size_t i = 0; i < m->n_options; i++)

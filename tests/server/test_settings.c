@@ -135,6 +135,54 @@ static void an_extractor_decides_the_dimension(void **state)
            "dim-mismatch", "/features/dim");
 }
 
+#define AUTOMATIC                                                            \
+    "{\"bits\":8,\"model\":{\"kind\":\"hmoh\"},\"features\":{\"dim\":4},"    \
+    "\"extractor\":{\"name\":\"cnn\",\"version\":2},"                        \
+    "\"images\":{\"store\":\"original\"},\"finetune\":{\"policy\":\"auto\"," \
+    "\"every_images\":50,\"on_drift\":false,\"cooldown_seconds\":7,"         \
+    "\"params\":{\"epochs\":3,\"batch\":16,\"rate\":0.5,"                    \
+    "\"splits\":{\"search\":0.2,\"gate\":0.3,\"seed\":4}},"                  \
+    "\"budget\":{\"seconds\":60,\"threads\":2,\"memory_bytes\":1000000000}," \
+    "\"gate\":{\"max_accuracy_loss\":0.1,\"max_map_loss\":0.2,"              \
+    "\"min_accuracy\":0.3,\"min_map\":0.4,\"min_map_gain\":-0.25,"           \
+    "\"max_quality_loss\":0.5}}}"
+
+static void a_policy_of_fine_tuning_is_read(void **state)
+{
+    struct ak_settings s;
+
+    (void)state;
+    accept(AUTOMATIC, &s);
+    assert_true(s.finetune.automatic);
+    assert_false(s.finetune.on_drift);
+    assert_int_equal(s.finetune.every_images, 50);
+    assert_int_equal(s.finetune.cooldown_seconds, 7);
+    assert_int_equal(s.finetune.epochs, 3);
+    assert_int_equal(s.finetune.batch, 16);
+    assert_true(s.finetune.rate == 0.5);
+    assert_true(s.finetune.seconds == 60);
+    assert_int_equal(s.finetune.threads, 2);
+    assert_int_equal(s.finetune.memory_bytes, 1000000000);
+    assert_true(s.finetune.max_accuracy_loss == 0.1);
+    assert_true(s.finetune.max_map_loss == 0.2);
+    assert_true(s.finetune.min_accuracy == 0.3);
+    assert_true(s.finetune.min_map == 0.4);
+    assert_true(s.finetune.min_map_gain == -0.25);
+    assert_true(s.finetune.search_share == 0.2);
+    assert_true(s.finetune.gate_share == 0.3);
+    assert_int_equal(s.finetune.split_seed, 4);
+    assert_true(s.finetune.max_quality_loss == 0.5);
+    accept(SHOES, &s);
+    assert_false(s.finetune.automatic);
+    assert_true(s.finetune.on_drift);
+    assert_int_equal(s.finetune.every_images, 1000);
+    assert_int_equal(s.finetune.cooldown_seconds, 3600);
+    assert_int_equal(s.finetune.threads, 0);
+    assert_true(s.finetune.rate == 0.02);
+    assert_true(s.finetune.gate_share == 0.1);
+    assert_true(s.finetune.min_map_gain == 0);
+}
+
 static void kind_external_stores_codes_only(void **state)
 {
     struct ak_settings s;
@@ -276,6 +324,48 @@ static void each_broken_rule_is_told_with_its_place(void **state)
          "unsupported-option", "/publish/policy"},
         {"{\"bits\":8,M,F,\"description\":null}", "validation-failed",
          "/description"},
+        {"{\"bits\":8,M,F,\"finetune\":[]}", "validation-failed", "/finetune"},
+        {"{\"bits\":8,M,F,\"finetune\":{\"often\":1}}", "unknown-field",
+         "/finetune/often"},
+        {"{\"bits\":8,M,F,\"finetune\":{\"policy\":\"always\"}}",
+         "validation-failed", "/finetune/policy"},
+        {"{\"bits\":8,M,F,\"finetune\":{\"every_images\":0}}",
+         "validation-failed", "/finetune/every_images"},
+        {"{\"bits\":8,M,F,\"finetune\":{\"on_drift\":1}}", "validation-failed",
+         "/finetune/on_drift"},
+        {"{\"bits\":8,M,F,\"finetune\":{\"cooldown_seconds\":-1}}",
+         "validation-failed", "/finetune/cooldown_seconds"},
+        {"{\"bits\":8,M,F,\"finetune\":{\"params\":{\"arch\":\"tiny\"}}}",
+         "unknown-field", "/finetune/params/arch"},
+        {"{\"bits\":8,M,F,\"finetune\":{\"budget\":{\"memory_bytes\":5}}}",
+         "validation-failed", "/finetune/budget/memory_bytes"},
+        {"{\"bits\":8,M,F,\"finetune\":{\"params\":{"
+         "\"splits\":{\"gate\":1}}}}",
+         "validation-failed", "/finetune/params/splits/gate"},
+        {"{\"bits\":8,M,F,\"finetune\":{\"gate\":{\"min_map_gain\":\"x\"}}}",
+         "validation-failed", "/finetune/gate/min_map_gain"},
+        {"{\"bits\":8,M,F,\"finetune\":{\"gate\":{\"min_map\":2}}}",
+         "validation-failed", "/finetune/gate/min_map"},
+        {"{\"bits\":8,M,F,\"finetune\":{\"gate\":{"
+         "\"max_quality_loss\":-1}}}",
+         "validation-failed", "/finetune/gate/max_quality_loss"},
+        {"{\"bits\":8,M,F,\"finetune\":{\"gate\":null}}", "validation-failed",
+         "/finetune/gate"},
+        /* No network; no images; no learner. */
+        {"{\"bits\":8,M,F,\"images\":{\"store\":\"original\"},"
+         "\"finetune\":{\"policy\":\"auto\"}}",
+         "unsupported-option", "/finetune/policy"},
+        {"{\"bits\":8,M,\"extractor\":\"pixels-8x8x1\","
+         "\"images\":{\"store\":\"original\"},"
+         "\"finetune\":{\"policy\":\"auto\"}}",
+         "unsupported-option", "/finetune/policy"},
+        {"{\"bits\":8,M,F,\"extractor\":\"cnn\","
+         "\"finetune\":{\"policy\":\"auto\"}}",
+         "unsupported-option", "/finetune/policy"},
+        {"{\"bits\":8,\"model\":{\"kind\":\"lsh\"},F,"
+         "\"extractor\":\"cnn\",\"images\":{\"store\":\"original\"},"
+         "\"finetune\":{\"policy\":\"auto\"}}",
+         "unsupported-option", "/finetune/policy"},
     };
 
     (void)state;
@@ -340,6 +430,7 @@ static void the_text_of_settings_parses_to_the_same_settings(void **state)
         "\"ids\":\"string\"}",
         "{\"bits\":8,\"model\":{\"kind\":\"lsh\",\"params\":{\"seed\":9}},"
         "\"extractor\":\"pixels-28x28x1\",\"description\":\"\\u00e4\\\"\"}",
+        AUTOMATIC,
     };
 
     (void)state;
@@ -456,6 +547,7 @@ int main(void)
         cmocka_unit_test(hmoh_has_300_anchors_and_a_divisor_of_8_by_default),
         cmocka_unit_test(every_field_is_read),
         cmocka_unit_test(an_extractor_decides_the_dimension),
+        cmocka_unit_test(a_policy_of_fine_tuning_is_read),
         cmocka_unit_test(kind_external_stores_codes_only),
         cmocka_unit_test(only_a_network_and_hcdh_have_a_head),
         cmocka_unit_test(each_broken_rule_is_told_with_its_place),
