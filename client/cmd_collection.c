@@ -20,11 +20,38 @@ static struct {
     const char *publish;
     uint64_t every_batches, depth;
     double new_ratio, gain;
+    const char *finetune, *on_drift;
+    uint64_t every_images, cooldown, epochs, seconds;
+    double map_gain;
     const char *description;
     const char *from;
     bool has_bits, has_dim, has_max_labels, has_every, has_description;
     bool has_new_ratio, has_gain, has_depth;
+    bool has_images, has_cooldown, has_epochs, has_seconds, has_map_gain;
 } o = {.kind = "hmoh", .bits = 64};
+
+/* clang-format off */
+#define FINETUNE                                                              \
+    {"finetune", 0, OPTION_CHOICE, NULL,                                      \
+     "whether its network is trained on by itself (manual)", &o.finetune, 0,  \
+     0, "manual|auto", NULL},                                                 \
+    {"finetune-every", 0, OPTION_NUMBER, "N",                                 \
+     "after so many labelled images (1000)", &o.every_images, 1, 0, NULL,     \
+     &o.has_images},                                                          \
+    {"finetune-on-drift", 0, OPTION_CHOICE, NULL,                             \
+     "or at an alarm of drift (yes)", &o.on_drift, 0, 0, "yes|no", NULL},     \
+    {"finetune-cooldown", 0, OPTION_NUMBER, "SECONDS",                        \
+     "but not before so long a rest (3600)", &o.cooldown, 0, 0, NULL,         \
+     &o.has_cooldown},                                                        \
+    {"finetune-epochs", 0, OPTION_NUMBER, "N",                                \
+     "passes over the images (5)", &o.epochs, 1, 100000, NULL,                \
+     &o.has_epochs},                                                          \
+    {"finetune-seconds", 0, OPTION_NUMBER, "N", "train no longer",            \
+     &o.seconds, 0, 0, NULL, &o.has_seconds},                                 \
+    {"finetune-min-gain", 0, OPTION_REAL, "X",                                \
+     "mAP to be won on images kept apart (0)", &o.map_gain, 0, 1, NULL,       \
+     &o.has_map_gain}
+/* clang-format on */
 
 static const struct option create_options[] = {
     {"kind", 0, OPTION_TEXT, "KIND", "how codes are learnt (hmoh)", &o.kind, 0,
@@ -62,6 +89,7 @@ static const struct option create_options[] = {
     {"map-depth", 0, OPTION_NUMBER, "R",
      "ranks of the mAP that is measured (100)", &o.depth, 1, 4096, NULL,
      &o.has_depth},
+    FINETUNE,
     {"description", 0, OPTION_TEXT, "TEXT", "for people", &o.description, 0, 0,
      NULL, &o.has_description},
     {"from", 'f', OPTION_FILE, "FILE",
@@ -87,6 +115,7 @@ static const struct option set_options[] = {
      &o.has_depth},
     {"max-labels", 0, OPTION_NUMBER, "N", "distinct labels that are learnt",
      &o.max_labels, 1, 0, NULL, &o.has_max_labels},
+    FINETUNE,
     {"description", 0, OPTION_TEXT, "TEXT", "for people", &o.description, 0, 0,
      NULL, &o.has_description},
     {"from", 'f', OPTION_FILE, "FILE",
@@ -151,8 +180,38 @@ static int read_definition(json_t **out)
     return code;
 }
 
+static void set_finetune(json_t *root)
+{
+    json_t *policy = json_object();
+
+    if (o.finetune != NULL)
+        json_object_set_new(policy, "policy", json_string(o.finetune));
+    if (o.has_images)
+        json_object_set_new(policy, "every_images",
+                            json_integer((json_int_t)o.every_images));
+    if (o.on_drift != NULL)
+        json_object_set_new(policy, "on_drift",
+                            json_boolean(strcmp(o.on_drift, "yes") == 0));
+    if (o.has_cooldown)
+        json_object_set_new(policy, "cooldown_seconds",
+                            json_integer((json_int_t)o.cooldown));
+    if (o.has_epochs)
+        set_in(policy, "params", "epochs", json_integer((json_int_t)o.epochs));
+    if (o.has_seconds)
+        set_in(policy, "budget", "seconds",
+               json_integer((json_int_t)o.seconds));
+    if (o.has_map_gain)
+        set_in(policy, "gate", "min_map_gain", json_real(o.map_gain));
+    if (json_object_get(root, "finetune") != NULL)
+        json_object_update_recursive(json_object_get(root, "finetune"), policy);
+    else if (json_object_size(policy) > 0)
+        json_object_set(root, "finetune", policy);
+    json_decref(policy);
+}
+
 static void set_changeable(json_t *root)
 {
+    set_finetune(root);
     if (o.publish != NULL)
         set_in(root, "publish", "policy", json_string(o.publish));
     if (o.has_every)
@@ -310,8 +369,10 @@ const struct command cmd_collection_show = {
 const struct command cmd_collection_set = {
     .name = "collection set",
     .synopsis = "NAME [OPTION]...",
-    .summary = "change when it publishes, its limits, its description",
+    .summary = "change its policies, its limits, its description",
     .examples = "  akin collection set shoes --publish manual\n"
+                "  akin collection set photos --finetune auto "
+                "--finetune-every 500\n"
                 "  akin collection set shoes --every-batches 100\n",
     .options = set_options,
     .min_args = 1,

@@ -25,6 +25,7 @@ const struct command *const akin_commands[] = {
     &cmd_extractor_export,
     &cmd_extractor_delete,
     &cmd_publish,
+    &cmd_finetune,
     &cmd_promote,
     &cmd_rollback,
     &cmd_models,

@@ -27,6 +27,7 @@ extern const struct command cmd_extractor_show;
 extern const struct command cmd_extractor_export;
 extern const struct command cmd_extractor_delete;
 extern const struct command cmd_publish;
+extern const struct command cmd_finetune;
 extern const struct command cmd_promote;
 extern const struct command cmd_rollback;
 extern const struct command cmd_models;

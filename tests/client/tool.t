@@ -12,7 +12,7 @@ from mock import AKIN, Tests, idx, npy
 COMMANDS = ["status", "stats", "quality", "collection create", "collection list", "collection show",
             "collection set", "collection delete", "ingest", "search", "duplicates", "encode", "score",
             "extractor import", "extractor train", "extractor evaluate",
-            "extractor list", "extractor show", "extractor export", "extractor delete", "publish", "rollback",
+            "extractor list", "extractor show", "extractor export", "extractor delete", "publish", "finetune", "rollback",
             "models", "methods", "get", "label", "delete",
             "job start", "job list", "job show", "job log", "job watch", "job cancel", "job pause",
             "job resume", "job kinds", "api", "completion"]
@@ -330,6 +330,40 @@ class ToolTests(Tests):
         self.equal(json.loads(mock.requests[0]["body"]), {"publish": {
             "policy": "quality", "every_batches": 20, "min_new_ratio": 0.25, "min_quality_gain": 0.01,
             "map_depth": 50}})
+
+    def the_policy_of_fine_tuning_is_sent(self):
+        mock = self.start()
+        mock.responses["PATCH", "/v1/collections/c"] = (200, {}, {"name": "c"})
+        options = ["--finetune", "auto", "--finetune-every", "500", "--finetune-on-drift", "no",
+                   "--finetune-cooldown", "60", "--finetune-epochs", "3", "--finetune-seconds", "90",
+                   "--finetune-min-gain", "0.25"]
+        wanted = {"policy": "auto", "every_images": 500, "on_drift": False, "cooldown_seconds": 60,
+                  "params": {"epochs": 3}, "budget": {"seconds": 90}, "gate": {"min_map_gain": 0.25}}
+        self.equal(self.akin("collection", "set", "c", *options)[0], 0)
+        self.equal(json.loads(mock.requests[0]["body"]), {"finetune": wanted})
+        # What a file has beside that stays.
+        self.equal(self.akin("collection", "set", "c", "-f", "-", "--finetune-epochs", "3", stdin=json.dumps(
+            {"finetune": {"policy": "manual", "params": {"rate": 0.5, "epochs": 1}}}))[0], 0)
+        self.equal(json.loads(mock.requests[1]["body"]), {"finetune": {
+            "policy": "manual", "params": {"rate": 0.5, "epochs": 3}}})
+
+    def a_fine_tuning_is_asked_for_as_told(self):
+        mock = self.start()
+        mock.responses["POST", "/v1/jobs"] = (202, {}, {"id": 7, "state": "queued"})
+        code, out, _ = self.akin("finetune", "c", "-e", "3", "--rate", "0.5", "--batch", "16", "--seconds", "60",
+                                 "--threads", "1", "--memory", "1000000000", "--from-version", "2",
+                                 "--min-map-gain", "0", "--max-map-loss", "0.125", "--no-watch")
+        self.equal(code, 0)
+        self.has(out, "7")
+        self.equal(json.loads(mock.requests[0]["body"]), {
+            "kind": "finetune", "target": "c",
+            "params": {"epochs": 3, "rate": 0.5, "batch": 16, "from_version": 2},
+            "budget": {"seconds": 60, "threads": 1, "memory_bytes": 1000000000},
+            "gate": {"min_map_gain": 0, "max_map_loss": 0.125}})
+        self.equal(self.akin("finetune", "c", "--no-gate", "--no-watch")[0], 0)
+        self.equal(json.loads(mock.requests[1]["body"]), {
+            "kind": "finetune", "target": "c", "params": {}, "budget": {}, "gate": None})
+        self.equal(self.akin("finetune", "c", "--no-gate", "--min-map-gain", "0")[0], 2)
 
     def set_sends_a_merge_patch(self):
         mock = self.start()
