@@ -259,7 +259,7 @@ enum akin_result akin_body_npy(const struct akin_rows *rows,
 enum akin_ack { AKIN_DURABLE, AKIN_LEARNED, AKIN_VISIBLE };
 
 struct akin_receipt {
-    int64_t seq;
+    int64_t seq; /* -1: the daemon appended no record, as for no rows */
     int64_t accepted;
     int64_t first_id; /* -1 when the ids are texts */
     char state[16];   /* the level reached: "durable" */

@@ -288,18 +288,20 @@ enum akin_result akin_receipt_decode(const struct akin_reply *reply,
 {
     json_t *root = akin_reply_json(reply, err);
     const char *state;
+    bool has_seq;
 
     if (root == NULL)
         return AKIN_EREPLY;
     state = json_string_value(json_object_get(root, "state"));
     receipt->seq = akin_json_integer(root, "seq", -1);
+    has_seq = receipt->seq >= 0 || json_is_null(json_object_get(root, "seq"));
     receipt->accepted = akin_json_integer(root, "accepted", -1);
     receipt->first_id = akin_json_integer(root, "first_id", -1);
     receipt->replayed = reply->replayed;
     snprintf(receipt->state, sizeof(receipt->state), "%s",
              state != NULL ? state : "");
     json_decref(root);
-    if (receipt->seq < 0 || receipt->accepted < 0)
+    if (!has_seq || receipt->accepted < 0)
         return akin_fail(err, AKIN_EREPLY,
                          "the answer to a batch names no seq or no count");
     return AKIN_OK;

@@ -27,6 +27,7 @@ static struct {
     bool in_order;
     uint64_t first_id;
     bool no_learn;
+    bool strict;
     const char *ack;
     uint64_t ack_timeout;
     const char *producer;
@@ -64,6 +65,9 @@ static const struct option options[] = {
      NULL, NULL},
     {"no-learn", 0, OPTION_FLAG, NULL, "store without learning from it",
      &o.no_learn, 0, 0, NULL, NULL},
+    {"strict", 0, OPTION_FLAG, NULL,
+     "stop at a picture that cannot be decoded, instead of skipping it",
+     &o.strict, 0, 0, NULL, NULL},
     {"ack", 0, OPTION_CHOICE, NULL, "what to wait for at the end (durable)",
      &o.ack, 0, 0, "durable|learned|visible", NULL},
     {"ack-timeout", 0, OPTION_NUMBER, "SECONDS",
@@ -227,14 +231,14 @@ static void report_json(const struct sender_result *r,
                         const struct compare_result *compared)
 {
     json_t *root = json_pack(
-        "{s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:f,s:f,s:o,s:o,s:o,s:o}",
+        "{s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:f,s:f,s:o,s:o,s:o,s:o}",
         "complete", r->complete, "rows", (json_int_t)r->rows, "replayed_rows",
-        (json_int_t)r->replayed, "batches", (json_int_t)r->batches, "bytes",
-        (json_int_t)r->bytes, "waits", (json_int_t)r->waits, "last_seq",
-        (json_int_t)r->last_seq, "next_batch", (json_int_t)r->next_batch,
-        "producer", producer, "durable_seconds", r->seconds, "rows_per_second",
-        rate(r->rows, r->seconds), "learned_seconds",
-        real_or_null(times->learned), "visible_seconds",
+        (json_int_t)r->replayed, "skipped", (json_int_t)r->skipped, "batches",
+        (json_int_t)r->batches, "bytes", (json_int_t)r->bytes, "waits",
+        (json_int_t)r->waits, "last_seq", (json_int_t)r->last_seq, "next_batch",
+        (json_int_t)r->next_batch, "producer", producer, "durable_seconds",
+        r->seconds, "rows_per_second", rate(r->rows, r->seconds),
+        "learned_seconds", real_or_null(times->learned), "visible_seconds",
         real_or_null(times->visible), "live", real_or_null(r->live), "served",
         real_or_null(r->served));
 
@@ -275,6 +279,9 @@ static void report(const struct sender_result *r, const struct times *times,
                r->waits == 1 ? "" : "s");
     if (r->replayed > 0)
         printf(", %s rows were there before", human_count(r->replayed, a));
+    if (r->skipped > 0)
+        printf(", %s picture%s skipped", human_count(r->skipped, a),
+               r->skipped == 1 ? "" : "s");
     putchar('\n');
 }
 
@@ -316,6 +323,7 @@ static int ingest(struct tool *tool, struct source *source,
             .in_flight = (unsigned)o.in_flight,
             .bytes_in_flight = (size_t)o.max_bytes << 20,
             .patience_seconds = o.patience,
+            .strict = o.strict,
             .watch_quality = !tool->quiet && !o.no_learn,
             .stop = &stop,
         },
@@ -337,7 +345,7 @@ static int ingest(struct tool *tool, struct source *source,
         say_how_to_resume(&r, producer, is_stream);
     if (code == EXIT_OK && stop)
         code = EXIT_INTERRUPTED;
-    return code;
+    return code == EXIT_OK && r.skipped > 0 ? EXIT_NEGATIVE : code;
 }
 
 static int find_producer(struct tool *tool, const struct source *source,
@@ -413,7 +421,10 @@ const struct command cmd_ingest = {
         "wants no\nlabel at a time. Batches are numbered by their producer, "
         "and the daemon takes each\nnumber once and in order: the same command "
         "again goes on where it was killed,\nand doubles nothing. To send the "
-        "same files again on purpose, say another\n--producer.\n",
+        "same files again on purpose, say another\n--producer.\n\n"
+        "A picture that the daemon cannot decode, or that is too large for it, "
+        "is said on\nstderr and skipped; the exit status is 1 then. --strict "
+        "stops at the first.\n",
     .examples = "  akin ingest digits train-images-idx3-ubyte.gz -l "
                 "train-labels-idx1-ubyte.gz\n"
                 "  akin ingest shoes vectors.npy -l labels.npy --ack learned\n"

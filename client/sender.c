@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/json.h"
+#include "client/skips.h"
 #include "core/base/clock.h"
 
 #define QUALITY_NS 200000000u /* between two looks at the quality */
@@ -19,6 +20,7 @@ struct slot {
     uint64_t number;
     unsigned attempt;
     unsigned gaps;
+    struct skips skips;
     bool behind;      /* it overtook the one before it, and was refused */
     uint64_t due_ns;  /* when a waiting one may go */
     uint64_t sent_ns; /* when it went last */
@@ -53,7 +55,7 @@ static struct progress_state state_of(const struct sender *s)
 {
     return (struct progress_state){
         .verb = "ingest",
-        .rows = s->r.rows,
+        .rows = s->r.rows + s->r.skipped,
         .total = source_rows(s->p->source),
         .bytes = s->r.bytes,
         .waits = s->r.waits,
@@ -66,10 +68,16 @@ static struct progress_state state_of(const struct sender *s)
 
 /* ---- one batch ---------------------------------------------------------- */
 
+static void slot_clear(struct slot *slot)
+{
+    akin_body_clear(&slot->batch.body);
+    skips_clear(&slot->skips);
+}
+
 static void slot_free(struct slot *slot)
 {
     slot->sender->held -= slot->batch.body.len;
-    akin_body_clear(&slot->batch.body);
+    slot_clear(slot);
     slot->state = SLOT_FREE;
 }
 
@@ -170,6 +178,52 @@ static bool falls_behind(struct sender *s, struct slot *slot)
     return true;
 }
 
+/* The pictures of the batch that is refused are said, and it is made without
+   them. */
+static void leave_out(struct sender *s, struct slot *slot,
+                      const struct skip *found, size_t n)
+{
+    struct source_batch batch;
+    int code;
+
+    progress_pause(&s->progress);
+    for (size_t i = 0; i < n; i++)
+        fprintf(stderr, "akin: %s: skipped: %s [%s]\n",
+                source_row_path(s->p->source, slot->number, found[i].place),
+                found[i].why->detail, found[i].why->code);
+    code = source_batch_without(s->p->source, slot->number,
+                                slot->skips.left_out, &batch);
+    if (code != EXIT_OK) {
+        s->code = s->code != EXIT_OK ? s->code : code;
+        slot_lose(s, slot);
+        return;
+    }
+    s->r.skipped += n;
+    s->held -= slot->batch.body.len;
+    s->held += batch.body.len;
+    akin_body_clear(&slot->batch.body);
+    slot->batch.body = batch.body;
+}
+
+/* Whether the batch is refused for pictures alone, and goes again. */
+static bool goes_without(struct sender *s, struct slot *slot,
+                         const struct akin_error *err)
+{
+    struct skip found[AKIN_MAX_FIELD_ERRORS];
+    size_t n;
+
+    if (s->p->strict || s->code != EXIT_OK ||
+        source_row_path(s->p->source, slot->number, 0) == NULL ||
+        !skips_take(&slot->skips, slot->batch.rows, err, found, &n))
+        return false;
+    s->success_ns = ak_clock_ns();
+    slot->state = SLOT_WAITING;
+    slot->due_ns = 0;
+    if (n > 0)
+        leave_out(s, slot, found, n);
+    return true;
+}
+
 static void on_batch(void *context, enum akin_result result,
                      const struct akin_reply *reply,
                      const struct akin_error *err)
@@ -195,6 +249,8 @@ static void on_batch(void *context, enum akin_result result,
     }
     if (result == AKIN_EPROBLEM && strcmp(err->slug, "sequence-gap") == 0 &&
         falls_behind(s, slot))
+        return;
+    if (result == AKIN_EPROBLEM && goes_without(s, slot, err))
         return;
     wait = akin_retry_delay_ms(
         &policy, &(struct akin_request){.method = "POST", .repeatable = 1},
@@ -468,7 +524,7 @@ int sender_run(const struct sender_params *params, struct sender_result *out)
     s.r.next_batch = resume_at(&s);
     s.r.complete = s.code == EXIT_OK && s.at_end && *params->stop == 0;
     for (unsigned i = 0; i < params->in_flight; i++)
-        akin_body_clear(&s.slots[i].batch.body);
+        slot_clear(&s.slots[i]);
     free(s.slots);
     *out = s.r;
     return s.code;

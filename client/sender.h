@@ -13,6 +13,10 @@
  * that one is in.  Of what the producer has sent before, only the last batch is
  * sent, alone and first: the daemon compares it, so that other files under the
  * name of an earlier run are found out before anything of them is stored.
+ *
+ * A picture that the daemon cannot use is said, and left out of its batch
+ * (skips.h); a batch of which nothing is left is sent empty, so that the numbers
+ * stay those of the batches.
  */
 #ifndef AK_CLIENT_SENDER_H
 #define AK_CLIENT_SENDER_H
@@ -34,6 +38,7 @@ struct sender_params {
     unsigned in_flight;
     size_t bytes_in_flight;
     double patience_seconds; /* without any success */
+    bool strict;             /* end at a picture that cannot be used */
     bool watch_quality;
     const volatile sig_atomic_t *stop; /* non-zero: finish what is in flight */
 };
@@ -41,6 +46,7 @@ struct sender_params {
 struct sender_result {
     uint64_t rows;     /* accepted, those that were there before too */
     uint64_t replayed; /* of them, there before */
+    uint64_t skipped;  /* pictures that were left out of what was sent */
     uint64_t batches;
     uint64_t bytes;
     uint64_t waits;      /* refusals and broken connections */

@@ -161,6 +161,36 @@ int source_batch(struct source *source, uint64_t number,
     return EXIT_OK;
 }
 
+const char *source_row_path(const struct source *source, uint64_t number,
+                            size_t place)
+{
+    return source->ops->path != NULL && number < source->n_batches
+               ? source->ops->path(
+                     source, source->order[source->starts[number] + place])
+               : NULL;
+}
+
+int source_batch_without(struct source *source, uint64_t number,
+                         const bool *left_out, struct source_batch *out)
+{
+    struct source_batch batch = {0};
+    uint64_t first = source->starts[number];
+    size_t n = (size_t)(source->starts[number + 1] - first);
+    uint32_t *rows = malloc((n + 1) * sizeof(*rows));
+    int code;
+
+    if (rows == NULL)
+        return tool_no_memory();
+    for (size_t i = 0; i < n; i++)
+        if (!left_out[i])
+            rows[batch.rows++] = source->order[first + i];
+    code = source->ops->build(source, rows, batch.rows, &batch);
+    free(rows);
+    if (code == EXIT_OK)
+        *out = batch;
+    return code;
+}
+
 int source_vectors(struct source *source, uint64_t number,
                    struct akin_rows *out)
 {

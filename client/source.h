@@ -54,6 +54,18 @@ int source_batch(struct source *source, uint64_t number,
                  struct source_batch *out);
 
 /*
+ * The path of row `place` of batch `number`; NULL when the rows of this source
+ * have none.
+ */
+const char *source_row_path(const struct source *source, uint64_t number,
+                            size_t place);
+
+/* Batch `number` without the rows that `left_out` marks by their places; only
+   for sources whose rows have paths.  It may have no row. */
+int source_batch_without(struct source *source, uint64_t number,
+                         const bool *left_out, struct source_batch *out);
+
+/*
  * The rows of batch `number` as they are, lent until the next call; only for
  * sources of vectors, others give EXIT_USAGE.
  */

@@ -54,6 +54,11 @@ static size_t images_row_len(const struct source *source, uint32_t row)
     return ((const struct images *)source)->pictures[row].len + 512;
 }
 
+static const char *images_path(const struct source *source, uint32_t row)
+{
+    return ((const struct images *)source)->pictures[row].path;
+}
+
 static json_t *meta_of(const struct images *m, const uint32_t *rows, size_t n)
 {
     json_t *items = json_array();
@@ -140,6 +145,7 @@ static const struct source_ops images_ops = {
     .name = "images",
     .row_len = images_row_len,
     .build = images_build,
+    .path = images_path,
     .identify = images_identify,
     .close = images_close,
 };

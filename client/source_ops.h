@@ -13,6 +13,8 @@ struct source_ops {
                  struct source_batch *out);
     /* Instead of the two, for a stream: the next batch. */
     int (*next)(struct source *source, struct source_batch *out);
+    /* See source_row_path(); may be NULL. */
+    const char *(*path)(const struct source *source, uint32_t row);
     /* See source_vectors(); may be NULL. */
     int (*vectors)(struct source *source, const uint32_t *rows, size_t n,
                    struct akin_rows *out);

@@ -42,12 +42,12 @@ static void answer(struct ak_op *op)
 
     ak_ingest_count(r);
     ak_collection_status(op->c, &now);
-    ak_op_headers(op, now.published, r->seq);
+    ak_op_headers(op, now.published, r->seq != 0 ? r->seq : now.durable_seq);
     if (o != NULL) {
         json_object_set_new(o, "accepted",
                             json_integer((json_int_t)r->accepted));
         json_object_set_new(o, "first_id",
-                            op->settings.string_ids
+                            op->settings.string_ids || r->accepted == 0
                                 ? json_null()
                                 : json_integer((json_int_t)r->first_id));
         if (batch)
@@ -90,7 +90,8 @@ static void read_rows(struct ak_op *op)
 
     if (!take_fingerprint(op, body, len))
         return;
-    ak_rows_init(&op->rows, &op->settings, ak_op_extractors(op), 0);
+    ak_rows_init(&op->rows, &op->settings, ak_op_extractors(op),
+                 change->producer_seq > 0 ? AK_ROWS_NUMBERED : 0);
     ak_body_read_rows(&op->rows, ak_body_kind(op->rq),
                       ak_request_header(op->rq, "Content-Type"), body, len);
     ak_op_decoded(op, &op->rows, start);

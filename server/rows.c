@@ -472,6 +472,8 @@ void ak_rows_finish(struct ak_rows *rows)
 
     if (rows->status != AK_OK || !ak_faults_none(&rows->faults))
         return;
+    if (rows->n == 0 && rows->flags & AK_ROWS_NUMBERED)
+        return;
     if (rows->n == 0) {
         ak_faults_add(&rows->faults, rows->columns ? "" : rows->prefix,
                       "validation-failed", "must have 1 item or more");

@@ -27,7 +27,8 @@
 #include "storage/collection.h"
 
 enum {
-    AK_ROWS_ENCODE = 1 << 0 /* nothing is stored: ids may be missing */
+    AK_ROWS_ENCODE = 1 << 0,  /* nothing is stored: ids may be missing */
+    AK_ROWS_NUMBERED = 1 << 1 /* of a producer's number: there may be no row */
 };
 
 struct ak_extractors;

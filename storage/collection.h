@@ -235,13 +235,14 @@ struct ak_receipt {
  * Do one change.  On AK_OK the receipt is filled; it counts when the group is
  * committed.
  *
- * A DELETE that finds nothing appends no record.  A producer begins with 1.
+ * A DELETE that finds nothing appends no record, nor does a number of a producer
+ * with no rows.  A producer begins with 1.
  *
  * AK_EEXISTS: the key was used by another request.  AK_ESEQUENCE: a producer's
  * gap; of the receipt only `expected` is written.  AK_ENOTFOUND: RELABEL of an
  * id that there is not, ROLLBACK to a version that is not kept or was not
- * published yet.  AK_EINVAL: two rows with one id, no rows, an id or key too
- * long.  AK_ELIMIT: a value above 64 MiB, or no number left to assign.
+ * published yet.  AK_EINVAL: two rows with one id, no rows and no number, an id
+ * or key too long.  AK_ELIMIT: a value above 64 MiB, or no number left to assign.
  */
 enum ak_status ak_store_apply(struct ak_store *store,
                               const struct ak_change *change,

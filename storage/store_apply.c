@@ -365,6 +365,9 @@ static enum ak_status apply_rows(struct ak_store *store,
     uint64_t first = store->now.next_ordinal, number = 0;
     enum ak_status status;
 
+    /* Then it takes its number, and that is all. */
+    if (rows->n == 0 && change->producer_seq > 0)
+        return AK_OK;
     if (rows->n == 0)
         return ak_fail(err, AK_EINVAL,
                        "a batch has 0 rows, must have 1 or more");

@@ -266,6 +266,29 @@ class IngestTests(Tests):
         self.equal(code, 5)
         self.has(err, "in batch 0", "run the same command again")
 
+    def a_picture_that_is_refused_once_is_sent_again_and_twice_is_left_out(self):
+        mock = self.start(collection={"extractor": "pixels-28x28x1"})
+        folder = os.path.join(self.dir.name, "photos")
+        os.makedirs(os.path.join(folder, "boot"))
+        for i in range(4):
+            with open(os.path.join(folder, "boot", "%d.png" % i), "wb") as f:
+                f.write(b"picture %d" % i)
+        def bad(item):
+            return mock.problem(422, "image-undecodable", "Undecodable", "", [
+                {"pointer": "/meta/items/%d/image" % item, "code": "image-undecodable",
+                 "detail": "the decoder died"}])
+        command = ["ingest", "c", folder, "--in-order", "-b", "4"]
+        mock.script = [bad(1)]
+        code, _, err = self.akin(*command)
+        self.equal((code, err.count("skipped"), mock.ids), (0, 0, [0, 1, 2, 3]))
+        # 1 twice, and then what is item 1 of the rest: 2.
+        mock.ids.clear()
+        mock.script = [bad(1), bad(1), bad(1), bad(1)]
+        code, out, err = self.akin(*command, "--producer", "p")
+        self.equal((code, mock.ids), (1, [0, 3]))
+        self.has(err, "boot/1.png: skipped: the decoder died [image-undecodable]", "boot/2.png: skipped")
+        self.has(out, "2 pictures skipped")
+
     def it_gives_up_when_nothing_is_accepted_for_too_long(self):
         mock = self.start()
         mock.script = [mock.problem(503, "starting", "Starting", **{"Retry-After": "0"})] * 1000

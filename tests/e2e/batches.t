@@ -405,6 +405,31 @@ def _():
     equal(c.info()["seq"], before, "seq")
 
 
+@test("a batch of no items takes a producer's number, and nothing else")
+def _():
+    c = Collection(daemon, "produced")
+    before = c.stream()["durable_seq"]
+    number = {"Akin-Producer": "camera-3; seq=1"}
+    for body, type in (({"items": []}, None),
+                       (multipart([("meta", '{"items": []}', JSON)]),
+                        MULTIPART)):
+        number["Akin-Producer"] = "camera-3; seq=%d" % (
+            last_of(c, "camera-3")["last_seq"] + 1)
+        reply = daemon.post(c.path + "/batches", body, type=type,
+                            headers=number).expect(200)
+        equal((reply.json["seq"], reply.json["accepted"],
+               reply.json["first_id"]), (None, 0, None), "the answer")
+    reply = daemon.post(c.path + "/batches", body, type=type, headers=number)
+    equal(reply.headers.get("idempotency-replayed"), "true", "replayed")
+    equal(last_of(c, "camera-3"), {"producer": "camera-3", "last_seq": 2,
+                                   "record_seq": None}, "its last number")
+    equal(c.stream()["durable_seq"], before, "records")
+    for headers in ({}, {"Idempotency-Key": "nothing"}):
+        daemon.post(c.path + "/batches", {"items": []}, headers=headers
+                    ).problem(422, "validation-failed")
+    produced(c, 3, name="camera-3", first=80).expect(200)
+
+
 @test("twenty twins of a producer's number happen once")
 def _():
     c = daemon.collection("twins2", dim=16, model=HMOH)

@@ -318,8 +318,9 @@ static void a_producers_last_number_can_be_asked_for(void **state)
     assert_last(f, "camer", 0, 0);
     /* What was refused has taken no number. */
     change = numbered("camera", 4, 4);
-    change.rows.n = 0;
-    assert_status(apply_alone(f, &change, &receipt), AK_EINVAL);
+    change.kind = AK_RECORD_ROLLBACK;
+    change.version = 99;
+    assert_status(apply_alone(f, &change, &receipt), AK_ENOTFOUND);
     assert_last(f, "camera", 3, 4);
     /* A delete that finds nothing has one, but appends no record. */
     change = numbered("camera", 4, 4);
@@ -328,9 +329,18 @@ static void a_producers_last_number_can_be_asked_for(void **state)
     change.n_ids = 1;
     assert_status(apply_alone(f, &change, &receipt), AK_OK);
     assert_last(f, "camera", 4, 0);
+    /* Nor does one with no rows, which only a number makes a request. */
+    change = numbered("camera", 5, 5);
+    change.rows.n = 0;
+    assert_status(apply_alone(f, &change, &receipt), AK_OK);
+    assert_int_equal(receipt.seq, 0);
+    assert_int_equal(receipt.accepted, 0);
+    change.producer_seq = 0;
+    assert_status(apply_alone(f, &change, &receipt), AK_EINVAL);
+    assert_last(f, "camera", 5, 0);
     close_all(f);
     open_all(f);
-    assert_last(f, "camera", 4, 0);
+    assert_last(f, "camera", 5, 0);
 }
 
 #define TEST(name) \
