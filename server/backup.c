@@ -30,6 +30,7 @@
 #define MAX_MANIFEST 65536
 #define OPEN_FOLDER  (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 #define HIDDEN       (AK_SETTINGS_NAME + 8)
+#define NET_FILE     32
 
 static enum ak_status refused(const char *what, const char *name,
                               struct ak_err *err)
@@ -156,25 +157,53 @@ static json_t *file_json(const char *name, uint64_t bytes,
                      (json_int_t)bytes, "sha256", hex);
 }
 
+/* "extractor.akx", "extractor-2.akx" ... */
+static const char *net_file(size_t i, char out[NET_FILE])
+{
+    if (i == 0)
+        snprintf(out, NET_FILE, "extractor.akx");
+    else
+        snprintf(out, NET_FILE, "extractor-%zu.akx", i + 1);
+    return out;
+}
+
+static json_t *net_json(const struct ak_backup_net *net)
+{
+    return json_pack("{s:s, s:I}", "name", net->name, "version",
+                     (json_int_t)net->version);
+}
+
 json_t *ak_backup_json(const struct ak_backup *b)
 {
-    bool has_net = b->net.version > 0;
+    json_t *files =
+        json_pack("[o]", file_json(AK_BACKUP_FILE, b->bytes, b->sha256));
+    json_t *nets = json_array();
+    uint64_t bytes = b->bytes;
+    char name[NET_FILE];
 
-    return json_pack(
-        "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:[o, o*], s:o*,"
-        " s:n}",
-        "name", b->name, "collection", b->collection, "seq", (json_int_t)b->seq,
-        "rows", (json_int_t)b->rows, "items", (json_int_t)b->items,
-        "model_version", (json_int_t)b->model_version, "job",
-        (json_int_t)b->job, "created", b->created, "akin", b->akin, "bytes",
-        (json_int_t)(b->bytes + b->net.bytes), "files",
-        file_json(AK_BACKUP_FILE, b->bytes, b->sha256),
-        has_net ? file_json(AK_BACKUP_NET, b->net.bytes, b->net.sha256) : NULL,
-        "extractor",
-        has_net ? json_pack("{s:s, s:I}", "name", b->net.name, "version",
-                            (json_int_t)b->net.version)
-                : NULL,
-        "damaged");
+    for (size_t i = 0; i < b->n_nets; i++) {
+        const struct ak_backup_net *net = &b->nets[i];
+
+        bytes += net->bytes;
+        if (json_array_append_new(
+                files, file_json(net_file(i, name), net->bytes, net->sha256)) !=
+                0 ||
+            json_array_append_new(nets, net_json(net)) != 0) {
+            json_decref(files);
+            json_decref(nets);
+            return NULL;
+        }
+    }
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:o,"
+                     " s:o*, s:o, s:n}",
+                     "name", b->name, "collection", b->collection, "seq",
+                     (json_int_t)b->seq, "rows", (json_int_t)b->rows, "items",
+                     (json_int_t)b->items, "model_version",
+                     (json_int_t)b->model_version, "job", (json_int_t)b->job,
+                     "created", b->created, "akin", b->akin, "bytes",
+                     (json_int_t)bytes, "files", files, "extractor",
+                     b->has_net ? net_json(&b->nets[0]) : NULL, "extractors",
+                     nets, "damaged");
 }
 
 json_t *ak_backup_damaged_json(const char *name, const char *why)
@@ -212,23 +241,38 @@ static bool read_file(const json_t *file, const char *wanted, uint64_t *bytes,
            ak_hex_decode(hex, strlen(hex), sha256, AK_SHA256_LEN);
 }
 
-static bool read_net(const json_t *o, struct ak_backup *out)
+static bool read_net(const json_t *o, const json_t *file, size_t i,
+                     struct ak_backup_net *out)
 {
-    const json_t *extractor = json_object_get(o, "extractor");
-    const json_t *files = json_object_get(o, "files");
     uint64_t version;
+    char name[NET_FILE];
 
-    if (extractor == NULL)
-        return json_array_size(files) == 1;
-    if (json_array_size(files) != 2 ||
-        !read_text(extractor, "name", out->net.name, sizeof(out->net.name)) ||
-        !ak_settings_good_name(out->net.name) ||
-        !read_number(extractor, "version", &version) || version < 1 ||
+    if (!read_text(o, "name", out->name, sizeof(out->name)) ||
+        !ak_settings_good_name(out->name) ||
+        !read_number(o, "version", &version) || version < 1 ||
         version > UINT32_MAX)
         return false;
-    out->net.version = (uint32_t)version;
-    return read_file(json_array_get(files, 1), AK_BACKUP_NET, &out->net.bytes,
-                     out->net.sha256);
+    out->version = (uint32_t)version;
+    return read_file(file, net_file(i, name), &out->bytes, out->sha256);
+}
+
+/* A manifest of before has the one that is used, and no list. */
+static bool read_nets(const json_t *o, struct ak_backup *out)
+{
+    const json_t *extractor = json_object_get(o, "extractor");
+    const json_t *list = json_object_get(o, "extractors");
+    const json_t *files = json_object_get(o, "files");
+    bool good = true;
+
+    out->has_net = extractor != NULL;
+    out->n_nets = list != NULL ? json_array_size(list) : out->has_net;
+    if (out->n_nets > AK_BACKUP_NETS || out->n_nets < out->has_net ||
+        json_array_size(files) != out->n_nets + 1)
+        return false;
+    for (size_t i = 0; i < out->n_nets && good; i++)
+        good = read_net(list != NULL ? json_array_get(list, i) : extractor,
+                        json_array_get(files, i + 1), i, &out->nets[i]);
+    return good;
 }
 
 static bool read_manifest(const json_t *o, const char *name,
@@ -250,7 +294,7 @@ static bool read_manifest(const json_t *o, const char *name,
            read_text(o, "akin", out->akin, sizeof(out->akin)) &&
            read_file(json_array_get(files, 0), AK_BACKUP_FILE, &out->bytes,
                      out->sha256) &&
-           read_net(o, out);
+           read_nets(o, out);
 }
 
 /* The text of a manifest, freed by free(); NULL with an error. */
@@ -380,47 +424,45 @@ enum ak_status ak_backup_begin(const char *data_dir, const char *name,
 }
 
 enum ak_status ak_backup_add_net(const char *data_dir, struct ak_backup *b,
-                                 const void *bytes, size_t len,
+                                 size_t i, const void *bytes, size_t len,
                                  struct ak_err *err)
 {
-    char path[AK_BACKUP_PATH];
-    int n = snprintf(path, sizeof(path), "%s/" FOLDER "/.%s.new/" AK_BACKUP_NET,
-                     data_dir, b->name);
+    char path[AK_BACKUP_PATH], name[NET_FILE];
+    int n = snprintf(path, sizeof(path), "%s/" FOLDER "/.%s.new/%s", data_dir,
+                     b->name, net_file(i, name));
 
     if (n < 0 || (size_t)n >= sizeof(path))
         return ak_fail(err, AK_EIO, "the data directory's name is too long");
-    b->net.bytes = len;
+    b->nets[i].bytes = len;
     return ak_extractor_file_write(path, bytes, len, err);
 }
 
 enum ak_status ak_backup_read_net(const char *data_dir,
-                                  const struct ak_backup *b, void **bytes,
-                                  size_t *len, struct ak_err *err)
+                                  const struct ak_backup *b, size_t i,
+                                  void **bytes, size_t *len, struct ak_err *err)
 {
-    char path[AK_BACKUP_PATH];
+    const struct ak_backup_net *net = &b->nets[i];
+    char path[AK_BACKUP_PATH], name[NET_FILE];
     uint8_t sha256[AK_SHA256_LEN];
-    int n = snprintf(path, sizeof(path), "%s/" FOLDER "/%s/" AK_BACKUP_NET,
-                     data_dir, b->name);
+    int n = snprintf(path, sizeof(path), "%s/" FOLDER "/%s/%s", data_dir,
+                     b->name, net_file(i, name));
     enum ak_status status;
     void *data = NULL;
     size_t got = 0;
 
     if (n < 0 || (size_t)n >= sizeof(path))
         return ak_fail(err, AK_EIO, "the data directory's name is too long");
-    status =
-        ak_extractor_file_read(path, b->net.bytes, &data, &got, sha256, err);
+    status = ak_extractor_file_read(path, net->bytes, &data, &got, sha256, err);
     if (status == AK_ENOTFOUND || status == AK_ELIMIT)
-        return ak_fail(err, AK_ECORRUPT, "snapshot %s: %s %s", b->name,
-                       AK_BACKUP_NET,
+        return ak_fail(err, AK_ECORRUPT, "snapshot %s: %s %s", b->name, name,
                        status == AK_ELIMIT ? "is too long" : "is missing");
     if (status != AK_OK)
         return status;
-    if (got != b->net.bytes ||
-        memcmp(sha256, b->net.sha256, sizeof(sha256)) != 0) {
+    if (got != net->bytes || memcmp(sha256, net->sha256, sizeof(sha256)) != 0) {
         free(data);
         return ak_fail(err, AK_ECORRUPT,
                        "snapshot %s: %s does not have its checksum", b->name,
-                       AK_BACKUP_NET);
+                       name);
     }
     *bytes = data;
     *len = got;

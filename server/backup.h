@@ -4,6 +4,8 @@
  *     DIR/snapshots/NAME/manifest.json    what it is, with the checksum of
  *     DIR/snapshots/NAME/collection.db    the collection's file
  *     DIR/snapshots/NAME/extractor.akx    the network that it uses, if it does
+ *     DIR/snapshots/NAME/extractor-2.akx  and those of versions before it, as far
+ *                                         as they are kept
  *
  * One that is being made is `.NAME.new`, one that is being removed `.NAME.gone`;
  * a rename makes it appear, or go, whole.  What a crash leaves under such names
@@ -26,7 +28,14 @@
 
 #define AK_BACKUP_PATH 4096
 #define AK_BACKUP_FILE "collection.db"
-#define AK_BACKUP_NET  "extractor.akx"
+#define AK_BACKUP_NETS 32
+
+struct ak_backup_net {
+    char name[AK_SETTINGS_NAME];
+    uint32_t version; /* where the snapshot was made */
+    uint64_t bytes;
+    uint8_t sha256[AK_SHA256_LEN];
+};
 
 struct ak_backup {
     char name[AK_SETTINGS_NAME];
@@ -39,12 +48,9 @@ struct ak_backup {
     char akin[32]; /* the version that made it */
     uint64_t bytes;
     uint8_t sha256[AK_SHA256_LEN];
-    struct {
-        char name[AK_SETTINGS_NAME];
-        uint32_t version; /* 0: it uses no network */
-        uint64_t bytes;
-        uint8_t sha256[AK_SHA256_LEN];
-    } net;
+    struct ak_backup_net nets[AK_BACKUP_NETS];
+    size_t n_nets;
+    bool has_net; /* nets[0] is of its images, the others of versions before */
 };
 
 /* Makes the folder, and removes what a crash left.  AK_EIO. */
@@ -68,14 +74,14 @@ void ak_backup_abandon(const char *data_dir, const char *name);
 enum ak_status ak_backup_read(const char *data_dir, const char *name,
                               struct ak_backup *out,
                               struct ak_err *err) AK_MUST_CHECK;
-/* Add the network's file to one that was begun, synced, and say so in `backup`. */
+/* The file of nets[i] into one that was begun, synced. */
 enum ak_status ak_backup_add_net(const char *data_dir, struct ak_backup *backup,
-                                 const void *bytes, size_t len,
+                                 size_t i, const void *bytes, size_t len,
                                  struct ak_err *err) AK_MUST_CHECK;
 /* It, when it is what the manifest says, to be freed with free(); AK_ECORRUPT. */
 enum ak_status ak_backup_read_net(const char *data_dir,
-                                  const struct ak_backup *backup, void **bytes,
-                                  size_t *len,
+                                  const struct ak_backup *backup, size_t i,
+                                  void **bytes, size_t *len,
                                   struct ak_err *err) AK_MUST_CHECK;
 
 /* Where its file is; false when that is too long. */

@@ -320,6 +320,14 @@ bool ak_collection_settings_in(struct ak_collection *c, uint64_t space,
                                struct ak_settings *out);
 /* Whether a space is of any version of that extractor. */
 bool ak_collection_uses(struct ak_collection *c, const char *extractor);
+/* The networks of its spaces, each once and that of now first: how many, of which
+   `cap` are written. */
+struct ak_network {
+    char name[AK_SETTINGS_NAME];
+    uint32_t version;
+};
+size_t ak_collection_networks(struct ak_collection *c, struct ak_network *out,
+                              size_t cap);
 /* A row's vector as stored, in the space of these settings: what its image gives,
    or zeroes, and *good is false, if there is none or the extractor does not take
    it. */
@@ -358,7 +366,10 @@ void ak_collection_erase(struct ak_collection *c, uint64_t now_ns);
 
 /* --------------------------------------------------- loader.c, the actors */
 
-/* Reads a collection's file; on a pool thread, before it serves. */
+/* Opens a collection's file, and reads its settings and those of its spaces. */
+enum ak_status ak_collection_open(struct ak_collection *c,
+                                  struct ak_err *err) AK_MUST_CHECK;
+/* Reads all of it, opened or not; on a pool thread, before it serves. */
 enum ak_status ak_collection_load(struct ak_collection *c,
                                   struct ak_err *err) AK_MUST_CHECK;
 

@@ -3,10 +3,11 @@
  * that is free.
  *
  * The snapshot is copied to a file that the catalog has reserved, and its
- * checksum is taken on the way.  The copy is checked, opened and loaded as at a
- * start, counted, and asked for some of its own rows.  The network that its
- * images need becomes a version here, unless it is one, and the collection's
- * settings say which.  Only then is it given its name, which is when it exists.  A crash before leaves a file without a name,
+ * checksum is taken on the way.  The copy is checked and opened.  The networks
+ * that its images need become versions here, unless they are, and the settings
+ * of the collection and of its generations say which.  Then it is loaded as at a
+ * start, counted, and asked for some of its own rows.  Only then is it given its
+ * name, which is when it exists.  A crash before leaves a file without a name,
  * which the next start removes; one after it leaves the name with the number of
  * this job, by which it is known when the job is taken up.
  */
@@ -33,12 +34,13 @@
 #define SLICE_NS   UINT64_C(10000000)
 #define SEARCHES   16
 
-enum where { RESERVE, COPY, LOAD, NET, NAME, DONE };
+enum where { RESERVE, COPY, OPEN, NETS, LOAD, NAME, DONE };
 
 struct name_ask {
     struct ak_ask ask; /* first */
     char name[AK_SETTINGS_NAME];
     uint64_t job, file;
+    bool all;  /* the snapshot has the extractors of all versions */
     bool made; /* this job had made it before */
 };
 
@@ -59,6 +61,8 @@ struct restore {
     enum where where;
     struct net_put *net; /* under way; NULL: none */
     struct ak_backup backup;
+    uint32_t versions[AK_BACKUP_NETS]; /* of its networks, here */
+    size_t n_nets;                     /* that are here */
     struct ak_pace pace;
     struct name_ask *ask; /* under way; NULL: none */
     int from, to;
@@ -178,13 +182,15 @@ static enum ak_status name_apply(struct ak_ask *ask, struct ak_store *store,
                                  struct ak_err *err)
 {
     struct name_ask *a = (struct name_ask *)ask;
-
     struct ak_settings settings;
     enum ak_status status;
 
     (void)store;
     ak_collection_settings(ask->c, &settings);
     status = ak_extractors_hold(ask->engine->extractors, &settings, err);
+    for (size_t i = 0; i < ask->c->n_spaces && status == AK_OK && a->all; i++)
+        status = ak_extractors_hold(ask->engine->extractors, &ask->c->spaces[i],
+                                    err);
     if (status != AK_OK)
         return status;
     return ak_engine_adopt(ask->engine, ask->c, a->job, err);
@@ -203,6 +209,7 @@ push(struct ak_run *run, struct restore *r,
     }
     snprintf(a->name, sizeof(a->name), "%s", ak_run_target(run));
     a->job = ak_run_id(run);
+    a->all = r->backup.n_nets > r->backup.has_net;
     r->ask = a;
     ak_ask_push(&a->ask, ak_run_engine(run), &ak_run_engine(run)->catalog_lane);
     return AK_STEP_WAIT;
@@ -343,7 +350,7 @@ static enum ak_run_step copy(struct ak_run *run, struct restore *r,
         return AK_STEP_MORE;
     if (compare(r, err) != AK_OK)
         return AK_STEP_FAILED;
-    r->where = LOAD;
+    r->where = OPEN;
     return AK_STEP_MORE;
 }
 
@@ -435,7 +442,23 @@ try_searches(struct restore *r, const struct ak_snapshot *s, struct ak_err *err)
     return status;
 }
 
-/* In one slice, as at a start: SQLite's check and the loading cannot be cut. */
+/* In one slice: SQLite's check cannot be cut. */
+static enum ak_run_step open_file(struct ak_run *run, struct restore *r,
+                                  struct ak_err *err)
+{
+    struct ak_collection *c = r->c;
+    enum ak_status status = ak_store_open(c->path, true, &c->lane.store, err);
+
+    (void)run;
+    if (status == AK_OK)
+        status = forget_jobs(c->lane.store, err);
+    if (status == AK_OK)
+        status = ak_collection_open(c, err);
+    r->where = NETS;
+    return status == AK_OK ? AK_STEP_MORE : AK_STEP_FAILED;
+}
+
+/* In one slice, as at a start: the loading cannot be cut. */
 static enum ak_run_step load(struct ak_run *run, struct restore *r,
                              struct ak_err *err)
 {
@@ -444,11 +467,7 @@ static enum ak_run_step load(struct ak_run *run, struct restore *r,
     enum ak_status status;
 
     ak_run_progress(run, "load", 0, r->backup.rows);
-    status = ak_store_open(c->path, true, &c->lane.store, err);
-    if (status == AK_OK)
-        status = forget_jobs(c->lane.store, err);
-    if (status == AK_OK)
-        status = ak_collection_load(c, err);
+    status = ak_collection_load(c, err);
     ak_moment(AK_AT_RESTORE_LOADED);
     if (status == AK_OK) {
         s = ak_index_snapshot(c->index);
@@ -460,11 +479,11 @@ static enum ak_run_step load(struct ak_run *run, struct restore *r,
     if (status != AK_OK)
         return AK_STEP_FAILED;
     ak_run_progress(run, "load", r->backup.rows, r->backup.rows);
-    r->where = NET;
+    r->where = NAME;
     return AK_STEP_MORE;
 }
 
-/* ----------------------------------------------------------------- its network */
+/* ---------------------------------------------------------------- its networks */
 
 static void drop_net(struct net_put *net)
 {
@@ -489,7 +508,7 @@ static void net_was_put(void *arg, enum ak_status status, uint32_t version,
 }
 
 /* A file of the right bytes for the registry, which takes it. */
-static enum ak_status put_net(struct ak_run *run, struct restore *r,
+static enum ak_status put_net(struct ak_run *run, struct restore *r, size_t i,
                               struct ak_err *err)
 {
     struct ak_engine *e = ak_run_engine(run);
@@ -503,8 +522,8 @@ static enum ak_status put_net(struct ak_run *run, struct restore *r,
     atomic_init(&net->refs, 1);
     atomic_init(&net->over, false);
     net->run = ak_run_hold(run);
-    status =
-        ak_backup_read_net(e->params.data_dir, &r->backup, &bytes, &len, err);
+    status = ak_backup_read_net(e->params.data_dir, &r->backup, i, &bytes, &len,
+                                err);
     if (status == AK_OK)
         status = ak_extractors_room(e->extractors, net->file, err);
     if (status == AK_OK)
@@ -514,11 +533,12 @@ static enum ak_status put_net(struct ak_run *run, struct restore *r,
         drop_net(net);
         return status;
     }
-    strcpy(net->name, r->backup.net.name);
-    /* What new collections get is not for a restore to change. */
+    strcpy(net->name, r->backup.nets[i].name);
+    /* What new collections get is not for a restore to change.  A job has one
+       version; those that it puts besides are found by their bytes. */
     net->put = (struct ak_extractor_put){.name = net->name,
                                          .file = net->file,
-                                         .job = ak_run_id(run),
+                                         .job = i == 0 ? ak_run_id(run) : 0,
                                          .hidden = true};
     r->net = net;
     atomic_fetch_add(&net->refs, 1);
@@ -526,23 +546,37 @@ static enum ak_status put_net(struct ak_run *run, struct restore *r,
     return AK_OK;
 }
 
-/* In the settings of a generation, where they have that extractor. */
-static enum ak_status use_in_generation(struct ak_collection *c,
-                                        uint64_t number,
-                                        const struct ak_settings *from,
-                                        uint32_t version, struct ak_err *err)
+/* What the version of the snapshot is here, into the settings; false: it has no
+   such extractor. */
+static bool use_net(const struct restore *r, struct ak_settings *s)
 {
+    const struct ak_backup *b = &r->backup;
+
+    for (size_t i = 0; i < b->n_nets; i++)
+        if (b->nets[i].version == s->extractor_version &&
+            strcmp(b->nets[i].name, s->extractor) == 0) {
+            s->extractor_version = r->versions[i];
+            return true;
+        }
+    return !ak_settings_has_network(s);
+}
+
+/* In the settings of a generation.  Snapshots of before have the extractor of now
+   alone: what was another's stays as it is. */
+static enum ak_status use_in_generation(struct restore *r, uint64_t number,
+                                        const struct ak_settings *now,
+                                        struct ak_err *err)
+{
+    struct ak_collection *c = r->c;
     struct ak_settings then;
     enum ak_status status =
-        ak_generation_settings(c->indexer.view, number, from, &then, err);
+        ak_generation_settings(c->indexer.view, number, now, &then, err);
     char *text;
 
     if (status == AK_ENOTFOUND)
         return AK_OK;
-    if (status != AK_OK || strcmp(then.extractor, from->extractor) != 0 ||
-        then.extractor_version != from->extractor_version)
+    if (status != AK_OK || !use_net(r, &then))
         return status;
-    then.extractor_version = version;
     text = ak_settings_text(&then);
     if (text == NULL)
         return ak_fail(err, AK_ENOMEM, "no memory to restore");
@@ -553,101 +587,115 @@ static enum ak_status use_in_generation(struct ak_collection *c,
     return status == AK_ENOTFOUND ? AK_OK : status;
 }
 
-static enum ak_status use_everywhere(struct ak_collection *c,
-                                     const struct ak_settings *from,
-                                     uint32_t version, const char *text,
-                                     struct ak_err *err)
+static enum ak_status use_in_file(struct restore *r,
+                                  const struct ak_settings *now,
+                                  const struct ak_settings *next,
+                                  struct ak_err *err)
 {
-    struct ak_change change = {.kind = 0, .config = {text, strlen(text)}};
+    struct ak_collection *c = r->c;
+    char *text = ak_settings_text(next);
+    struct ak_change change = {.kind = 0};
     struct ak_receipt receipt = {0};
     uint64_t installed, begun;
     enum ak_status status =
         ak_view_generations(c->indexer.view, &installed, &begun, err);
 
-    for (uint64_t i = 0; i <= installed && status == AK_OK; i++)
-        status = use_in_generation(c, i, from, version, err);
-    return status == AK_OK
-               ? ak_store_apply(c->lane.store, &change, &receipt, err)
-               : status;
-}
-
-/* The collection uses that version from now on. */
-static enum ak_status use_net(struct restore *r, uint32_t version,
-                              struct ak_err *err)
-{
-    struct ak_collection *c = r->c;
-    struct ak_settings from, settings;
-    enum ak_status status;
-    char *text;
-
-    ak_collection_settings(c, &from);
-    if (from.extractor_version == version)
-        return AK_OK;
-    settings = from;
-    settings.extractor_version = version;
-    text = ak_settings_text(&settings);
     if (text == NULL)
         return ak_fail(err, AK_ENOMEM, "no memory to restore");
-    status = ak_store_begin(c->lane.store, err);
-    if (status == AK_OK) {
-        status = use_everywhere(c, &from, version, text, err);
-        if (status == AK_OK)
-            status = ak_store_commit(c->lane.store, err);
-        else
-            ak_store_rollback(c->lane.store);
-    }
-    free(text);
+    change.config = (struct ak_bytes){text, strlen(text)};
+    for (uint64_t i = 0; i <= installed && status == AK_OK; i++)
+        status = use_in_generation(r, i, now, err);
     if (status == AK_OK)
-        status = ak_collection_add_space(c, &settings, err);
+        status = ak_store_apply(c->lane.store, &change, &receipt, err);
+    free(text);
+    return status;
+}
+
+/* The same in memory, where nobody else is yet. */
+static enum ak_status use_in_memory(struct restore *r,
+                                    const struct ak_settings *next,
+                                    struct ak_err *err)
+{
+    struct ak_collection *c = r->c;
+    enum ak_status status = AK_OK;
+
+    for (size_t i = 0; i < c->n_spaces && status == AK_OK; i++) {
+        struct ak_settings s = c->spaces[i];
+
+        (void)use_net(r, &s); /* as in the file */
+        status = ak_collection_add_space(c, &s, err);
+    }
     if (status != AK_OK)
         return status;
     pthread_mutex_lock(&c->lock);
-    ak_collection_set(c, &settings);
+    ak_collection_set(c, next);
     pthread_mutex_unlock(&c->lock);
     return AK_OK;
 }
 
-static enum ak_run_step find_net(struct ak_run *run, struct restore *r,
-                                 struct ak_err *err)
+/* The collection and its versions use what is here from now on. */
+static enum ak_run_step use_nets(struct restore *r, struct ak_err *err)
 {
-    const struct ak_backup *b = &r->backup;
-    struct ak_settings settings;
-    enum ak_status status = AK_OK;
-    uint32_t version = 0;
+    struct ak_collection *c = r->c;
+    struct ak_settings now, next;
+    enum ak_status status;
 
-    ak_collection_settings(r->c, &settings);
-    r->where = NAME;
-    if (!ak_settings_has_network(&settings))
-        return AK_STEP_MORE;
-    if (strcmp(settings.extractor, b->net.name) != 0) {
+    ak_collection_settings(c, &now);
+    next = now;
+    if (!use_net(r, &next)) {
         ak_fail(err, AK_ECORRUPT,
                 "snapshot %s does not have extractor %s, which it uses",
-                b->name, settings.extractor);
+                r->backup.name, now.extractor);
         return AK_STEP_FAILED;
     }
+    r->where = LOAD;
+    if (r->backup.n_nets == 0)
+        return AK_STEP_MORE;
+    status = ak_store_begin(c->lane.store, err);
+    if (status != AK_OK)
+        return AK_STEP_FAILED;
+    status = use_in_file(r, &now, &next, err);
+    if (status == AK_OK)
+        status = ak_store_commit(c->lane.store, err);
+    else
+        ak_store_rollback(c->lane.store);
+    if (status == AK_OK)
+        status = use_in_memory(r, &next, err);
+    ak_moment(AK_AT_EXTRACTOR_RESTORED);
+    return status == AK_OK ? AK_STEP_MORE : AK_STEP_FAILED;
+}
+
+/* One of them a step. */
+static enum ak_run_step find_nets(struct ak_run *run, struct restore *r,
+                                  struct ak_err *err)
+{
+    const struct ak_backup *b = &r->backup;
+    size_t i = r->n_nets;
+    uint32_t version = 0;
+
+    if (i == b->n_nets)
+        return use_nets(r, err);
     if (r->net == NULL) {
         version = ak_extractors_with_file(ak_run_engine(run)->extractors,
-                                          b->net.name, b->net.sha256);
-        if (version == 0) {
-            r->where = NET;
-            return put_net(run, r, err) == AK_OK ? AK_STEP_WAIT
-                                                 : AK_STEP_FAILED;
-        }
+                                          b->nets[i].name, b->nets[i].sha256);
+        if (version == 0)
+            return put_net(run, r, i, err) == AK_OK ? AK_STEP_WAIT
+                                                    : AK_STEP_FAILED;
     } else if (!atomic_load(&r->net->over)) {
-        r->where = NET;
         return AK_STEP_WAIT;
     } else {
+        enum ak_status status = r->net->status;
+
         version = r->net->version;
-        status = r->net->status;
         if (status != AK_OK)
             *err = r->net->err;
         drop_net(r->net);
         r->net = NULL;
+        if (status != AK_OK)
+            return AK_STEP_FAILED;
     }
-    if (status == AK_OK)
-        status = use_net(r, version, err);
-    ak_moment(AK_AT_EXTRACTOR_RESTORED);
-    return status == AK_OK ? AK_STEP_MORE : AK_STEP_FAILED;
+    r->versions[r->n_nets++] = version;
+    return AK_STEP_MORE;
 }
 
 static enum ak_run_step name(struct ak_run *run, struct restore *r,
@@ -685,10 +733,12 @@ static enum ak_run_step restore_step(struct ak_run *run, struct ak_err *err)
         return reserve(run, r, err);
     case COPY:
         return copy(run, r, err);
+    case OPEN:
+        return open_file(run, r, err);
+    case NETS:
+        return find_nets(run, r, err);
     case LOAD:
         return load(run, r, err);
-    case NET:
-        return find_net(run, r, err);
     case NAME:
         return name(run, r, err);
     case DONE:

@@ -29,7 +29,7 @@
 #define PIECE         ((size_t)1 << 20)
 #define SLICE_NS      UINT64_C(10000000)
 
-enum where { COPY, HASH, NET, FINISH, DONE };
+enum where { COPY, HASH, NETS, FINISH, DONE };
 
 struct copy_ask {
     struct ak_ask ask; /* first */
@@ -52,6 +52,7 @@ struct snapshot {
     uint64_t at;
     void *piece;
     struct ak_backup backup;
+    size_t n_added; /* of its networks */
 };
 
 /* --------------------------------------------------------------------- asking */
@@ -113,6 +114,51 @@ static bool is_mine(struct ak_run *run, const struct ak_backup *wanted,
            strcmp(found->created, created) >= 0;
 }
 
+/*
+ * Those of the collection that are not known yet, and that of now first.  A
+ * promotion may end while the file is copied, so this is asked before and after.
+ */
+static enum ak_status note_nets(struct ak_collection *c, struct ak_backup *b,
+                                struct ak_err *err)
+{
+    struct ak_network found[AK_BACKUP_NETS];
+    size_t n = ak_collection_networks(c, found, AK_BACKUP_NETS);
+    struct ak_settings now;
+
+    for (size_t i = 0; i < n && n <= AK_BACKUP_NETS; i++) {
+        size_t k = 0;
+
+        while (k < b->n_nets && (b->nets[k].version != found[i].version ||
+                                 strcmp(b->nets[k].name, found[i].name) != 0))
+            k++;
+        if (k < b->n_nets)
+            continue;
+        if (k == AK_BACKUP_NETS) {
+            n = AK_BACKUP_NETS + 1;
+            break;
+        }
+        memcpy(b->nets[k].name, found[i].name, sizeof(b->nets[k].name));
+        b->nets[k].version = found[i].version;
+        b->n_nets++;
+    }
+    if (n > AK_BACKUP_NETS)
+        return ak_fail(err, AK_ELIMIT,
+                       "its versions need more than %d extractors, which a "
+                       "snapshot cannot hold",
+                       AK_BACKUP_NETS);
+    ak_collection_settings(c, &now);
+    b->has_net = ak_settings_has_network(&now);
+    for (size_t k = 1; k < b->n_nets && b->has_net; k++)
+        if (b->nets[k].version == now.extractor_version &&
+            strcmp(b->nets[k].name, now.extractor) == 0) {
+            struct ak_backup_net first = b->nets[0];
+
+            b->nets[0] = b->nets[k];
+            b->nets[k] = first;
+        }
+    return AK_OK;
+}
+
 static enum ak_status snapshot_begin(struct ak_run *run, struct ak_err *err)
 {
     const char *dir = ak_run_engine(run)->params.data_dir;
@@ -131,7 +177,9 @@ static enum ak_status snapshot_begin(struct ak_run *run, struct ak_err *err)
     s->backup.job = ak_run_id(run);
     snprintf(s->backup.akin, sizeof(s->backup.akin), "%s", PACKAGE_VERSION);
     ak_pace_begin(&s->pace, ak_run_budget(run), 0);
-    status = ak_backup_begin(dir, s->backup.name, s->path, err);
+    status = note_nets(ak_run_collection(run), &s->backup, err);
+    if (status == AK_OK)
+        status = ak_backup_begin(dir, s->backup.name, s->path, err);
     s->made = status == AK_OK;
     if (status == AK_EEXISTS && is_mine(run, &s->backup, &found)) {
         s->backup = found;
@@ -275,39 +323,39 @@ static enum ak_run_step hash(struct ak_run *run, struct snapshot *s,
                 n < 0 ? strerror(errno) : "it ends early");
         return AK_STEP_FAILED;
     }
-    if (ak_sha256_finish(s->sum, s->backup.sha256, err) != AK_OK)
+    if (ak_sha256_finish(s->sum, s->backup.sha256, err) != AK_OK ||
+        note_nets(ak_run_collection(run), &s->backup, err) != AK_OK)
         return AK_STEP_FAILED;
-    s->where = NET;
+    s->where = NETS;
     return AK_STEP_MORE;
 }
 
-/* The network that its images need: without it what is restored elsewhere could
-   take none. */
+/* The networks that its images need: without them what is restored elsewhere could
+   take none, or not go back to a version. */
 static enum ak_run_step add_net(struct ak_run *run, struct snapshot *s,
                                 struct ak_err *err)
 {
     struct ak_engine *e = ak_run_engine(run);
     struct ak_backup *b = &s->backup;
+    size_t i = s->n_added++;
+    struct ak_backup_net *net = &b->nets[i];
     struct ak_extractor_version v;
-    struct ak_settings settings;
     void *bytes = NULL;
     size_t len = 0;
     enum ak_status status;
 
-    s->where = FINISH;
-    ak_collection_settings(ak_run_collection(run), &settings);
-    if (!ak_settings_has_network(&settings))
+    if (i == b->n_nets) {
+        s->where = FINISH;
         return AK_STEP_MORE;
-    status = ak_extractors_find(e->extractors, settings.extractor,
-                                settings.extractor_version, &v, err);
+    }
+    status =
+        ak_extractors_find(e->extractors, net->name, net->version, &v, err);
     if (status == AK_OK)
-        status = ak_extractors_read(e->extractors, settings.extractor,
-                                    v.version, &bytes, &len, err);
+        status = ak_extractors_read(e->extractors, net->name, net->version,
+                                    &bytes, &len, err);
     if (status == AK_OK) {
-        strcpy(b->net.name, settings.extractor);
-        b->net.version = v.version;
-        memcpy(b->net.sha256, v.sha256, sizeof(v.sha256));
-        status = ak_backup_add_net(e->params.data_dir, b, bytes, len, err);
+        memcpy(net->sha256, v.sha256, sizeof(v.sha256));
+        status = ak_backup_add_net(e->params.data_dir, b, i, bytes, len, err);
     }
     free(bytes);
     return status == AK_OK ? AK_STEP_MORE : AK_STEP_FAILED;
@@ -322,7 +370,7 @@ static enum ak_run_step snapshot_step(struct ak_run *run, struct ak_err *err)
         return copy(run, s, err);
     case HASH:
         return hash(run, s, err);
-    case NET:
+    case NETS:
         return add_net(run, s, err);
     case FINISH:
         if (!ak_run_no_return(run))

@@ -269,15 +269,19 @@ static enum ak_status verify_begin(struct ak_run *run, struct ak_err *err)
     return status;
 }
 
-/* The network beside it, whole: it is no larger than memory allows. */
-static enum ak_status look_at_net(struct verify *v, struct ak_err *err)
+/* The networks beside it, each whole: none is larger than memory allows. */
+static enum ak_status look_at_nets(struct verify *v, struct ak_err *err)
 {
-    void *bytes = NULL;
-    size_t len;
-    enum ak_status status =
-        ak_backup_read_net(v->data_dir, &v->backup, &bytes, &len, err);
+    enum ak_status status = AK_OK;
 
-    free(bytes);
+    for (size_t i = 0; i < v->backup.n_nets && status == AK_OK; i++) {
+        void *bytes = NULL;
+        size_t len;
+
+        status =
+            ak_backup_read_net(v->data_dir, &v->backup, i, &bytes, &len, err);
+        free(bytes);
+    }
     return status;
 }
 
@@ -308,8 +312,8 @@ static enum ak_status look_at_bytes(struct verify *v, uint64_t *n,
     if (status == AK_OK && memcmp(sum, v->backup.sha256, sizeof(sum)) != 0)
         status = ak_fail(err, AK_ECORRUPT, "%s does not have its checksum",
                          AK_BACKUP_FILE);
-    if (status == AK_OK && v->backup.net.version > 0)
-        status = look_at_net(v, err);
+    if (status == AK_OK)
+        status = look_at_nets(v, err);
     *n = v->ends[BYTES] - v->at;
     return status;
 }

@@ -368,10 +368,8 @@ static void tell_loss(struct ak_collection *c)
     pthread_mutex_unlock(&c->engine->lock);
 }
 
-enum ak_status ak_collection_load(struct ak_collection *c, struct ak_err *err)
+enum ak_status ak_collection_open(struct ak_collection *c, struct ak_err *err)
 {
-    struct ak_store_info info;
-    struct ak_encoder *encoder = NULL;
     enum ak_status status = AK_OK;
 
     if (c->lane.store == NULL)
@@ -389,6 +387,16 @@ enum ak_status ak_collection_load(struct ak_collection *c, struct ak_err *err)
         status = load_settings(c, err);
     if (status == AK_OK)
         status = ak_collection_load_spaces(c, c->indexer.view, err);
+    return status;
+}
+
+enum ak_status ak_collection_load(struct ak_collection *c, struct ak_err *err)
+{
+    struct ak_store_info info;
+    struct ak_encoder *encoder = NULL;
+    enum ak_status status =
+        c->learner.view == NULL ? ak_collection_open(c, err) : AK_OK;
+
     if (status == AK_OK)
         status = ak_view_info(c->indexer.view, &info, err);
     if (status != AK_OK)

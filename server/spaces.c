@@ -98,6 +98,31 @@ bool ak_collection_uses(struct ak_collection *c, const char *extractor)
     return uses;
 }
 
+size_t ak_collection_networks(struct ak_collection *c, struct ak_network *out,
+                              size_t cap)
+{
+    size_t n = 0;
+
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i <= c->n_spaces; i++) {
+        const struct ak_settings *s = i == 0 ? &c->settings : &c->spaces[i - 1];
+        bool there = !ak_settings_has_network(s);
+
+        for (size_t k = 0; k < n && k < cap && !there; k++)
+            there = out[k].version == s->extractor_version &&
+                    strcmp(out[k].name, s->extractor) == 0;
+        if (there)
+            continue;
+        if (n < cap) {
+            memcpy(out[n].name, s->extractor, sizeof(out[n].name));
+            out[n].version = s->extractor_version;
+        }
+        n++;
+    }
+    pthread_mutex_unlock(&c->lock);
+    return n;
+}
+
 /* ------------------------------------------------------------------ versions */
 
 enum ak_status ak_collection_note_version(struct ak_collection *c,

@@ -307,6 +307,99 @@ def _():
                       ).expect(202).json["id"])
 
 
+@test("a snapshot has the extractors of all versions that are kept")
+def _():
+    d = collection("moved", "small", 400)
+    ended(promote("moved", {"name": "large", "version": 1}))
+    for first in range(400, 500, 20):  # vectors of `large` alone
+        send(d, first, 20, ack="visible")
+    before, = [v["version"] for v in d.models() if v["state"] == "previous"]
+    after = d.info()["model_versions"]["published"]
+
+    def keep(name):
+        ended(daemon.post("/v1/jobs", {
+            "kind": "snapshot", "target": "moved",
+            "params": {"name": name}}).expect(202).json["id"])
+
+    keep("of-new")
+    daemon.post("%s/models/%d/rollback" % (d.path, before),
+                ack="visible").expect(200)
+    keep("of-old")
+
+    # Elsewhere the same names mean others.
+    there = Daemon().start()
+    other = {name: network(3, scale=.1) for name in NETWORKS}
+    for name, body in other.items():
+        there.put("/v1/extractors/%s/import" % name, body,
+                  type="application/octet-stream").expect(201)
+
+    def there_job(kind, target, state="succeeded", at=there, **params):
+        id = at.post("/v1/jobs", {"kind": kind, "target": target,
+                                  "params": params}).expect(202).json["id"]
+        done = wait_until(lambda: (lambda j: j if j["ended"] else None)(
+            at.get("/v1/jobs/%d" % id).expect(200).json), "the end")
+        equal(done["state"], state, "%s (%s)" % (kind, done["error"]))
+        return at.get("/v1/jobs/%d/log" % id).expect(200).body.decode()
+
+    for name, serves in (("of-new", after), ("of-old", before)):
+        shown = daemon.get("/v1/snapshots/" + name).expect(200).json
+        equal(shown["extractor"], {"name": "large", "version": 1}, "extractor")
+        equal(shown["extractors"], [{"name": "large", "version": 1},
+                                    {"name": "small", "version": 1}],
+              "extractors")
+        equal([f["name"] for f in shown["files"]],
+              ["collection.db", "extractor.akx", "extractor-2.akx"], "files")
+        equal(sum(f["bytes"] for f in shown["files"]), shown["bytes"], "bytes")
+        shutil.copytree(Path(daemon.directory) / "snapshots" / name,
+                        Path(there.directory) / "snapshots" / name)
+        there_job("verify", name, of="snapshot")
+        there_job("restore", name, snapshot=name)
+        e = Collection(there, name)
+        equal(e.info()["extractor"], {"name": "large", "version": 2},
+              "the extractor here")
+        for restarted in (False, True):
+            if restarted:
+                there.kill()
+                there.start()
+            for version in (serves, before, after):
+                if version != e.info()["model_versions"]["published"]:
+                    there.post("%s/models/%d/rollback" % (e.path, version),
+                               ack="visible").expect(200)
+                for i in (0, 399, 400, 499):
+                    equal(finds_itself(e, i), version, "version")
+                equal(consistent(e), 16 if version == before else 24, "dim")
+            there.post("%s/models/%d/rollback" % (e.path, serves),
+                       ack="visible").expect(200)
+    # What is published there is not for a restore to change.
+    for name in NETWORKS:
+        shown = there.get("/v1/extractors/" + name).json
+        equal((shown["published"], len(shown["versions"])), (1, 2), name)
+        there.delete("/v1/extractors/" + name).problem(409, "state-conflict")
+    # A file that is damaged is needed where the network is not known.
+    place = Path(there.directory) / "snapshots" / "of-old"
+    damaged = place / "extractor-2.akx"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    there_job("restore", "half", snapshot="of-old")
+    log = there_job("verify", "of-old", "failed", of="snapshot")
+    check(damaged.name in log, log)
+    bare = Daemon().start()
+    shutil.copytree(place, Path(bare.directory) / "snapshots" / "of-old")
+    log = there_job("restore", "half", "failed", at=bare, snapshot="of-old")
+    check(damaged.name in log, log)
+    bare.get("/v1/collections/half").problem(404, "not-found")
+    bare.stop()
+    # A snapshot of before has the network of now alone, and no list.
+    manifest = json.loads((place / "manifest.json").read_text())
+    del manifest["extractors"], manifest["files"][2]
+    damaged.unlink()
+    (place / "manifest.json").write_text(json.dumps(manifest))
+    there_job("verify", "of-old", of="snapshot")
+    there_job("restore", "older", snapshot="of-old")
+    equal(Collection(there, "older").info()["extractor"],
+          {"name": "large", "version": 2}, "the extractor of one of before")
+    there.stop()
+
+
 @test("what cannot be promoted is told")
 def _():
     daemon.collection("bare", bits=32, dim=8, model=HMOH)
