@@ -854,6 +854,7 @@ struct run_task {
     struct ak_task task; /* first */
     void (*fn)(void *arg);
     void *arg;
+    atomic_uint *under_way; /* NULL: not counted */
 };
 
 static void run_task(struct ak_task *task)
@@ -861,10 +862,13 @@ static void run_task(struct ak_task *task)
     struct run_task *t = (struct run_task *)task;
 
     t->fn(t->arg);
+    if (t->under_way != NULL)
+        atomic_fetch_sub(t->under_way, 1);
     free(t);
 }
 
-static void run_on(struct ak_pool *pool, void (*fn)(void *arg), void *arg)
+static void run_on(struct ak_pool *pool, void (*fn)(void *arg), void *arg,
+                   atomic_uint *under_way)
 {
     struct run_task *t = calloc(1, sizeof(*t));
 
@@ -875,17 +879,20 @@ static void run_on(struct ak_pool *pool, void (*fn)(void *arg), void *arg)
     t->task.run = run_task;
     t->fn = fn;
     t->arg = arg;
+    t->under_way = under_way;
+    if (under_way != NULL)
+        atomic_fetch_add(under_way, 1);
     ak_pool_run(pool, &t->task);
 }
 
 void ak_engine_run(struct ak_engine *e, void (*fn)(void *arg), void *arg)
 {
-    run_on(e->search, fn, arg);
+    run_on(e->search, fn, arg, NULL);
 }
 
 void ak_engine_run_images(struct ak_engine *e, void (*fn)(void *arg), void *arg)
 {
-    run_on(e->images, fn, arg);
+    run_on(e->images, fn, arg, &e->images_asked);
 }
 
 struct ak_pool *ak_engine_search_pool(struct ak_engine *e)

@@ -50,9 +50,10 @@ struct ak_engine {
     struct ak_catalog *catalog; /* the writer's */
     struct ak_writer_thread *writer;
     struct ak_lane catalog_lane;
-    struct ak_pool *work;   /* indexers and learners */
-    struct ak_pool *search; /* scans */
-    struct ak_pool *images; /* to features, by networks */
+    struct ak_pool *work;     /* indexers and learners */
+    struct ak_pool *search;   /* scans */
+    struct ak_pool *images;   /* to features, by networks */
+    atomic_uint images_asked; /* batches there, or on their way to it */
     struct ak_jobs *jobs;
     struct ak_extractors *extractors;
     struct ak_task verify; /* their files */

@@ -10,6 +10,18 @@
 /* A slice ends after so long, or when a block of so many bytes is full. */
 #define SLICE_NS    UINT64_C(10000000)
 #define BLOCK_BYTES 65536
+/* Images that are read for one: so many a thread, and of so many bytes. */
+#define ROWS_A_THREAD 32
+#define IMAGE_BYTES   ((size_t)4 << 20)
+
+/* A row of a slice, while threads compute it. */
+struct part {
+    size_t from, len; /* its image in `images` */
+    bool absent;      /* it has none */
+    bool done, good;
+    enum ak_status status;
+    struct ak_err err;
+};
 
 struct ak_extraction {
     struct ak_collection *c; /* held */
@@ -21,6 +33,11 @@ struct ak_extraction {
     uint64_t blank;
     size_t room; /* rows in a block */
     struct put *put;
+    struct part *parts; /* (n_parts) */
+    size_t n_parts;
+    struct ak_writer images; /* of a slice */
+    size_t least;            /* rows of it that no clock ends */
+    uint64_t end_ns;
 };
 
 /* Shared with the writer. */
@@ -84,7 +101,13 @@ enum ak_status ak_extraction_create(struct ak_run *run,
     x->room =
         x->space.row_bytes < BLOCK_BYTES ? BLOCK_BYTES / x->space.row_bytes : 1;
     x->put = calloc(1, sizeof(*x->put) + x->room * x->space.row_bytes);
-    if (x->put == NULL) {
+    x->n_parts = ROWS_A_THREAD * ak_pool_threads(ak_run_engine(run)->work);
+    if (x->n_parts > x->room)
+        x->n_parts = x->room;
+    x->parts = calloc(x->n_parts, sizeof(*x->parts));
+    if (x->put == NULL || x->parts == NULL) {
+        free(x->put);
+        free(x->parts);
         free(x);
         return ak_fail(err, AK_ENOMEM, "no memory to extract");
     }
@@ -109,6 +132,8 @@ void ak_extraction_destroy(struct ak_extraction *x)
     release(x->put);
     ak_run_drop(x->run);
     ak_collection_drop(x->c);
+    ak_writer_clear(&x->images);
+    free(x->parts);
     free(x);
 }
 
@@ -138,31 +163,85 @@ static enum ak_status pass_over(struct ak_extraction *x, struct ak_view *view,
     return status;
 }
 
+/* The images of up to `most` rows from `at` on, since a view lends one at a time;
+   *n are there. */
+static enum ak_status read_images(struct ak_extraction *x, struct ak_view *view,
+                                  size_t most, size_t *n, struct ak_err *err)
+{
+    x->images.len = 0;
+    for (*n = 0; *n < most && (*n == 0 || x->images.len < IMAGE_BYTES); ++*n) {
+        struct part *part = &x->parts[*n];
+        struct ak_bytes image = {NULL, 0};
+        enum ak_status status = ak_view_image(view, x->at + *n, &image, err);
+
+        if (status != AK_OK && status != AK_ENOTFOUND)
+            return status;
+        *part = (struct part){.from = x->images.len,
+                              .len = image.len,
+                              .absent = image.data == NULL};
+        ak_write_bytes(&x->images, image.data, image.len);
+    }
+    return x->images.status == AK_OK
+               ? AK_OK
+               : ak_fail(err, AK_ENOMEM, "no memory for images");
+}
+
+/* Row i of a slice, on any thread; later rows find that its time is over. */
+static void compute_row(void *arg, size_t i)
+{
+    struct ak_extraction *x = arg;
+    struct part *part = &x->parts[i];
+    struct ak_bytes image = {NULL, 0};
+
+    if (i >= x->least && ak_clock_ns() >= x->end_ns)
+        return;
+    if (!part->absent)
+        image = (struct ak_bytes){x->images.data + part->from, part->len};
+    part->status = ak_collection_compute(x->c, &x->settings, image,
+                                         x->put->block + i * x->space.row_bytes,
+                                         &part->good, &part->err);
+    part->done = true;
+}
+
+static void compute_rows(struct ak_extraction *x, size_t n, unsigned threads)
+{
+    x->least = threads;
+    x->end_ns = ak_clock_ns() + SLICE_NS;
+    if (threads > 1)
+        ak_pool_share(x->c->engine->work, n, compute_row, x);
+    else
+        for (size_t i = 0; i < n; i++)
+            compute_row(x, i);
+}
+
 /* Vectors of the rows from `at` on, as many as a slice has time for, to the
    writer. */
 static enum ak_status compute_some(struct ak_extraction *x,
                                    struct ak_view *view, struct ak_err *err)
 {
-    uint64_t start = ak_clock_ns(), left = x->total - x->at;
-    size_t most = left < x->room ? (size_t)left : x->room, n = 0;
+    struct ak_engine *e = x->c->engine;
+    /* What arrives is as nice, and has the other threads. */
+    unsigned threads =
+        atomic_load(&e->images_asked) > 0 ? 1 : ak_pool_threads(e->work);
+    uint64_t left = x->total - x->at;
+    size_t most = ROWS_A_THREAD * threads, n = 0;
     struct put *p = x->put;
-    enum ak_status status = AK_OK;
+    enum ak_status status;
 
-    while (n < most && status == AK_OK &&
-           (n == 0 || ak_clock_ns() - start < SLICE_NS)) {
-        struct ak_bytes image = {NULL, 0};
-        bool good = false;
-
-        status = ak_view_image(view, x->at + n, &image, err);
-        if (status == AK_OK || status == AK_ENOTFOUND)
-            status = ak_collection_compute(x->c, &x->settings, image,
-                                           p->block + n * x->space.row_bytes,
-                                           &good, err);
-        x->blank += status == AK_OK && !good;
-        n += status == AK_OK;
-    }
+    most = most < x->n_parts ? most : x->n_parts;
+    status =
+        read_images(x, view, left < most ? (size_t)left : most, &most, err);
     if (status != AK_OK)
         return status;
+    compute_rows(x, most, threads);
+    for (; n < most && x->parts[n].done; n++) {
+        if (x->parts[n].status != AK_OK) {
+            if (err != NULL)
+                *err = x->parts[n].err;
+            return x->parts[n].status;
+        }
+        x->blank += !x->parts[n].good;
+    }
     p->first = x->at;
     p->n = n;
     p->job.bytes = n * x->space.row_bytes;

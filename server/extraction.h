@@ -4,7 +4,9 @@
  *
  * In the order of the rows, a slice at a time; the writer puts them into the
  * file.  What is there already is passed over, so it can be left and taken up.
- * One thread at a time.
+ * The images of a slice are computed by all threads of the engine's pool for work
+ * that are free, each by one; by one alone as long as batches bring images to be
+ * computed.  A vector is the same whoever computes it.  One thread calls at a time.
  */
 #ifndef AK_SERVER_EXTRACTION_H
 #define AK_SERVER_EXTRACTION_H

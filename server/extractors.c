@@ -157,7 +157,10 @@ enum ak_status ak_extractors_open(struct ak_engine *engine,
         return ak_fail(err, AK_ENOMEM, "no memory for extractors");
     x->engine = engine;
     x->data_dir = engine->params.data_dir;
-    x->computers = ak_pool_threads(engine->work);
+    /* Searches, batches and promotions: none waits for another's. */
+    x->computers = ak_pool_threads(engine->search) +
+                   ak_pool_threads(engine->images) +
+                   ak_pool_threads(engine->work);
     atomic_init(&x->n_rooms, 0);
     pthread_mutex_init(&x->lock, NULL);
     pthread_cond_init(&x->loaded, NULL);

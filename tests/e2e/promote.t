@@ -259,6 +259,29 @@ def _():
         there.stop()
 
 
+@test("many threads compute what one does")
+def _():
+    found = []
+    for threads in (1, 4):
+        there = Daemon(args=["--pool-threads", str(threads)]).start()
+        for name, body in NETWORKS.items():
+            there.put("/v1/extractors/%s/import" % name, body,
+                      type="application/octet-stream").expect(201)
+        d = collection("pics", "small", 600, at=there)
+        id = there.post("/v1/jobs", {
+            "kind": "promote", "target": "pics", "gate": None,
+            "params": {"extractor": "large"}}).expect(202).json["id"]
+        wait_until(lambda: there.get("/v1/jobs/%d" % id).json["ended"],
+                   "the promotion ends")
+        equal(consistent(d), 24, "dim")
+        found.append([d.items(**{"with": "vector"}), d.codes()[1].tobytes(),
+                      d.model_bytes()])
+        there.stop()
+    for what, one, many in zip(("items", "codes", "model"), *found):
+        check(one == many, "%s differ" % what)
+    equal(len(found[0][0]), 600, "items")
+
+
 @test("what is worse is refused, and all is as it was")
 def _():
     put("dull", network(5, "hardtanh", 0))
