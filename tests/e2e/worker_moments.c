@@ -20,13 +20,19 @@
 static void hold(const char *file)
 {
     char held[4096];
+    sigset_t term, before;
     FILE *f;
 
+    /* One that comes as soon as the file is there ends the wait too. */
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    sigprocmask(SIG_BLOCK, &term, &before);
     snprintf(held, sizeof(held), "%s.held", file);
     f = fopen(held, "w");
     if (f != NULL)
         fclose(f);
-    pause();
+    sigsuspend(&before);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     unlink(held);
 }
 
