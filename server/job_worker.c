@@ -41,6 +41,7 @@ struct ak_job_worker {
     uint64_t strange;        /* lines that are not what was agreed */
     char error[AK_ERR_TEXT]; /* that it told */
     uint64_t deaths, mark;   /* deaths since that mark; kept */
+    uint64_t begun;          /* the mark from which this process goes on */
 };
 
 /* ---------------------------------------------------------------- the folder */
@@ -345,6 +346,7 @@ static enum ak_status start(struct ak_job_worker *w, struct ak_err *err)
                                          OPTION, w->folder, &w->process, err);
     free(program);
     w->asked = false;
+    w->begun = w->mark;
     w->error[0] = '\0';
     return status;
 }
@@ -352,7 +354,9 @@ static enum ak_status start(struct ak_job_worker *w, struct ak_err *err)
 /* What killed it, for a person. */
 static void tell_end(const struct ak_worker_end *end, char text[96])
 {
-    if (end->signal != 0)
+    if (end->oom)
+        snprintf(text, 96, "was killed for want of memory on the machine");
+    else if (end->signal != 0)
         snprintf(text, 96, "was killed by signal %d (%s)", end->signal,
                  strsignal(end->signal));
     else
@@ -367,10 +371,13 @@ static enum ak_run_step died(struct ak_job_worker *w,
     char text[96];
 
     tell_end(end, text);
-    if (end->oom) {
+    /* What did not get to a checkpoint would take as much again.  Behind one it is
+       others that the machine had no memory for besides. */
+    if (end->oom && w->mark == w->begun) {
         ak_fail(err, AK_ENOMEM,
-                "the worker was killed for want of memory on the machine; "
-                "budget.memory_bytes bounds it");
+                "the worker %s before it had a checkpoint; "
+                "budget.memory_bytes bounds it",
+                text);
         return AK_STEP_FAILED;
     }
     w->deaths++;

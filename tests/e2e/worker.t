@@ -330,6 +330,94 @@ def _():
     equal(folders(), [], "folders of jobs")
 
 
+def limited(limit):
+    """A folder of a new cgroup that may have so much memory, or Skip."""
+    group, name = Path("/sys/fs/cgroup"), "akin-test-%d" % os.getpid()
+    own = dict(line.strip().split(":", 2)[1:]
+               for line in open("/proc/self/cgroup"))
+    try:
+        if "memory" in own:
+            group = group / "memory" / own["memory"].lstrip("/")
+        elif "memory" not in (group / "cgroup.subtree_control").read_text():
+            raise OSError("no controller of memory")
+        group = group / name
+        group.mkdir()
+        atexit.register(lambda: group.exists() and group.rmdir())
+        for file, most in (("memory.limit_in_bytes", limit),
+                           ("memory.memsw.limit_in_bytes", limit),
+                           ("memory.max", limit), ("memory.swap.max", 0)):
+            if (group / file).exists():
+                (group / file).write_text(str(most))
+        return group
+    except OSError as why:
+        raise Skip("no cgroup with a limit of memory can be made: %s" % why)
+
+
+@test("a worker that the kernel kills for want of memory at first fails its job")
+def _():
+    if SANITIZER:
+        raise Skip("a sanitizer takes more than any limit")
+    group = limited(256 << 20)
+    there = Daemon(args=["--datasets-dir", data]).start()
+    (group / "cgroup.procs").write_text(str(there.process.pid))
+    there.collection("beside", dim=4)
+    # 72 images of 32 x 32 through VGG-Small take about twice the limit.
+    job = submit("large", on=there, params=dict(
+        PARAMS, arch="vgg_small", batch=72, epochs=1000))
+    done = wait_until(lambda: (lambda j: j if j["ended"] else None)(
+        info(job, there)), "the job ends")
+    equal(done["state"], "failed", "state (%s)" % done["error"])
+    check("killed for want of memory on the machine before it had a checkpoint"
+          in done["error"], done["error"])
+    # It was killed alone, and once.
+    check(there.process.poll() is None, "the daemon ended")
+    equal(there.get("/readyz").status, 200, "readyz")
+    small = submit("small", on=there, params=dict(PARAMS))
+    wait_for(small, "succeeded", on=there)
+    there.stop()
+    group.rmdir()
+
+
+# Takes memory that is not counted as its own, so that another is chosen, until
+# there is none.
+HOG = """
+import os, sys
+with open(sys.argv[1] + "/cgroup.procs", "w") as f:
+    f.write(str(os.getpid()))
+taken = os.memfd_create("taken")
+while True:
+    os.write(taken, bytes(1 << 20))
+"""
+
+
+@test("one that it kills behind a checkpoint goes on to the same bytes")
+def _():
+    group = limited(64 << 20)
+    arm("train", 14, "halt")
+    job = submit("squeezed")
+    held()
+    [worker] = workers()
+    (group / "cgroup.procs").write_text(str(worker))
+    hog = subprocess.Popen([sys.executable, "-c", HOG, str(group)],
+                           stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: not os.path.exists("/proc/%d" % worker),
+                   "it is killed")
+    finally:
+        hog.kill()
+        hog.wait()
+        disarm()
+    wait_for(job, "succeeded")
+    equal(daemon.get("/readyz").status, 200, "readyz")
+    text = log_of(job)
+    check("the worker was killed for want of memory on the machine; it goes on "
+          "from its last checkpoint" in text, text)
+    check("going on from step 9" in text, text)
+    equal(models(), reference, "model files")
+    wait_until(lambda: (group / "cgroup.procs").read_text() == "", "it is empty")
+    group.rmdir()
+
+
 @test("a worse network does not pass the gate, unless there is none")
 def _():
     gate = {"max_accuracy_loss": 0.01, "max_map_loss": 1}
