@@ -84,14 +84,14 @@ def buckets(daemon):
     return {route: sorted(c.items()) for route, c in found.items()}
 
 
-def server_p95(before, after, route):
-    """In ms, from the difference of two sets of buckets: within a bucket as if
-    its values lay evenly."""
+def server_ms(before, after, route, share):
+    """A percentile, from the difference of two sets of buckets: within a bucket
+    as if its values lay evenly."""
     old = dict(before.get(route, []))
     counts = [(b, n - old.get(b, 0)) for b, n in after.get(route, [])]
     if not counts or counts[-1][1] == 0:
         return None
-    wanted, low, under = .95 * counts[-1][1], 0.0, 0
+    wanted, low, under = share * counts[-1][1], 0.0, 0
     for bound, n in counts:
         if n >= wanted:
             if bound == float("inf"):
@@ -125,6 +125,8 @@ class Probes:
         for name, probe, route in (
                 ("healthz", self.health, "/healthz"),
                 ("search", self.search, "/v1/collections/{c}/search")):
-            out[name] = dict(probe.figures(), server_p95_ms=server_p95(
-                self.before, self.after, route))
+            out[name] = dict(probe.figures())
+            for percent in (50, 95):
+                out[name]["server_p%d_ms" % percent] = server_ms(
+                    self.before, self.after, route, percent / 100)
         return out
