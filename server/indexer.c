@@ -312,6 +312,26 @@ static enum ak_status take_offer(struct ak_collection *c, struct ak_err *err)
     return status;
 }
 
+/*
+ * A segment whose rows are all dead needs no codes.  Some are stored nevertheless,
+ * since a start takes the first segment without for the end of what was stored.
+ */
+static enum ak_status pass_dead(struct ak_collection *c, uint64_t segment,
+                                struct ak_err *err)
+{
+    struct ak_indexer *ix = &c->indexer;
+    uint64_t rows = ak_index_rows(c->index);
+    enum ak_status status = ak_column_append_dead(ix->column, err);
+
+    if (status != AK_OK)
+        return status;
+    memset(ix->codes, 0, AK_SEGMENT_ROWS * (size_t)c->shape.code_bytes);
+    ak_indexer_store_codes(c, ix->next.version, segment, ix->codes);
+    ix->column_segments = segment + 1;
+    report_remaining(c, rows - ak_column_rows(ix->column) + 1);
+    return AK_OK;
+}
+
 /* Up to ENCODE_ROWS rows into the next column; asks for the flip when it has
    them all. */
 static enum ak_status encode_some(struct ak_collection *c, struct ak_err *err)
@@ -340,6 +360,8 @@ static enum ak_status encode_some(struct ak_collection *c, struct ak_err *err)
         ix->codes = ak_array_new(AK_SEGMENT_ROWS, bytes);
     if (ix->codes == NULL)
         return ak_fail(err, AK_ENOMEM, "no memory to encode rows again");
+    if (at == 0 && ak_index_all_dead(c->index, segment))
+        return pass_dead(c, segment, err);
     /* Codes of an earlier run, or of a version that has served before. */
     if (at == 0 && rows - done >= AK_SEGMENT_ROWS &&
         ak_view_codes(ix->view, ix->next.version, segment, ix->codes, NULL) ==

@@ -22,11 +22,31 @@ void ak_column_destroy(struct ak_column *column)
     if (column == NULL)
         return;
     for (size_t i = 0; i < column->n_segments; i++)
-        ak_ref_drop(&column->segments[i]->ref);
+        if (column->segments[i] != NULL)
+            ak_ref_drop(&column->segments[i]->ref);
     if (column->slab != NULL)
         ak_ref_drop(&column->slab->ref);
     ak_array_free(column->segments);
     ak_array_free(column);
+}
+
+static enum ak_status reserve_places(struct ak_column *column, size_t wanted)
+{
+    size_t cap = wanted + wanted / 2 + 8;
+    struct ak_codes **segments;
+
+    if (wanted <= column->cap)
+        return AK_OK;
+    segments = ak_array_new(cap, sizeof(*segments));
+    if (segments == NULL)
+        return AK_ENOMEM;
+    if (column->n_segments > 0)
+        memcpy(segments, column->segments,
+               column->n_segments * sizeof(*segments));
+    ak_array_free(column->segments);
+    column->segments = segments;
+    column->cap = cap;
+    return AK_OK;
 }
 
 /* Room for `n` rows more; segments that are not needed yet do no harm. */
@@ -34,19 +54,8 @@ static enum ak_status reserve(struct ak_column *column, size_t n)
 {
     size_t wanted = ak_segments_of(column->rows + n);
 
-    if (wanted > column->cap) {
-        size_t cap = wanted + wanted / 2 + 8;
-        struct ak_codes **segments = ak_array_new(cap, sizeof(*segments));
-
-        if (segments == NULL)
-            return AK_ENOMEM;
-        if (column->n_segments > 0)
-            memcpy(segments, column->segments,
-                   column->n_segments * sizeof(*segments));
-        ak_array_free(column->segments);
-        column->segments = segments;
-        column->cap = cap;
-    }
+    if (reserve_places(column, wanted) != AK_OK)
+        return AK_ENOMEM;
     while (column->n_segments < wanted) {
         struct ak_codes *codes = ak_codes_new(column->words, &column->slab);
 
@@ -74,6 +83,24 @@ enum ak_status ak_column_append(struct ak_column *column, const uint8_t *codes,
         ak_hamming_put(to->words, row % AK_SEGMENT_ROWS, column->words, words);
     }
     column->rows += n;
+    return AK_OK;
+}
+
+enum ak_status ak_column_append_dead(struct ak_column *column,
+                                     struct ak_err *err)
+{
+    size_t i = (size_t)(column->rows / AK_SEGMENT_ROWS);
+
+    if (column->rows % AK_SEGMENT_ROWS != 0)
+        return ak_fail(err, AK_EINVAL, "a segment behind %llu rows",
+                       (unsigned long long)column->rows);
+    if (reserve_places(column, i + 1) != AK_OK)
+        return ak_fail(err, AK_ENOMEM, "no memory for a column of codes");
+    /* What an append had reserved before it failed. */
+    while (column->n_segments > i)
+        ak_ref_drop(&column->segments[--column->n_segments]->ref);
+    column->segments[column->n_segments++] = NULL;
+    column->rows += AK_SEGMENT_ROWS;
     return AK_OK;
 }
 

@@ -21,7 +21,8 @@ struct ak_index {
     struct ak_segment **segments;
     size_t n_segments; /* may be more than the rows need */
     size_t cap;
-    struct ak_slab *slab; /* for the codes of the next segment */
+    struct ak_slab *slab;    /* for the codes of the next segment */
+    struct ak_segment *dead; /* for all that are full of dead rows, or NULL */
 };
 
 /* ----------------------------------------------------------- copy on write */
@@ -225,6 +226,36 @@ static void kill_row(struct ak_index *ix, uint64_t ordinal)
     dead->bits[row / 64] |= (uint64_t)1 << (row % 64);
 }
 
+static bool is_all_dead(const struct ak_segment *segment)
+{
+    size_t w = 0;
+
+    if (segment->dead == NULL)
+        return false;
+    while (w < AK_SEGMENT_WORDS && segment->dead->bits[w] == UINT64_MAX)
+        w++;
+    return w == AK_SEGMENT_WORDS;
+}
+
+/* A full segment gives its memory back when it has no living row; where there is
+   none for what takes its place it stays. */
+static void bury(struct ak_index *ix, size_t i)
+{
+    if (ix->segments[i]->all_dead || !is_all_dead(ix->segments[i]))
+        return;
+    if (ix->dead == NULL)
+        ix->dead = ak_segment_dead(ix->next.words, ix->next.ids);
+    if (ix->dead == NULL)
+        return;
+    ak_ref_take(&ix->dead->ref);
+    replace(&ix->segments[i], ix->dead);
+}
+
+bool ak_index_all_dead(const struct ak_index *ix, uint64_t segment)
+{
+    return segment < ix->n_segments && ix->segments[segment]->all_dead;
+}
+
 static void write_row(struct ak_index *ix, uint64_t ordinal,
                       const struct ak_index_batch *batch, size_t i)
 {
@@ -293,10 +324,11 @@ enum ak_status ak_index_append(struct ak_index *ix,
     for (size_t i = 0; i < batch->n; i++)
         write_row(ix, rows + i, batch, i);
     for (uint64_t at = rows / AK_SEGMENT_ROWS;
-         ix->next.ids == AK_ID_INTEGER &&
-         at < (rows + batch->n) / AK_SEGMENT_ROWS;
-         at++)
-        seal(ix, (size_t)at);
+         at < (rows + batch->n) / AK_SEGMENT_ROWS; at++) {
+        if (ix->next.ids == AK_ID_INTEGER)
+            seal(ix, (size_t)at);
+        bury(ix, (size_t)at);
+    }
     ix->next.rows += batch->n;
     ix->changed = ix->changed || batch->n > 0;
     return AK_OK;
@@ -329,6 +361,7 @@ enum ak_status ak_index_append_segment(struct ak_index *ix,
     ix->next.live += AK_SEGMENT_ROWS;
     for (size_t w = 0; w < AK_SEGMENT_WORDS && segment->dead != NULL; w++)
         ix->next.live -= (uint64_t)__builtin_popcountll(segment->dead[w]);
+    bury(ix, i);
     ix->changed = true;
     return AK_OK;
 }
@@ -361,6 +394,7 @@ enum ak_status ak_index_kill(struct ak_index *ix, uint64_t ordinal,
     if (own_dead(ix, i) != AK_OK)
         return ak_fail(err, AK_ENOMEM, "no memory for a tombstone");
     kill_row(ix, ordinal);
+    bury(ix, i);
     ix->next.live--;
     ix->changed = true;
     return AK_OK;
@@ -377,6 +411,8 @@ enum ak_status ak_index_relabel(struct ak_index *ix, uint64_t ordinal,
 
     if (status != AK_OK)
         return status;
+    if (ix->segments[i]->all_dead)
+        return AK_OK;
     own = ix->segments[i]->labels;
     if (room >= AK_LABEL_LIST / 4 ||
         (own != NULL && own->cap >= AK_LABEL_LIST / 4))
@@ -447,7 +483,8 @@ static void drop_segments(struct ak_segment **segments, size_t n)
     ak_array_free(segments);
 }
 
-/* The segments of the index with the codes of `column`; NULL without memory. */
+/* The segments of the index with the codes of `column`, which may have some of
+   rows that died since; NULL without memory. */
 static struct ak_segment **with_column(const struct ak_index *ix,
                                        const struct ak_column *column)
 {
@@ -455,6 +492,12 @@ static struct ak_segment **with_column(const struct ak_index *ix,
     struct ak_segment **segments = ak_array_new(ix->cap, sizeof(*segments));
 
     for (size_t i = 0; i < n && segments != NULL; i++) {
+        if (ix->segments[i]->all_dead) {
+            ak_ref_take(&ix->segments[i]->ref);
+            segments[i] = ix->segments[i];
+            continue;
+        }
+        assert(column->segments[i] != NULL); /* the dead do not rise */
         segments[i] = ak_segment_copy(ix->segments[i], column->segments[i]);
         if (segments[i] == NULL) {
             drop_segments(segments, i);
@@ -576,6 +619,8 @@ void ak_index_destroy(struct ak_index *ix)
     ak_snapshot_drop(ix->current);
     drop_segments(ix->segments, ix->n_segments);
     drop_slab(ix->slab);
+    if (ix->dead != NULL)
+        ak_ref_drop(&ix->dead->ref);
     ak_ref_drop(ix->next.model);
     drop_partition(ix);
     pthread_mutex_destroy(&ix->lock);

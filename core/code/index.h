@@ -15,6 +15,10 @@
  * Memory is in segments of AK_SEGMENT_ROWS rows.  Full segments are immutable
  * but for tombstones and labels, which are copied on write a segment at a time;
  * the last segment grows behind the length that the snapshots know.
+ *
+ * A full segment whose rows are all dead is given back, but for a pointer to it:
+ * what its rows had (id, labels, code) is not known any more.  So rows that are
+ * replaced for ever take the memory of the segments in which some live.
  */
 #ifndef AK_CORE_CODE_INDEX_H
 #define AK_CORE_CODE_INDEX_H
@@ -95,12 +99,15 @@ enum ak_status ak_index_append_segment(struct ak_index *ix,
 /* Mark a row dead; AK_ENOTFOUND if there is none or it is dead already. */
 enum ak_status ak_index_kill(struct ak_index *ix, uint64_t ordinal,
                              struct ak_err *err) AK_MUST_CHECK;
-/* Replace the labels of a row, dead or alive. */
+/* Replace the labels of a row, dead or alive; they are forgotten with its
+   segment. */
 enum ak_status ak_index_relabel(struct ak_index *ix, uint64_t ordinal,
                                 const uint32_t *labels, size_t n_labels,
                                 struct ak_err *err) AK_MUST_CHECK;
 
 uint64_t ak_index_rows(const struct ak_index *ix); /* appended, dead or not */
+/* Whether a full segment has no living row any more, and so no codes. */
+bool ak_index_all_dead(const struct ak_index *ix, uint64_t segment);
 
 /* What has changed since the last commit becomes visible in one step. */
 enum ak_status ak_index_commit(struct ak_index *ix,
@@ -112,6 +119,10 @@ enum ak_status ak_column_create(uint32_t bits, struct ak_column **out,
 void ak_column_destroy(struct ak_column *column); /* NULL is a no-op */
 enum ak_status ak_column_append(struct ak_column *column, const uint8_t *codes,
                                 size_t n, struct ak_err *err) AK_MUST_CHECK;
+/* A segment that ak_index_all_dead() is true of, with ak_column_rows() at its
+   beginning: it takes no memory. */
+enum ak_status ak_column_append_dead(struct ak_column *column,
+                                     struct ak_err *err) AK_MUST_CHECK;
 uint64_t ak_column_rows(const struct ak_column *column);
 
 /*

@@ -83,8 +83,13 @@ struct ak_dead {
     uint64_t bits[AK_SEGMENT_WORDS];
 };
 
+/*
+ * One that is full and has only dead rows is exchanged for the index's segment
+ * for all of these (`all_dead`), so that readers meet nothing special.
+ */
 struct ak_segment {
     struct ak_ref ref;
+    bool all_dead;
     struct ak_codes *codes;
     struct ak_ids *ids;
     struct ak_labels *labels; /* NULL: no row has labels */
@@ -117,6 +122,8 @@ struct ak_dead *ak_dead_copy(const struct ak_dead *dead); /* NULL: none dead */
 struct ak_segment *ak_segment_empty(void);                /* without parts */
 struct ak_segment *ak_segment_new(size_t words, enum ak_id_kind kind,
                                   struct ak_slab **slab);
+/* One of dead rows, to stand in many places. */
+struct ak_segment *ak_segment_dead(size_t words, enum ak_id_kind kind);
 /* A segment with the same parts, but for `codes` if that is not NULL. */
 struct ak_segment *ak_segment_copy(const struct ak_segment *segment,
                                    struct ak_codes *codes);
@@ -172,7 +179,7 @@ struct ak_column {
     uint32_t bits;
     size_t words;
     uint64_t rows;
-    struct ak_codes **segments;
+    struct ak_codes **segments; /* NULL: of dead rows */
     size_t n_segments, cap;
     struct ak_slab *slab; /* of the last segment */
 };

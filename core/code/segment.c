@@ -277,6 +277,38 @@ struct ak_segment *ak_segment_new(size_t words, enum ak_id_kind kind,
     return segment;
 }
 
+/* Integers that nobody asks for. */
+static struct ak_ids *no_numbers(void)
+{
+    struct ak_ids *ids = ak_array_new(1, sizeof(*ids));
+
+    if (ids != NULL)
+        ak_ids_init(ids, sizeof(*ids));
+    return ids;
+}
+
+struct ak_segment *ak_segment_dead(size_t words, enum ak_id_kind kind)
+{
+    struct ak_segment *segment = ak_segment_empty();
+    struct ak_slab *slab = NULL;
+
+    if (segment == NULL)
+        return NULL;
+    segment->all_dead = true;
+    segment->codes = ak_codes_new(words, &slab);
+    if (slab != NULL)
+        ak_ref_drop(&slab->ref);
+    segment->dead = ak_dead_copy(NULL);
+    segment->ids = kind == AK_ID_STRING ? ak_ids_new(kind, 0) : no_numbers();
+    if (segment->codes == NULL || segment->ids == NULL ||
+        segment->dead == NULL) {
+        ak_ref_drop(&segment->ref);
+        return NULL;
+    }
+    memset(segment->dead->bits, 0xff, sizeof(segment->dead->bits));
+    return segment;
+}
+
 struct ak_segment *ak_segment_copy(const struct ak_segment *segment,
                                    struct ak_codes *codes)
 {
@@ -301,6 +333,8 @@ size_t ak_segment_bytes(const struct ak_segment *segment)
 {
     size_t bytes = sizeof(*segment) + segment->codes->len + segment->ids->len;
 
+    if (segment->all_dead)
+        return 0;
     if (segment->labels != NULL)
         bytes += segment->labels->len + ak_label_index_bytes(segment->labels);
     if (segment->dead != NULL)

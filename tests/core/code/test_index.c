@@ -268,6 +268,120 @@ static void memory_is_reported_and_small(void **state)
     ak_index_destroy(ix);
 }
 
+/* Rows without labels, ids in order. */
+static void append_plain(struct ak_index *ix, uint64_t from, size_t n,
+                         const uint8_t *codes)
+{
+    static struct ak_id ids[2 * AK_SEGMENT_ROWS];
+
+    for (size_t i = 0; i < n; i++)
+        ids[i].number = from + i;
+    assert_status(
+        ak_index_append(
+            ix, &(struct ak_index_batch){.n = n, .ids = ids, .codes = codes},
+            NULL),
+        AK_OK);
+}
+
+static size_t bytes_of(struct ak_index *ix)
+{
+    struct ak_snapshot *s;
+    size_t bytes;
+
+    assert_status(ak_index_commit(ix, NULL), AK_OK);
+    s = ak_index_snapshot(ix);
+    bytes = ak_snapshot_bytes(s);
+    ak_snapshot_drop(s);
+    return bytes;
+}
+
+static void a_segment_of_dead_rows_gives_its_memory_back(void **state)
+{
+    static uint8_t codes[2 * AK_SEGMENT_ROWS * 2];
+    struct ak_index *ix = new_index();
+    struct ak_snapshot *before, *after;
+    const uint32_t label = 3;
+    size_t full, rest;
+    uint8_t code[2];
+
+    (void)state;
+    memset(codes, 0x5a, sizeof(codes));
+    append_plain(ix, 100, 2 * AK_SEGMENT_ROWS, codes);
+    full = bytes_of(ix);
+    before = ak_index_snapshot(ix);
+    for (uint64_t i = 1; i < AK_SEGMENT_ROWS; i++)
+        assert_status(ak_index_kill(ix, i, NULL), AK_OK);
+    assert_true(bytes_of(ix) > full); /* one is alive */
+    assert_false(ak_index_all_dead(ix, 0));
+    assert_status(ak_index_kill(ix, 0, NULL), AK_OK);
+    rest = bytes_of(ix);
+    assert_true(ak_index_all_dead(ix, 0));
+    assert_false(ak_index_all_dead(ix, 1));
+    assert_true(rest < full / 2 + 256);
+
+    /* Still there, and as dead as before. */
+    after = ak_index_snapshot(ix);
+    assert_int_equal(ak_snapshot_rows(after), 2 * AK_SEGMENT_ROWS);
+    assert_int_equal(ak_snapshot_live(after), AK_SEGMENT_ROWS);
+    assert_false(ak_snapshot_alive(after, 7));
+    assert_int_equal(ak_snapshot_next(after, 0, NULL), AK_SEGMENT_ROWS);
+    assert_status(ak_index_kill(ix, 7, NULL), AK_ENOTFOUND);
+    assert_status(ak_index_relabel(ix, 7, &label, 1, NULL), AK_OK);
+    assert_int_equal(bytes_of(ix), rest);
+    /* And for those who came before, alive. */
+    assert_int_equal(ak_snapshot_live(before), 2 * AK_SEGMENT_ROWS);
+    assert_int_equal(ak_snapshot_id(before, 7).number, 107);
+    ak_snapshot_code(before, 7, code);
+    assert_memory_equal(code, codes, 2);
+    ak_snapshot_drop(before);
+    ak_snapshot_drop(after);
+    ak_index_destroy(ix);
+}
+
+/* As a start finds them, and as a column that was begun while they lived. */
+static void segments_of_dead_rows_come_in_each_way(void **state)
+{
+    static uint8_t codes[2 * AK_SEGMENT_ROWS * 2];
+    static uint64_t bits[AK_SEGMENT_ROWS / 64];
+    static bool dead[AK_SEGMENT_ROWS];
+    static struct ak_id ids[AK_SEGMENT_ROWS];
+    const struct ak_index_segment whole = {.dead = bits, .codes = codes};
+    struct ak_index *ix = new_index();
+    struct ak_column *column = NULL;
+    struct ak_err err = {0};
+
+    (void)state;
+    memset(bits, 0xff, sizeof(bits));
+    memset(dead, true, sizeof(dead));
+    assert_status(ak_index_append_segment(ix, &whole, NULL), AK_OK);
+    assert_status(ak_index_append(ix,
+                                  &(struct ak_index_batch){.n = AK_SEGMENT_ROWS,
+                                                           .ids = ids,
+                                                           .codes = codes,
+                                                           .dead = dead},
+                                  NULL),
+                  AK_OK);
+    append_plain(ix, 0, 2 * AK_SEGMENT_ROWS, codes);
+    for (uint64_t i = 0; i < 4; i++)
+        assert_int_equal(ak_index_all_dead(ix, i), i < 2);
+    assert_status(ak_column_create(16, &column, NULL), AK_OK);
+    assert_status(ak_column_append_dead(column, NULL), AK_OK);
+    assert_status(ak_column_append(column, codes, 1, NULL), AK_OK);
+    assert_status(ak_column_append_dead(column, &err), AK_EINVAL);
+    assert_string_equal(err.text, "a segment behind 4097 rows");
+    assert_status(
+        ak_column_append(column, codes, 2 * AK_SEGMENT_ROWS - 1, NULL), AK_OK);
+    assert_status(ak_column_append(column, codes, AK_SEGMENT_ROWS, NULL),
+                  AK_OK);
+    for (uint64_t i = 0; i < AK_SEGMENT_ROWS; i++)
+        assert_status(ak_index_kill(ix, 2 * AK_SEGMENT_ROWS + i, NULL), AK_OK);
+    assert_status(ak_index_install(ix, column, NULL, 1, NULL), AK_OK);
+    for (uint64_t i = 0; i < 4; i++)
+        assert_int_equal(ak_index_all_dead(ix, i), i < 3);
+    assert_true(bytes_of(ix) < 10 * AK_SEGMENT_ROWS); /* 8 and some */
+    ak_index_destroy(ix);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +391,8 @@ int main(void)
         cmocka_unit_test(a_column_needs_exactly_all_rows),
         cmocka_unit_test(a_model_lives_as_long_as_its_last_snapshot),
         cmocka_unit_test(memory_is_reported_and_small),
+        cmocka_unit_test(a_segment_of_dead_rows_gives_its_memory_back),
+        cmocka_unit_test(segments_of_dead_rows_come_in_each_way),
     };
 
     return cmocka_run_group_tests_name("index", tests, NULL, NULL);

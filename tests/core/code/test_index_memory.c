@@ -236,6 +236,31 @@ static void a_kill_without_memory_changes_nothing(void **state)
     check(kill_one, 1, 2); /* the segment, its tombstones */
 }
 
+/* To give memory back needs some: without it all stays as it is. */
+static void a_segment_dies_without_memory(void **state)
+{
+    struct ak_index *ix = filled(AK_SEGMENT_ROWS / N + 1);
+    struct ak_snapshot *s = ak_index_snapshot(ix);
+    uint64_t last = 0;
+
+    (void)state;
+    for (uint64_t i = 0; i < AK_SEGMENT_ROWS; i++)
+        last = ak_snapshot_alive(s, i) ? i : last;
+    for (uint64_t i = 0; i < last; i++)
+        if (ak_snapshot_alive(s, i))
+            assert_status(ak_index_kill(ix, i, NULL), AK_OK);
+    ak_snapshot_drop(s);
+    allowed = 0;
+    assert_status(ak_index_kill(ix, last, NULL), AK_OK);
+    allowed = -1;
+    assert_false(ak_index_all_dead(ix, 0));
+    assert_status(ak_index_commit(ix, NULL), AK_OK);
+    s = ak_index_snapshot(ix);
+    assert_int_equal(ak_snapshot_next(s, 0, NULL), AK_SEGMENT_ROWS);
+    ak_snapshot_drop(s);
+    ak_index_destroy(ix);
+}
+
 static void a_relabel_without_memory_changes_nothing(void **state)
 {
     (void)state;
@@ -340,6 +365,7 @@ int main(void)
         cmocka_unit_test(an_append_without_memory_changes_nothing),
         cmocka_unit_test(a_segment_without_memory_changes_nothing),
         cmocka_unit_test(a_kill_without_memory_changes_nothing),
+        cmocka_unit_test(a_segment_dies_without_memory),
         cmocka_unit_test(a_relabel_without_memory_changes_nothing),
         cmocka_unit_test(a_column_without_memory_is_as_it_was),
         cmocka_unit_test(a_search_without_memory_says_so),

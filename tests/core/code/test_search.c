@@ -33,7 +33,7 @@ static size_t some_rows(struct ak_rng *rng)
 
 static void change(struct world *w, struct ak_rng *rng)
 {
-    switch (ak_rng_below(rng, 14)) {
+    switch (ak_rng_below(rng, 15)) {
     case 0:
     case 1:
     case 2:
@@ -56,6 +56,9 @@ static void change(struct world *w, struct ak_rng *rng)
     case 11:
     case 12:
         world_partition(w);
+        break;
+    case 13:
+        world_kill_segment(w);
         break;
     default:
         world_install(w);

@@ -167,6 +167,31 @@ void world_kill(struct world *w)
                   AK_ENOTFOUND);
 }
 
+void world_kill_segment(struct world *w)
+{
+    size_t n = w->n / AK_SEGMENT_ROWS;
+    size_t first = n > 0 ? below(w, n) * AK_SEGMENT_ROWS : 0;
+    struct ak_err err = {0};
+
+    for (size_t i = first; n > 0 && i < first + AK_SEGMENT_ROWS; i++) {
+        if (!w->rows[i].dead)
+            assert_status(ak_index_kill(w->ix, i, &err), AK_OK);
+        w->rows[i].dead = true;
+    }
+}
+
+/* Full segment `i` has dead rows only. */
+static bool is_all_dead(const struct world *w, size_t i)
+{
+    size_t row = i * AK_SEGMENT_ROWS, end = row + AK_SEGMENT_ROWS;
+
+    if (end > w->n)
+        return false;
+    while (row < end && w->rows[row].dead)
+        row++;
+    return row == end;
+}
+
 void world_relabel(struct world *w)
 {
     struct world_row *row = pick(w, false);
@@ -208,8 +233,17 @@ void world_install(struct world *w)
         memcpy(codes + i * len, w->rows[i].code, len);
     }
     while (from < w->n) {
-        size_t n = 1 + below(w, w->n - from);
+        size_t n = 1 + below(w, w->n - from), i = from / AK_SEGMENT_ROWS;
 
+        assert_int_equal(ak_index_all_dead(w->ix, i), is_all_dead(w, i));
+        if (from % AK_SEGMENT_ROWS == 0 && is_all_dead(w, i) &&
+            below(w, 4) > 0) {
+            assert_status(ak_column_append_dead(column, &err), AK_OK);
+            from += AK_SEGMENT_ROWS;
+            continue;
+        }
+        if (below(w, 2) == 0 && n > AK_SEGMENT_ROWS - from % AK_SEGMENT_ROWS)
+            n = AK_SEGMENT_ROWS - from % AK_SEGMENT_ROWS;
         assert_status(ak_column_append(column, codes + from * len, n, &err),
                       AK_OK);
         from += n;
@@ -281,6 +315,8 @@ void world_check_rows(const struct world *w, const struct ak_snapshot *s)
 
         live += !row->dead;
         assert_int_equal(ak_snapshot_alive(s, i), !row->dead);
+        if (is_all_dead(w, i / AK_SEGMENT_ROWS))
+            continue;
         if (w->ids == AK_ID_INTEGER) {
             assert_int_equal(id.number, row->number);
         } else {

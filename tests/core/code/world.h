@@ -37,8 +37,9 @@ void world_clear(struct world *w);
 
 /* Each changes the index and the array alike; not visible before a commit. */
 void world_append(struct world *w, size_t n);
-void world_kill(struct world *w);    /* one row, if any is alive */
-void world_relabel(struct world *w); /* one row, if there is one */
+void world_kill(struct world *w);         /* one row, if any is alive */
+void world_kill_segment(struct world *w); /* all rows of a full one */
+void world_relabel(struct world *w);      /* one row, if there is one */
 void world_upsert(struct world *w);  /* one row is killed and appended anew */
 void world_install(struct world *w); /* other codes for all rows; commits */
 void world_commit(struct world *w);
@@ -52,7 +53,8 @@ uint32_t world_label(struct world *w);
 /* A copy of the array, without the index, to compare with later. */
 void world_copy(const struct world *w, struct world *copy);
 
-/* Every row of the snapshot, through every function that shows one. */
+/* Every row of the snapshot, through every function that shows one.  Of a full
+   segment of dead rows only that they are dead. */
 void world_check_rows(const struct world *w, const struct ak_snapshot *s);
 /* A random search; every hit and number of it. */
 void world_check_search(struct world *w, const struct ak_snapshot *s);
