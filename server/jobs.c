@@ -553,14 +553,23 @@ check_request(struct ak_jobs *jobs, const struct ak_run_kind *kind,
     return status;
 }
 
-/* Under the lock: *same becomes the job that the key of the request has
-   started, if there is one. */
+/* Whoever asked for a job that another request with its key has started. */
+struct same {
+    ak_run_started_fn *done;
+    void *arg;
+    uint64_t id;  /* of the job; 0: there is none */
+    bool to_wait; /* for the catalog: `done` is called then */
+};
+
+/* Under the lock: the job that the key of the request has started, if there is
+   one.  It may be lost as long as it is not in the catalog. */
 static enum ak_status find_same(const struct ak_jobs *jobs,
-                                const struct ak_run_request *rq, uint64_t *same,
-                                struct ak_err *err)
+                                const struct ak_run_request *rq,
+                                struct same *same, struct ak_err *err)
 {
     for (size_t i = 0; i < jobs->n && rq->key != NULL; i++) {
-        const struct ak_run *run = jobs->runs[i];
+        struct ak_run *run = jobs->runs[i];
+        struct ak_run_twin *twin;
 
         if (run->key == NULL || strcmp(run->key, rq->key) != 0)
             continue;
@@ -568,10 +577,37 @@ static enum ak_status find_same(const struct ak_jobs *jobs,
                    sizeof(run->fingerprint)) != 0)
             return ak_fail(err, AK_EEXISTS,
                            "the key was used by another request");
-        *same = run->id;
+        same->id = run->id;
+        same->to_wait = run->is_new;
+        if (!run->is_new || same->done == NULL)
+            break;
+        twin = malloc(sizeof(*twin));
+        if (twin == NULL)
+            return ak_fail(err, AK_ENOMEM, "no memory for a job");
+        *twin = (struct ak_run_twin){same->done, same->arg, run->twins};
+        run->twins = twin;
         break;
     }
     return AK_OK;
+}
+
+/* Without the lock. */
+static void tell_same(const struct same *same)
+{
+    if (!same->to_wait && same->done != NULL)
+        same->done(same->arg, AK_OK, same->id, true, NULL);
+}
+
+static void tell_twins(struct ak_run_twin *twin, enum ak_status status,
+                       uint64_t id, const struct ak_err *err)
+{
+    while (twin != NULL) {
+        struct ak_run_twin *next = twin->next;
+
+        twin->done(twin->arg, status, id, true, err);
+        free(twin);
+        twin = next;
+    }
 }
 
 static bool exclude(const struct ak_run_kind *a, const struct ak_run_kind *b)
@@ -584,13 +620,13 @@ static bool exclude(const struct ak_run_kind *a, const struct ak_run_kind *b)
 static enum ak_status look_around(struct ak_jobs *jobs,
                                   const struct ak_run_kind *kind,
                                   const struct ak_run_request *rq,
-                                  uint64_t *same, struct ak_err *err)
+                                  struct same *same, struct ak_err *err)
 {
     const char *target = rq->target != NULL ? rq->target : "";
     enum ak_status status = find_same(jobs, rq, same, err);
     unsigned unfinished = 0;
 
-    if (status != AK_OK || *same > 0)
+    if (status != AK_OK || same->id > 0)
         return status;
     for (size_t i = 0; i < jobs->n; i++) {
         const struct ak_run *run = jobs->runs[i];
@@ -623,9 +659,12 @@ static void started(void *arg, enum ak_status status, const struct ak_err *err)
     struct starting *s = arg;
     struct ak_run *run = s->run;
     struct ak_jobs *jobs = run->jobs;
+    struct ak_run_twin *twins;
 
     pthread_mutex_lock(&jobs->lock);
     run->is_new = false;
+    twins = run->twins;
+    run->twins = NULL;
     for (size_t i = 0; i < jobs->n && status != AK_OK; i++) {
         if (jobs->runs[i] == run) {
             remove_at(jobs, i);
@@ -642,6 +681,7 @@ static void started(void *arg, enum ak_status status, const struct ak_err *err)
     }
     if (s->done != NULL)
         s->done(s->arg, status, run->id, false, err);
+    tell_twins(twins, status, run->id, err);
     if (status == AK_OK)
         schedule(jobs);
     ak_run_drop(run);
@@ -659,7 +699,7 @@ enum ak_status ak_jobs_submit(struct ak_jobs *jobs,
     struct ak_run *run = NULL;
     enum ak_status status;
     char *text = NULL;
-    uint64_t same = 0;
+    struct same same = {.done = done, .arg = arg};
 
     if (kind == NULL) {
         ak_fail(err, AK_EINVAL, "/kind: there are no jobs of kind %.40s",
@@ -672,9 +712,9 @@ enum ak_status ak_jobs_submit(struct ak_jobs *jobs,
     pthread_mutex_lock(&jobs->lock);
     status = find_same(jobs, rq, &same, err);
     pthread_mutex_unlock(&jobs->lock);
-    if (status == AK_OK && same > 0 && done != NULL)
-        done(arg, AK_OK, same, true, NULL);
-    if (status != AK_OK || same > 0)
+    if (status == AK_OK && same.id > 0)
+        tell_same(&same);
+    if (status != AK_OK || same.id > 0)
         return status;
     status = check_request(jobs, kind, rq, &text, fault, err);
     if (status != AK_OK)
@@ -694,7 +734,7 @@ enum ak_status ak_jobs_submit(struct ak_jobs *jobs,
     run->created_ms = ak_time_ms();
     pthread_mutex_lock(&jobs->lock);
     status = look_around(jobs, kind, rq, &same, err);
-    if (status == AK_OK && same == 0) {
+    if (status == AK_OK && same.id == 0) {
         run->id = jobs->next_id++;
         if (!append(jobs, run))
             status = ak_fail(err, AK_ENOMEM, "no memory for a job");
@@ -702,11 +742,11 @@ enum ak_status ak_jobs_submit(struct ak_jobs *jobs,
             ak_run_hold(run); /* for `s` */
     }
     pthread_mutex_unlock(&jobs->lock);
-    if (status != AK_OK || same > 0) {
+    if (status != AK_OK || same.id > 0) {
         ak_run_drop(run);
         free(s);
-        if (status == AK_OK && done != NULL)
-            done(arg, AK_OK, same, true, NULL);
+        if (status == AK_OK)
+            tell_same(&same);
         return status;
     }
     *s = (struct starting){run, done, arg};

@@ -80,7 +80,8 @@ struct ak_run_request {
 
 /*
  * Start one.  `done` gets AK_OK and its id when it is in the catalog; with
- * `replayed` it is the one that the key had started before.
+ * `replayed` it is the one that the key had started before.  Of two requests at
+ * one time the second hears what became of the first.
  *
  * AK_EINVAL: `fault` says what is wrong where.  AK_ELIMIT: there are too many
  * that have not ended.  AK_EBUSY: its kind lets one run a target at a time; the

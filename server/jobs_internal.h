@@ -51,6 +51,13 @@ struct ak_run_watch {
     uint64_t sent_ns;
 };
 
+/* Another request with the key of a run that is not in the catalog yet. */
+struct ak_run_twin {
+    ak_run_started_fn *done;
+    void *arg;
+    struct ak_run_twin *next;
+};
+
 struct ak_run {
     struct ak_actor actor; /* first */
     atomic_uint refs;
@@ -72,9 +79,10 @@ struct ak_run {
     _Atomic uint64_t saved_ns; /* the clock looks at it, too */
 
     /* Under the lock. */
-    bool is_new;  /* not in the catalog yet, and not to be seen */
-    bool waiting; /* step() said so */
-    bool bound;   /* to its end: no wish is taken */
+    bool is_new;               /* not in the catalog yet, and not to be seen */
+    struct ak_run_twin *twins; /* to be told when it is */
+    bool waiting;              /* step() said so */
+    bool bound;                /* to its end: no wish is taken */
     enum ak_run_state state;
     enum ak_run_wish wish;
     int64_t started_ms, ended_ms;

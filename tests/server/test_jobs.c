@@ -292,6 +292,96 @@ static void what_fails_while_all_stops_goes_on_later(void **state)
     fixture_close(e);
 }
 
+/* Keeps the writer until it is let go. */
+struct hold {
+    struct ak_job job; /* first */
+    pthread_mutex_t lock;
+};
+
+static enum ak_status hold_apply(struct ak_job *job, struct ak_store *store,
+                                 struct ak_err *err)
+{
+    struct hold *h = (struct hold *)job;
+
+    (void)store;
+    (void)err;
+    pthread_mutex_lock(&h->lock);
+    pthread_mutex_unlock(&h->lock);
+    return AK_OK;
+}
+
+static void hold_done(struct ak_job *job, enum ak_status status,
+                      const struct ak_err *err)
+{
+    (void)job;
+    (void)status;
+    (void)err;
+}
+
+struct told {
+    struct box box;
+    uint64_t id;
+    bool replayed;
+};
+
+static void tell(void *arg, enum ak_status status, uint64_t id, bool replayed,
+                 const struct ak_err *err)
+{
+    struct told *t = arg;
+
+    (void)err;
+    pthread_mutex_lock(&t->box.lock);
+    t->box.status = status;
+    t->id = id;
+    t->replayed = replayed;
+    box_put(&t->box);
+}
+
+static bool is_told(struct told *t)
+{
+    bool done;
+
+    pthread_mutex_lock(&t->box.lock);
+    done = t->box.done;
+    pthread_mutex_unlock(&t->box.lock);
+    return done;
+}
+
+/* What was told of one that is not in the catalog yet a kill would belie. */
+static void a_twin_hears_of_a_job_when_it_is_in_the_catalog(void **state)
+{
+    struct ak_engine *e = open_jobs();
+    json_t *params = json_pack("{s:i}", "to", 3);
+    struct ak_run_request rq = {
+        .kind = "count", .target = "", .params = params, .key = "twins"};
+    struct hold h = {.job = {.apply = hold_apply, .done = hold_done}};
+    struct told told[3];
+
+    (void)state;
+    pthread_mutex_init(&h.lock, NULL);
+    pthread_mutex_lock(&h.lock);
+    ak_writer_push(e->writer, &e->catalog_lane, &h.job);
+    for (size_t i = 0; i < 3; i++) {
+        box_init(&told[i].box);
+        assert_status(
+            ak_jobs_submit(ak_engine_jobs(e), &rq, NULL, tell, &told[i], NULL),
+            AK_OK);
+    }
+    for (size_t i = 0; i < 3; i++)
+        assert_false(is_told(&told[i]));
+    pthread_mutex_unlock(&h.lock);
+    for (size_t i = 0; i < 3; i++) {
+        box_wait(&told[i].box);
+        assert_status(told[i].box.status, AK_OK);
+        assert_int_equal(told[i].id, told[0].id);
+        assert_int_equal(told[i].replayed, i > 0);
+    }
+    fixture_wait_state(e, told[0].id, AK_RUN_SUCCEEDED);
+    json_decref(params);
+    fixture_close(e);
+    pthread_mutex_destroy(&h.lock);
+}
+
 static void a_crash_loses_no_run(void **state)
 {
     struct ak_engine *e;
@@ -555,6 +645,7 @@ int main(void)
         JOBS_TEST(a_rest_lets_others_run_and_then_goes_on),
         JOBS_TEST(a_stop_and_a_start_go_on_from_the_checkpoint),
         JOBS_TEST(what_fails_while_all_stops_goes_on_later),
+        JOBS_TEST(a_twin_hears_of_a_job_when_it_is_in_the_catalog),
         JOBS_TEST(a_crash_loses_no_run),
         JOBS_TEST(a_kind_that_is_gone_fails_its_run),
         JOBS_TEST(those_that_ended_long_ago_are_forgotten),
