@@ -149,6 +149,8 @@ struct ak_learner {
     uint64_t saved_ns;      /* when */
     uint64_t since_batches; /* learnt since */
     atomic_bool saving;     /* a checkpoint is on its way */
+    bool lost; /* memory was short: it must begin again at its checkpoint */
+    uint64_t memory_ns; /* between two tries of that; tests shorten it */
     bool broken;
 };
 
@@ -198,6 +200,7 @@ struct ak_collection {
     bool wal_dirty;   /* committed since the log was copied */
     bool unsaved;     /* the learner is idle, but has something to do later */
     bool index_waits; /* for memory, until the clock wakes the indexer */
+    uint64_t learn_due_ns; /* likewise the learner, then; 0: it does not wait */
     uint64_t stored_seq;   /* of the checkpoint in the file */
     uint64_t erased_ns;    /* when it was last tried */
     bool erasing;          /* the writer is at it */

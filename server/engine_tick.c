@@ -59,7 +59,7 @@ static void ask_tidy(struct ak_collection *c)
 static void tick(struct ak_collection *c, uint64_t now, bool tidy, bool ready)
 {
     uint64_t idle, cause;
-    bool flush, copy, unsaved, waits;
+    bool flush, copy, unsaved, waits, learn;
 
     ak_collection_expire(c, now, false);
     ak_turns_expire(c, now, false);
@@ -70,6 +70,9 @@ static void tick(struct ak_collection *c, uint64_t now, bool tidy, bool ready)
     unsaved = c->unsaved;
     waits = c->index_waits;
     c->index_waits = false;
+    learn = c->learn_due_ns > 0 && now >= c->learn_due_ns;
+    if (learn)
+        c->learn_due_ns = 0;
     copy = c->wal_dirty &&
            (idle > IDLE_WAL_NS || atomic_load(&c->engine->disk.low));
     if (copy)
@@ -86,7 +89,7 @@ static void tick(struct ak_collection *c, uint64_t now, bool tidy, bool ready)
     if (waits || now >= atomic_load(&c->indexer.packer.wake_ns))
         ak_actor_wake(&c->indexer.actor);
     /* So that an idle learner is saved too, and what is due is published. */
-    if (unsaved && idle > IDLE_SAVE_NS)
+    if (learn || (unsaved && idle > IDLE_SAVE_NS))
         ak_actor_wake(&c->learner.actor);
 }
 

@@ -11,6 +11,10 @@
  *
  * Checkpoints are asked of the writer every 64 batches or 5 seconds and hold
  * everything that the next record needs.
+ *
+ * What it cannot read stops it.  When memory is short at a record, that may have
+ * been followed by half: the learner waits a second, becomes what it was at its
+ * checkpoint, as at a start, and follows the records since again.
  */
 #include <math.h>
 #include <stdio.h>
@@ -31,6 +35,9 @@
 /* A policy publishes only when encoding has had at most this share of a core
    since the publish before: 1 / (1 + 4) = 20 %. */
 #define PUBLISH_REST 4
+
+/* Between two tries when memory is short. */
+#define MEMORY_NS UINT64_C(1000000000)
 
 #define STATE_FORMAT 3
 
@@ -148,7 +155,8 @@ static void save(struct ak_collection *c)
     struct ak_err err = {0};
     enum ak_status status;
 
-    if (l->trainer == NULL || l->broken || !ak_trainer_can_save(l->trainer) ||
+    if (l->trainer == NULL || l->broken || l->lost ||
+        !ak_trainer_can_save(l->trainer) ||
         ak_trainer_seq(l->trainer) == l->saved_seq ||
         atomic_exchange(&l->saving, true))
         return;
@@ -297,11 +305,15 @@ static void unmake_learner(struct ak_learner *l)
 {
     ak_trainer_destroy(l->trainer);
     ak_quality_destroy(l->quality);
+    ak_ref_drop((struct ak_ref *)l->map);
     ak_debt_clear(&l->debt);
     l->trainer = NULL;
     l->quality = NULL;
+    l->map = NULL;
     l->learnt_batches = l->due_seq = 0;
     l->debt_asked = l->rebuild_due = 0;
+    l->saved_seq = l->since_batches = 0;
+    l->constants_saved = false;
 }
 
 enum ak_status ak_learner_load(struct ak_collection *c, struct ak_err *err)
@@ -333,8 +345,11 @@ enum ak_status ak_learner_load(struct ak_collection *c, struct ak_err *err)
         status = ak_learner_watch(c, &why);
     if (status == AK_OK) {
         l->constants_saved = true;
-        l->saved_seq = c->stored_seq = ak_trainer_seq(l->trainer);
+        l->saved_seq = ak_trainer_seq(l->trainer);
+        pthread_mutex_lock(&c->lock);
+        c->stored_seq = l->saved_seq;
         c->status.debt = ak_debt_ratio(&l->debt);
+        pthread_mutex_unlock(&c->lock);
         report_pending(c);
         return AK_OK;
     }
@@ -748,6 +763,11 @@ static enum ak_status learn(struct ak_collection *c,
     return status;
 }
 
+static uint64_t seq_now(const struct ak_learner *l)
+{
+    return l->trainer != NULL ? ak_trainer_seq(l->trainer) : 0;
+}
+
 static void stop(struct ak_collection *c, const struct ak_err *err)
 {
     c->learner.broken = true;
@@ -756,8 +776,82 @@ static void stop(struct ak_collection *c, const struct ak_err *err)
     pthread_mutex_unlock(&c->lock);
     ak_log_error("engine", "learning stopped",
                  AK_TEXT("collection", c->settings.name),
-                 AK_NUMBER("after_seq", ak_trainer_seq(c->learner.trainer)),
+                 AK_NUMBER("after_seq", seq_now(&c->learner)),
                  AK_TEXT("reason", err->text));
+}
+
+/* Until the clock wakes it. */
+static void wait_for_memory(struct ak_collection *c)
+{
+    uint64_t ns = c->learner.memory_ns > 0 ? c->learner.memory_ns : MEMORY_NS;
+
+    pthread_mutex_lock(&c->lock);
+    c->learn_due_ns = ak_clock_ns() + ns;
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* What came of the records since the checkpoint will be told again. */
+static void forget_outcomes(struct ak_collection *c)
+{
+    struct ak_outcome *o;
+
+    pthread_mutex_lock(&c->lock);
+    o = c->outcomes;
+    c->outcomes = NULL;
+    pthread_mutex_unlock(&c->lock);
+    while (o != NULL) {
+        struct ak_outcome *next = o->next;
+
+        free(o);
+        o = next;
+    }
+}
+
+/* True when it may go on. */
+static bool begin_again(struct ak_collection *c)
+{
+    struct ak_learner *l = &c->learner;
+    struct ak_err err = {0};
+    enum ak_status status;
+
+    /* The one on its way has outcomes of ours. */
+    if (atomic_load(&l->saving)) {
+        wait_for_memory(c);
+        return false;
+    }
+    forget_outcomes(c);
+    unmake_learner(l);
+    status = ak_learner_load(c, &err);
+    if (status == AK_ENOMEM) {
+        wait_for_memory(c);
+        return false;
+    }
+    if (status != AK_OK) {
+        stop(c, &err);
+        return false;
+    }
+    l->lost = false;
+    ak_log_info("engine", "learning goes on",
+                AK_TEXT("collection", c->settings.name),
+                AK_NUMBER("after_seq", seq_now(l)));
+    return true;
+}
+
+/* A slice ended with `err`. */
+static void fail(struct ak_collection *c, const struct ak_err *err)
+{
+    if (err->status == AK_ECANCELED) /* by the end of the daemon */
+        return;
+    if (err->status != AK_ENOMEM) {
+        stop(c, err);
+        return;
+    }
+    ak_log_warn("engine", "learning waits for memory",
+                AK_TEXT("collection", c->settings.name),
+                AK_NUMBER("after_seq", seq_now(&c->learner)),
+                AK_TEXT("reason", err->text));
+    c->learner.lost = true;
+    wait_for_memory(c);
 }
 
 /* A kind that does not learn has learnt everything at once. */
@@ -814,20 +908,22 @@ bool ak_learner_slice(struct ak_actor *actor)
     struct ak_collection *c = ak_learner_owner(actor);
     struct ak_learner *l = &c->learner;
     struct ak_err err = {0};
-    bool serving, more = false;
+    bool serving, waits, more = false;
 
     pthread_mutex_lock(&c->lock);
     serving = c->state == AK_SERVING;
+    waits = c->learn_due_ns > 0;
     pthread_mutex_unlock(&c->lock);
-    if (!serving || l->broken || atomic_load(&c->engine->stopping))
+    if (!serving || waits || l->broken || atomic_load(&c->engine->stopping))
+        return false;
+    if (l->lost && !begin_again(c))
         return false;
     if (l->trainer == NULL) {
         pass_all(c);
         return false;
     }
     if (learn_records(c, &more, &err) != AK_OK) {
-        if (err.status != AK_ECANCELED) /* by the end of the daemon */
-            stop(c, &err);
+        fail(c, &err);
         return false;
     }
     follow_policy(c);

@@ -31,11 +31,28 @@
 
 static atomic_long left = -1; /* allocations until one fails; -1: none does */
 
+/* Only those of the threads that learn and index, and again and again: from one
+   to the next there is one more each time. */
+static atomic_bool of_work;
+static atomic_long gap;
+
+static bool works(void)
+{
+    char name[16] = "";
+
+    pthread_getname_np(pthread_self(), name, sizeof(name));
+    return strncmp(name, "work", 4) == 0;
+}
+
 static bool fails(void)
 {
-    if (atomic_load(&left) < 0)
+    if (atomic_load(&left) < 0 || (atomic_load(&of_work) && !works()))
         return false;
-    return atomic_fetch_sub(&left, 1) == 1;
+    if (atomic_fetch_sub(&left, 1) != 1)
+        return false;
+    if (atomic_load(&of_work))
+        atomic_store(&left, atomic_fetch_add(&gap, 1) + 1);
+    return true;
 }
 
 /* The linker sends our calls here (--wrap). */
@@ -413,6 +430,43 @@ static void a_collection_without_memory_is_made_or_not(void **state)
     assert_true(total > 30);
 }
 
+/* A record that the learner or the indexer meets without memory is followed when
+   there is some again, and what comes of all is what comes without that.  Each
+   failure makes the learner begin again at its checkpoint, and the next one meets
+   it a step later on that way, until it comes to the end of it. */
+static void what_is_learnt_without_memory_is_learnt_later(void **state)
+{
+    enum { ROWS = 20, BEFORE = 70, BATCHES = 100 }; /* saved every 64 */
+    struct ak_settings s = settings_of("learns", "hmoh");
+    struct ak_collection *c = create(engine, &s);
+    struct ak_writer with, without;
+    struct ak_receipt receipt;
+
+    (void)state;
+    c->learner.memory_ns = 1;
+    for (uint64_t k = 0; k < BATCHES; k++) {
+        if (k == BEFORE) {
+            atomic_store(&of_work, true);
+            atomic_store(&left, 1);
+        }
+        receipt = put_rows(c, k * ROWS, ROWS, AK_RECORD_BATCH, NULL);
+        wait_for(c, receipt.seq, AK_ACK_LEARNED);
+        wait_for(c, receipt.seq, AK_ACK_VISIBLE);
+    }
+    atomic_store(&left, -1);
+    atomic_store(&of_work, false);
+    publish(c);
+    with = state_of(c);
+    without = state_offline(&s, BATCHES * ROWS, NULL, NULL);
+    assert_same_state(&with, &without);
+    ak_writer_clear(&with);
+    ak_writer_clear(&without);
+    ak_collection_drop(c);
+    print_message("# %ld failures of learning and indexing\n",
+                  atomic_load(&gap));
+    assert_true(atomic_load(&gap) > 20);
+}
+
 /* As where the tasks of a service have a limit.  `n`: which one fails. */
 static void an_engine_without_threads_is_not_opened(void **state)
 {
@@ -452,6 +506,7 @@ int main(void)
         cmocka_unit_test(a_write_without_memory_is_done_once_or_not_at_all),
         cmocka_unit_test(what_was_written_is_there),
         cmocka_unit_test(a_collection_without_memory_is_made_or_not),
+        cmocka_unit_test(what_is_learnt_without_memory_is_learnt_later),
         cmocka_unit_test(an_engine_without_threads_is_not_opened),
     };
 
