@@ -600,8 +600,8 @@ static enum ak_status start_daemon(struct ak_http *http, unsigned connections,
         0, NULL, NULL, on_access, http, MHD_OPTION_ARRAY, options,
         MHD_OPTION_END);
     if (http->daemon == NULL)
-        return ak_fail(err, AK_EIO, "cannot serve on %s: %s",
-                       http->address_text, strerror(errno));
+        return ak_fail(err, AK_EIO, "cannot serve on %s with %u threads: %s",
+                       http->address_text, threads, strerror(errno));
     return AK_OK;
 }
 

@@ -372,7 +372,9 @@ static int run(struct daemon *d)
 
     status = ak_engine_open(&params, &d->engine, &err);
     if (status != AK_OK) {
-        ak_log_error("main", "cannot open the data directory",
+        ak_log_error("main",
+                     status == AK_ENOMEM ? "cannot begin"
+                                         : "cannot open the data directory",
                      AK_TEXT("path", c->data_dir), AK_TEXT("error", err.text));
         return exit_code(status);
     }

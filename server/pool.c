@@ -77,7 +77,7 @@ enum ak_status ak_pool_create(unsigned threads, int nice, const char *name,
 
         if (failed) {
             ak_pool_destroy(pool);
-            return ak_fail(err, AK_EIO, "cannot start a thread: %s",
+            return ak_fail(err, AK_ENOMEM, "cannot start a thread: %s",
                            strerror(failed));
         }
     }

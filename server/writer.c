@@ -217,7 +217,7 @@ enum ak_status ak_writer_start(const struct ak_writer_hooks *hooks,
     error = pthread_create(&w->thread, NULL, write_all, w);
     if (error) {
         free(w);
-        return ak_fail(err, AK_EIO, "cannot start a thread: %s",
+        return ak_fail(err, AK_ENOMEM, "cannot start a thread: %s",
                        strerror(error));
     }
     *out = w;
