@@ -104,6 +104,16 @@ enum ak_status ak_column_append_dead(struct ak_column *column,
     return AK_OK;
 }
 
+size_t ak_column_bytes(const struct ak_column *column)
+{
+    size_t bytes = sizeof(*column) + column->cap * sizeof(*column->segments);
+
+    for (size_t i = 0; i < column->n_segments; i++)
+        if (column->segments[i] != NULL)
+            bytes += sizeof(struct ak_codes) + column->segments[i]->len;
+    return bytes;
+}
+
 uint64_t ak_column_rows(const struct ak_column *column)
 {
     return column->rows;

@@ -124,6 +124,7 @@ enum ak_status ak_column_append(struct ak_column *column, const uint8_t *codes,
 enum ak_status ak_column_append_dead(struct ak_column *column,
                                      struct ak_err *err) AK_MUST_CHECK;
 uint64_t ak_column_rows(const struct ak_column *column);
+size_t ak_column_bytes(const struct ak_column *column);
 
 /*
  * Make `column`, which must have exactly ak_index_rows() rows, the installed

@@ -151,6 +151,20 @@ void ak_partition_build_destroy(struct ak_partition_build *b)
     ak_array_free(b);
 }
 
+size_t ak_partition_build_bytes(const struct ak_partition_build *b)
+{
+    const struct ak_partition *p = b->p;
+    size_t bytes = sizeof(*b) + p->len;
+
+    if (b->bucket != NULL)
+        bytes += p->covered * sizeof(*b->bucket);
+    if (b->distance != NULL)
+        bytes += p->covered * sizeof(*b->distance);
+    if (b->next != NULL)
+        bytes += p->n_buckets * (p->bits + 1) * sizeof(*b->next);
+    return bytes;
+}
+
 struct ak_partition *
 ak_partition_build_result(const struct ak_partition_build *b)
 {

@@ -48,6 +48,7 @@ enum ak_status ak_partition_build_create(struct ak_snapshot *s,
                                          struct ak_partition_build **out,
                                          struct ak_err *err) AK_MUST_CHECK;
 void ak_partition_build_destroy(struct ak_partition_build *b);
+size_t ak_partition_build_bytes(const struct ak_partition_build *b);
 
 /*
  * The next piece of work, of some 10 ms; *done when there is none left.  After a

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/code/index.h"
+#include "core/code/partition_internal.h"
 
 /* Appends one row of a 16-bit index with integer ids and commits nothing. */
 static enum ak_status append_one(struct ak_index *ix, uint64_t id,
@@ -268,6 +269,52 @@ static void memory_is_reported_and_small(void **state)
     ak_index_destroy(ix);
 }
 
+/* Of what is being made of as many codes: the next column has them, a partition
+   has them in another order, with the ordinal, bucket and distance of each. */
+static void memory_of_what_is_being_made_is_reported(void **state)
+{
+    enum { ROWS = 16 * AK_SEGMENT_ROWS };
+    const struct ak_partition_params params = {
+        .n_buckets = 8, .n_sample = 100, .seed = 3, .forced = true};
+    static struct ak_id ids[ROWS];
+    static uint8_t codes[ROWS * 8];
+    struct ak_index *ix = NULL;
+    struct ak_column *column = NULL;
+    struct ak_partition_build *build = NULL;
+    struct ak_snapshot *s;
+    size_t bytes, most = 0;
+    bool done = false;
+
+    (void)state;
+    for (size_t i = 0; i < ROWS; i++)
+        ids[i].number = i;
+    assert_status(ak_column_create(64, &column, NULL), AK_OK);
+    assert_in_range(ak_column_bytes(column), 1, 4096);
+    assert_status(ak_column_append(column, codes, ROWS, NULL), AK_OK);
+    assert_in_range(ak_column_bytes(column), 8 * ROWS, 9 * ROWS);
+    ak_column_destroy(column);
+
+    assert_status(ak_index_create(64, AK_ID_INTEGER, &ix, NULL), AK_OK);
+    assert_status(
+        ak_index_append(
+            ix, &(struct ak_index_batch){.n = ROWS, .ids = ids, .codes = codes},
+            NULL),
+        AK_OK);
+    assert_status(ak_index_commit(ix, NULL), AK_OK);
+    s = ak_index_snapshot(ix);
+    assert_status(ak_partition_build_create_with(s, &params, &build, NULL),
+                  AK_OK);
+    ak_snapshot_drop(s);
+    while (!done) {
+        assert_status(ak_partition_build_step(build, &done, NULL), AK_OK);
+        bytes = ak_partition_build_bytes(build);
+        most = bytes > most ? bytes : most;
+    }
+    assert_in_range(most, (8 + 4 + 2 + 2) * ROWS, 20 * ROWS);
+    ak_partition_build_destroy(build);
+    ak_index_destroy(ix);
+}
+
 /* Rows without labels, ids in order. */
 static void append_plain(struct ak_index *ix, uint64_t from, size_t n,
                          const uint8_t *codes)
@@ -391,6 +438,7 @@ int main(void)
         cmocka_unit_test(a_column_needs_exactly_all_rows),
         cmocka_unit_test(a_model_lives_as_long_as_its_last_snapshot),
         cmocka_unit_test(memory_is_reported_and_small),
+        cmocka_unit_test(memory_of_what_is_being_made_is_reported),
         cmocka_unit_test(a_segment_of_dead_rows_gives_its_memory_back),
         cmocka_unit_test(segments_of_dead_rows_come_in_each_way),
     };
