@@ -334,6 +334,7 @@ enum ak_status ak_collection_borrow(struct ak_collection *c,
 
 void ak_collection_return(struct ak_collection *c, struct ak_view *view)
 {
+    ak_view_trim(view);
     pthread_mutex_lock(&c->lock);
     if (c->state != AK_GONE && c->n_views < AK_IDLE_VIEWS) {
         c->views[c->n_views++] = view;

@@ -95,6 +95,14 @@ void ak_store_close(struct ak_store *store); /* NULL is a no-op */
 /* An fsync of any of our files failed since the process began: what it said was
    written may not be on the disk, and only a new process can tell. */
 bool ak_storage_sync_failed(void);
+/*
+ * What is kept of the files in memory, of all of them together: near the limit a
+ * page that is read takes the place of one that was, so that a file has less
+ * than its due (16 MiB for the writer, 2 MiB for a view) where there are many.
+ * Once, before a file is opened; and what it is now.
+ */
+void ak_storage_limit_memory(uint64_t bytes);
+uint64_t ak_storage_memory(void);
 /* Remove a closed file and what SQLite keeps beside it; absent is fine. */
 enum ak_status ak_store_remove(const char *path,
                                struct ak_err *err) AK_MUST_CHECK;
@@ -424,6 +432,10 @@ enum ak_status ak_view_open(const char *path, struct ak_view **out,
 enum ak_status ak_view_open_copy(const char *path, struct ak_view **out,
                                  struct ak_err *err) AK_MUST_CHECK;
 void ak_view_close(struct ak_view *view); /* NULL is a no-op */
+/* What it keeps beside the file's pages, of its last calls; and give it back, but
+   for a little. */
+size_t ak_view_bytes(const struct ak_view *view);
+void ak_view_trim(struct ak_view *view);
 
 /*
  * Several calls on one state of the file: between hold and release a view sees

@@ -63,6 +63,16 @@ bool ak_storage_sync_failed(void)
     return atomic_load(&sync_failed);
 }
 
+void ak_storage_limit_memory(uint64_t bytes)
+{
+    sqlite3_soft_heap_limit64((sqlite3_int64)bytes);
+}
+
+uint64_t ak_storage_memory(void)
+{
+    return (uint64_t)sqlite3_memory_used();
+}
+
 static const char *base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');

@@ -9,6 +9,8 @@
 #include "storage/sqlite_schema_internal.h"
 #include "storage/view_internal.h"
 
+#define KEPT_BYTES 65536 /* of each buffer, by one that rests */
+
 /* -------------------------------------------------------------------- life */
 
 static enum ak_status read_shape(struct ak_view *view, struct ak_err *err)
@@ -92,6 +94,26 @@ void ak_view_close(struct ak_view *view)
     ak_writer_clear(&view->record);
     ak_writer_clear(&view->block);
     free(view);
+}
+
+size_t ak_view_bytes(const struct ak_view *view)
+{
+    return sizeof(*view) + view->lent.cap + view->record.cap + view->block.cap;
+}
+
+static void trim(struct ak_writer *w)
+{
+    if (w->cap > KEPT_BYTES)
+        ak_writer_clear(w);
+}
+
+void ak_view_trim(struct ak_view *view)
+{
+    trim(&view->lent);
+    trim(&view->record);
+    if (view->block.cap > KEPT_BYTES)
+        view->block_n = 0;
+    trim(&view->block);
 }
 
 enum ak_status ak_view_hold(struct ak_view *view, struct ak_err *err)

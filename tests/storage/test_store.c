@@ -296,6 +296,79 @@ static void a_held_view_stays_on_one_state(void **state)
     ak_view_release(f->view); /* not held: nothing */
 }
 
+/* A record of a large batch stays with the view that read it, until it rests. */
+static void a_view_that_rests_gives_its_memory_back(void **state)
+{
+    enum { ROWS = 40000 };
+    static uint8_t block[ROWS * ROW_BYTES];
+    static struct ak_bytes labels[ROWS];
+    static uint32_t first[ROWS + 1];
+    const struct ak_change change = {
+        .kind = AK_RECORD_BATCH,
+        .rows = {.n = ROWS,
+                 .block = block,
+                 .labels = labels,
+                 .label_first = first},
+    };
+    struct fixture *f = *state;
+    struct ak_receipt receipt;
+    struct ak_record record;
+
+    fill_block(block, ROWS, 1);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        labels[i] = bytes_of("a");
+        first[i + 1] = i + 1;
+    }
+    assert_status(apply_alone(f, &change, &receipt), AK_OK);
+    assert_status(ak_view_record(f->view, receipt.seq - 1, &record, &f->err),
+                  AK_OK);
+    assert_block(f->view, 0, 5, 1);
+    assert_true(ak_view_bytes(f->view) > ROWS * sizeof(uint64_t));
+    ak_view_trim(f->view);
+    assert_in_range(ak_view_bytes(f->view), 1, 200000);
+    assert_block(f->view, 0, 5, 1);
+}
+
+/* Reads all rows by several views; the most that is kept of the file meanwhile. */
+static uint64_t read_by_views(struct fixture *f, uint64_t rows)
+{
+    enum { VIEWS = 4, STEP = 4096 };
+    struct ak_view *views[VIEWS];
+    uint64_t most = 0;
+
+    for (size_t k = 0; k < VIEWS; k++) {
+        assert_status(ak_view_open(f->path, &views[k], &f->err), AK_OK);
+        for (uint64_t first = 0; first < rows; first += STEP) {
+            assert_block(views[k], first, STEP, first);
+            if (ak_storage_memory() > most)
+                most = ak_storage_memory();
+        }
+    }
+    for (size_t k = 0; k < VIEWS; k++)
+        ak_view_close(views[k]);
+    return most;
+}
+
+static void all_files_together_keep_no_more_than_the_limit(void **state)
+{
+    enum { ROWS = 1 << 18, STEP = 4096, LIMIT = 4 << 20 };
+    struct fixture *f = *state;
+    uint64_t most;
+
+    for (uint64_t first = 0; first < ROWS; first += STEP)
+        put_rows(f, STEP, NULL, first);
+    most = read_by_views(f, ROWS);
+    assert_true(most > 2 * LIMIT);
+    close_all(f);
+    ak_storage_limit_memory(LIMIT);
+    open_all(f);
+    most = read_by_views(f, ROWS);
+    put_rows(f, STEP, NULL, ROWS);
+    ak_storage_limit_memory(0);
+    assert_block(f->view, ROWS, STEP, ROWS);
+    assert_in_range(most, LIMIT / 4, LIMIT + LIMIT / 4);
+}
+
 static void a_failed_change_is_undone_alone(void **state)
 {
     const struct ak_row_id twice[] = {
@@ -557,6 +630,8 @@ int main(void)
         TEST(what_was_rolled_back_never_happened),
         TEST(views_see_only_what_is_committed),
         TEST(a_held_view_stays_on_one_state),
+        TEST(a_view_that_rests_gives_its_memory_back),
+        TEST(all_files_together_keep_no_more_than_the_limit),
         TEST(a_failed_change_is_undone_alone),
         TEST(the_log_can_be_copied_and_emptied),
         TEST(a_store_outlives_its_views_and_they_it),
