@@ -8,8 +8,7 @@
 #include "core/base/clock.h"
 #include "server/http_internal.h"
 
-#define FIRST_CAP     16384
-#define DELETES_SHARE 8 /* of max_body_memory */
+#define FIRST_CAP 16384
 
 static void refresh(struct ak_request *rq)
 {
@@ -29,7 +28,8 @@ static bool count(struct ak_request *rq, size_t more)
     bool deletes =
         rq->entry->route != NULL && rq->entry->route->flags & AK_ROUTE_DELETES;
     atomic_size_t *pot = &rq->http->body_memory[deletes];
-    uint64_t max = rq->config->max_body_memory / (deletes ? DELETES_SHARE : 1);
+    uint64_t max =
+        rq->config->max_body_memory / (deletes ? AK_DELETES_SHARE : 1);
     size_t before = atomic_fetch_add(pot, more);
 
     if (before + more <= max || (deletes && before == rq->held)) {

@@ -103,6 +103,13 @@ static const struct key keys[] = {
      "Bodies that are being received, all requests together, with the chunks "
      "of\n"
      "streams. Deletes have an eighth of it for themselves."},
+    {"max_answer_memory", BYTES, AT(max_answer_memory), "256MiB", MIB,
+     1024 * GIB, LIMITS,
+     "Answers that are being sent, those of more than 64 KiB. One alone may "
+     "be\n"
+     "longer."},
+    {"max_file_memory", BYTES, AT(max_file_memory), "256MiB", MIB, 1024 * GIB,
+     LIMIT, "What is kept of the files in memory, all collections together."},
     {"disk_low_bytes", BYTES, AT(disk_low_bytes), "256MiB", 0,
      1024 * 1024 * GIB, LIMITS,
      "With less than this free beneath data_dir, writes are refused (507); "

@@ -49,6 +49,8 @@ struct ak_config {
     uint64_t queue_bytes;
     uint64_t collection_queue_bytes;
     uint64_t max_body_memory;
+    uint64_t max_answer_memory;
+    uint64_t max_file_memory;
     uint64_t disk_low_bytes; /* of the disk, not of memory */
 
     /* Limits on what comes in. */

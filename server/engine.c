@@ -701,6 +701,16 @@ void ak_engine_progress(const struct ak_engine *engine,
     out->disk_low_bytes = atomic_load(&e->disk.low_bytes);
 }
 
+uint64_t ak_engine_queue_bytes(const struct ak_engine *e)
+{
+    return ak_writer_bytes(e->writer) + atomic_load(&e->parked_bytes);
+}
+
+unsigned ak_engine_threads(const struct ak_engine *e)
+{
+    return ak_pool_threads(e->search);
+}
+
 /* ------------------------------------------------------------- open, close */
 
 static void disk_failed(void *arg, const struct ak_err *err)

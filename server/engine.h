@@ -87,6 +87,10 @@ void ak_engine_progress(const struct ak_engine *engine,
 /* Another mark, as of a reload; any thread. */
 void ak_engine_set_disk_low(struct ak_engine *engine, uint64_t bytes);
 
+/* Submitted and not committed, all collections; threads of each pool. */
+uint64_t ak_engine_queue_bytes(const struct ak_engine *engine);
+unsigned ak_engine_threads(const struct ak_engine *engine);
+
 /* What takes long (jobs.h). */
 struct ak_jobs *ak_engine_jobs(struct ak_engine *engine);
 /* How many are in each state, by its number (jobs.h). */
@@ -161,6 +165,7 @@ struct ak_collection_status {
     struct ak_finetune_state finetune; /* the last of the policy */
     bool finetune_running;
     uint64_t memory_bytes, learner_bytes, file_bytes;
+    uint64_t publish_bytes, partition_bytes; /* of what is being made */
     /* Counters since the start of the daemon. */
     uint64_t learnt_rows, skipped_rows, learnt_batches, rejected_batches;
     uint64_t rollbacks;        /* updates that were undone */

@@ -17,6 +17,8 @@
  * connection that is past its deadline; the list's lock keeps it open so long.
  */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,9 +32,9 @@
 #include "server/json_memory.h"
 #include "server/log.h"
 
-#define MEMORY_A_CONNECTION 65536 /* bounds its headers */
-#define MS                  1000000u
-#define STOP_WAIT_NS        1000000000u /* for the last answers to leave */
+#define MS           1000000u
+#define UNSENT_BYTES (128 << 10)
+#define STOP_WAIT_NS 1000000000u /* for the last answers to leave */
 
 bool ak_http_ready(struct ak_http *http)
 {
@@ -52,6 +54,21 @@ static void set_deadline(struct ak_link *link, uint64_t ms)
 {
     atomic_store(&link->deadline_ns,
                  ms > 0 ? ak_clock_coarse_ns() + ms * MS : 0);
+}
+
+/*
+ * Of what a client has not read the system keeps no more than this: the rest
+ * stays with us, where it is counted and has its time.  Else it takes up to
+ * 4 MiB of a connection (tcp_wmem), and to us an answer is done when it has been
+ * taken: a client that asks again and again and reads nothing would be answered
+ * until that is full.  What is on its way is not in it, so it costs no speed.
+ */
+static void keep_unsent(int fd)
+{
+    int most = UNSENT_BYTES;
+
+    /* A unix socket has none, and a small buffer. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof(most));
 }
 
 static void on_connection(void *arg, struct MHD_Connection *connection,
@@ -90,6 +107,7 @@ static void on_connection(void *arg, struct MHD_Connection *connection,
         return;
     }
     link->fd = info->connect_fd;
+    keep_unsent(link->fd);
     set_deadline(link, atomic_load(&http->config)->header_timeout_ms);
     pthread_mutex_lock(&http->lock);
     link->next = http->links;
@@ -589,7 +607,7 @@ static enum ak_status start_daemon(struct ak_http *http, unsigned connections,
            config->max_connections_per_address, NULL);
     OPTION(MHD_OPTION_CONNECTION_TIMEOUT,
            (config->idle_timeout_ms + 999) / 1000, NULL);
-    OPTION(MHD_OPTION_CONNECTION_MEMORY_LIMIT, MEMORY_A_CONNECTION, NULL);
+    OPTION(MHD_OPTION_CONNECTION_MEMORY_LIMIT, AK_MEMORY_A_CONNECTION, NULL);
     if (threads > 1)
         OPTION(MHD_OPTION_THREAD_POOL_SIZE, threads, NULL);
     OPTION(MHD_OPTION_END, 0, NULL);
@@ -614,6 +632,7 @@ enum ak_status ak_http_start(const struct ak_http_params *params,
     if (http == NULL)
         return ak_fail(err, AK_ENOMEM, "no memory for the server");
     http->engine = params->engine;
+    http->max_connections = params->max_connections;
     http->fd = -1;
     http->started_ns = ak_clock_ns();
     atomic_init(&http->config, params->config);

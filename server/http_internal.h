@@ -34,11 +34,14 @@
 #include "server/http.h"
 #include "server/metrics.h"
 
-#define AK_REQUEST_ID    64 /* characters */
-#define AK_MAX_SEGMENTS  16 /* of a path */
-#define AK_MAX_HEADERS   100
-#define AK_MAX_STAGES    8
-#define AK_DISCARD_BYTES 65536 /* read to keep a connection after a refusal */
+#define AK_REQUEST_ID          64 /* characters */
+#define AK_MAX_SEGMENTS        16 /* of a path */
+#define AK_MAX_HEADERS         100
+#define AK_MAX_STAGES          8
+#define AK_DISCARD_BYTES       65536 /* read to keep a connection after a refusal */
+#define AK_MEMORY_A_CONNECTION 65536 /* bounds its headers */
+#define AK_DELETES_SHARE       8     /* of max_body_memory, their own */
+#define AK_SMALL_ANSWER        65536 /* goes whatever else is being sent */
 
 /* ---------------------------------------------------------------- routes */
 
@@ -159,6 +162,7 @@ struct ak_request {
     uint8_t *body;
     size_t body_len, body_cap;
     size_t held;  /* of the memory that all bodies may have */
+    size_t sends; /* of that which all answers may have */
     bool streams; /* `stream` is set */
     struct ak_stream stream;
     uint64_t refreshed; /* `received` when the deadline was last moved */
@@ -250,7 +254,9 @@ struct ak_http {
     atomic_bool ready, draining, refusing, stopping;
     atomic_uint active; /* requests between headers and end */
     atomic_uint connections;
+    unsigned max_connections;
     atomic_size_t body_memory[2]; /* [1]: of deletes */
+    atomic_size_t answer_memory;  /* of those that are not small */
     uint64_t id_seed;
     atomic_uint_fast64_t id_next;
     uint64_t started_ns;

@@ -230,6 +230,22 @@ static bool ask_switch(struct ak_collection *c, enum switch_what what,
 
 /* -------------------------------------------------------------- versions */
 
+/* What it has beside the index: the next column, and room to work. */
+static void report_memory(struct ak_collection *c)
+{
+    const struct ak_indexer *ix = &c->indexer;
+    uint64_t bytes = ix->cap_block + ix->cap_x * sizeof(float) +
+                     ix->cap_scratch + ak_view_bytes(ix->view);
+
+    if (ix->column != NULL)
+        bytes += ak_column_bytes(ix->column);
+    if (ix->codes != NULL)
+        bytes += AK_SEGMENT_ROWS * (uint64_t)c->shape.code_bytes;
+    pthread_mutex_lock(&c->lock);
+    c->status.publish_bytes = bytes;
+    pthread_mutex_unlock(&c->lock);
+}
+
 static void report_remaining(struct ak_collection *c, uint64_t rows)
 {
     pthread_mutex_lock(&c->lock);
@@ -757,6 +773,7 @@ bool ak_indexer_slice(struct ak_actor *actor)
         status = encode_some(c, &err);
         more = true; /* when the flip is asked for, the next slice ends */
     }
+    report_memory(c);
     if (status == AK_ENOMEM) {
         wait_for_memory(c, &err);
         return false;

@@ -564,7 +564,8 @@ static void report(struct ak_collection *c, const struct ak_record *rec,
     pthread_mutex_lock(&c->lock);
     c->status.learn_seconds += (double)ns * 1e-9;
     c->status.live_samples = ak_hash_samples(hash_of(l));
-    c->status.learner_bytes = ak_trainer_bytes(l->trainer);
+    c->status.learner_bytes =
+        ak_trainer_bytes(l->trainer) + ak_view_bytes(l->view);
     c->status.rollbacks += out->refused;
     c->status.learnt_rows += out->loss.learnt;
     if (out->loss.learnt > 0)

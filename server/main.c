@@ -60,6 +60,7 @@
 #include "server/moments.h"
 #include "server/process.h"
 #include "server/routes.h"
+#include "storage/collection.h"
 
 #define TICK_MS   100
 #define MS        1000000u
@@ -463,6 +464,8 @@ int main(int argc, char **argv)
     case AK_CONFIG_RUN:
         ak_log_set_level((enum ak_log_level)config->log_level);
         signal(SIGPIPE, SIG_IGN);
+        ak_process_set_malloc();
+        ak_storage_limit_memory(config->max_file_memory);
         event_set_log_callback(on_event_log);
         if (evthread_use_pthreads() != 0) {
             ak_log_error("main", "libevent has no threads here");

@@ -35,6 +35,16 @@ static void begin(struct ak_collection *c)
     ak_snapshot_drop(s);
 }
 
+static void report_memory(struct ak_collection *c)
+{
+    const struct ak_partition_build *build = c->partitioner.build;
+
+    pthread_mutex_lock(&c->lock);
+    c->status.partition_bytes =
+        build != NULL ? ak_partition_build_bytes(build) : 0;
+    pthread_mutex_unlock(&c->lock);
+}
+
 bool ak_partitioner_slice(struct ak_actor *actor)
 {
     struct ak_collection *c = ak_partitioner_owner(actor);
@@ -50,13 +60,16 @@ bool ak_partitioner_slice(struct ak_actor *actor)
         begin(c);
     if (p->build == NULL)
         return false;
-    while (status == AK_OK && !done && ak_clock_ns() - start < SLICE_NS)
+    while (status == AK_OK && !done && ak_clock_ns() - start < SLICE_NS) {
         status = ak_partition_build_step(p->build, &done, &err);
+        report_memory(c);
+    }
     if (status != AK_OK) {
         ak_log_warn("engine", "no partition is built",
                     AK_TEXT("collection", c->settings.name),
                     AK_TEXT("reason", err.text));
         ak_partitioner_clear(p);
+        report_memory(c);
         return false;
     }
     if (!done)
@@ -94,6 +107,7 @@ void ak_partitioner_install(struct ak_collection *c)
                     AK_TEXT("reason", err.text));
     }
     ak_partitioner_clear(p);
+    report_memory(c);
     atomic_store(&p->ready, false);
 }
 

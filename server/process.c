@@ -6,6 +6,9 @@
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #define FIELD_UTIME   12 /* of /proc/self/stat, counted after the name */
 #define FIELD_STIME   13
@@ -114,4 +117,11 @@ uint64_t ak_process_raise_files(uint64_t wanted)
             return 0;
     }
     return (uint64_t)files.rlim_cur;
+}
+
+void ak_process_set_malloc(void)
+{
+#ifdef M_MMAP_THRESHOLD
+    (void)mallopt(M_MMAP_THRESHOLD, 128 << 10);
+#endif
 }

@@ -22,6 +22,15 @@ uint64_t ak_process_disk_free(const char *path);
    started, as the file `vmstat` (/proc/vmstat) has it; 0 when it is not told. */
 uint64_t ak_process_oom_kills(const char *vmstat);
 
+/*
+ * Let what is freed go back to the system, before there are other threads.
+ * Pieces of 128 KiB or more (bodies, rows, pages of a cache) get pages of their
+ * own.  glibc does so at first, too, but raises the mark up to 32 MiB when such a
+ * piece is freed; from then on they lie in the arenas of the threads, between
+ * small pieces that stay, and their room is only of use to that thread.
+ */
+void ak_process_set_malloc(void);
+
 /* Raise the limit of open files as far as it goes, so many at least to serve
    `wanted`; the limit that holds is returned. */
 uint64_t ak_process_raise_files(uint64_t wanted);

@@ -143,9 +143,41 @@ void ak_reply_number(struct ak_request *rq, const char *name, uint64_t value)
     r->fields[r->n_fields++] = (struct ak_field){name, copy};
 }
 
+/* Answers that clients do not read may not fill the memory; false: there is no
+   room for this one.  What was written is told all the same, and who watches the
+   daemon sees it. */
+static bool count_answer(struct ak_request *rq, size_t len)
+{
+    const unsigned always =
+        AK_ROUTE_WRITES | AK_ROUTE_DELETES | AK_ROUTE_STARTING;
+    const struct ak_route *route = rq->entry != NULL ? rq->entry->route : NULL;
+    bool refusable = route == NULL || !(route->flags & always);
+    uint64_t max = rq->config->max_answer_memory;
+    size_t before;
+
+    if (len <= AK_SMALL_ANSWER)
+        return true;
+    before = atomic_fetch_add(&rq->http->answer_memory, len);
+    if (before > 0 && before + len > max && refusable) {
+        atomic_fetch_sub(&rq->http->answer_memory, len);
+        return false;
+    }
+    rq->sends = len;
+    return true;
+}
+
 static void finish(struct ak_request *rq, unsigned status, const char *type,
                    void *data, size_t len)
 {
+    if (!count_answer(rq, len)) {
+        free(data);
+        ak_reply_problem(rq, "queue-full",
+                         "the answers that are being sent would be more than "
+                         "%llu bytes with this one of %zu",
+                         (unsigned long long)rq->config->max_answer_memory,
+                         len);
+        return;
+    }
     rq->reply.status = status;
     rq->reply.type = type;
     rq->reply.data = data;

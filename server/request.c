@@ -144,6 +144,7 @@ void ak_request_unref_to(struct ak_request *rq, struct ak_link *link)
     for (struct ak_ending *e = rq->endings; e != NULL; e = e->next)
         e->fn(e->arg);
     ak_body_release(rq);
+    atomic_fetch_sub(&rq->http->answer_memory, rq->sends);
     free(rq->reply.data);
     free_all(rq, link);
 }

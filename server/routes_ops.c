@@ -18,6 +18,7 @@
 #include "server/http_internal.h"
 #include "server/jobs.h"
 #include "server/json_stats.h"
+#include "server/memory.h"
 #include "server/process.h"
 #include "server/routes.h"
 
@@ -111,6 +112,10 @@ static const struct series all_series[] = {
      WHOLE_AT(memory_bytes), true},
     {"collection_memory_bytes", NULL, NULL, "kind", "learner",
      WHOLE_AT(learner_bytes), true},
+    {"collection_memory_bytes", NULL, NULL, "kind", "publish",
+     WHOLE_AT(publish_bytes), true},
+    {"collection_memory_bytes", NULL, NULL, "kind", "partition",
+     WHOLE_AT(partition_bytes), true},
     {"stream_seq", "gauge", "Last record that reached a stage.", "stage",
      "durable", WHOLE_AT(durable_seq), false},
     {"stream_seq", NULL, NULL, "stage", "learned", WHOLE_AT(learned_seq),
@@ -450,6 +455,7 @@ static void write_process(struct ak_text *t, struct ak_http *http)
                     connections > active ? connections - active : 0);
     write_one(t, "http_body_memory_bytes", "gauge",
               "Bodies that are being received.", (double)body_memory(http));
+    ak_memory_write_metrics(http, t);
     write_one(t, "disk_free_bytes", "gauge", "Free space of data_dir.",
               (double)ak_process_disk_free(config->data_dir));
     ak_decoder_state(&decoder);
@@ -595,7 +601,7 @@ static void stats(struct ak_request *rq)
     ak_reply_json(
         rq, 200,
         json_pack("{s:s, s:s, s:{s:s, s:f, s:f, s:I, s:I, s:I, s:I}, s:I,"
-                  " s:o, s:o, s:{s:o}}",
+                  " s:o, s:o, s:o, s:{s:o}}",
                   "status", state, "time", ak_time_format(ak_time_ms(), now),
                   "process", "started",
                   ak_time_format((int64_t)(p.start_time * 1000), started),
@@ -605,9 +611,9 @@ static void stats(struct ak_request *rq)
                   (json_int_t)p.resident_bytes, "threads",
                   (json_int_t)p.threads, "open_fds", (json_int_t)p.open_fds,
                   "max_fds", (json_int_t)p.max_fds, "disk_free_bytes",
-                  (json_int_t)ak_process_disk_free(config->data_dir), "http",
-                  json_http(http), "jobs", json_jobs(http->engine),
-                  "collections", "items", items));
+                  (json_int_t)ak_process_disk_free(config->data_dir), "memory",
+                  ak_memory_json(http), "http", json_http(http), "jobs",
+                  json_jobs(http->engine), "collections", "items", items));
 }
 
 static void add_limit(void *arg, const char *name, double value)

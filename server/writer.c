@@ -322,3 +322,13 @@ double ak_writer_rate(struct ak_writer_thread *w)
     pthread_mutex_unlock(&w->lock);
     return rate;
 }
+
+size_t ak_writer_bytes(struct ak_writer_thread *w)
+{
+    size_t bytes;
+
+    pthread_mutex_lock(&w->lock);
+    bytes = w->bytes;
+    pthread_mutex_unlock(&w->lock);
+    return bytes;
+}

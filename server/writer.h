@@ -86,7 +86,8 @@ struct ak_lane_load {
 };
 void ak_lane_load(struct ak_writer_thread *writer, struct ak_lane *lane,
                   struct ak_lane_load *out);
-/* The rate of all lanes together. */
+/* What waits in all lanes together, and at which rate it leaves them. */
+size_t ak_writer_bytes(struct ak_writer_thread *writer);
 double ak_writer_rate(struct ak_writer_thread *writer);
 
 #endif

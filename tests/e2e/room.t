@@ -156,4 +156,59 @@ def _():
                 type="application/x-ndjson").problem(429, "queue-full")
 
 
+@test("answers that are not read have a bound, and small ones go on")
+def _():
+    bound = 1 << 20
+    d = Daemon(args=["--max-answer-memory", "1MiB"]).start()
+    many = d.collection("many", dim=DIM)
+    many.learn(X, ["a"] * len(X), ack="visible")
+    whole = many.path + "/items?limit=1000&with=vector"
+    size = len(d.get(whole).expect(200).body)
+    check(bound / 2 < size < bound, "%d bytes an answer" % size)
+
+    def held():
+        return d.metric("memory_bytes", 'part="answers"')
+    wait_until(lambda: held() == 0, "the first is done")
+    with socket.socket() as sock:
+        # What the client's system takes does not grow, then.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", d.port))
+        sock.sendall(head("GET", whole))
+        wait_until(lambda: held() == size, "an answer waits for its reader")
+        reply = d.get(whole)
+        reply.problem(429, "queue-full")
+        check(1 <= int(reply.headers["retry-after"]) <= 60, "Retry-After")
+        equal(len(many.search({"id": 1}, limit=5)["items"]), 5, "hits")
+        equal(held(), size, "bytes of answers")
+        equal(len(answer(sock).body), size, "bytes of the answer")
+    wait_until(lambda: held() == 0, "the answer has been sent")
+    d.get(whole).expect(200)
+    d.stop()
+
+
+@test("what clients can make it hold is the sum of its settings")
+def _():
+    mib = 1 << 20
+    d = Daemon(args=["--queue-bytes", "3MiB", "--max-body-memory", "16MiB",
+                     "--max-body-bytes", "5MiB", "--max-answer-memory", "7MiB",
+                     "--max-file-memory", "11MiB", "--max-connections", "40",
+                     "--pool-threads", "3"]).start()
+    expected = {"queue": 3 * mib, "bodies": 16 * mib, "deletes": 2 * mib,
+                # Two pools, and each body twice.
+                "reading": 2 * 3 * 2 * 5 * mib, "answers": 7 * mib,
+                "connections": 40 * 131072, "files": 11 * mib}
+    memory = d.get("/v1/stats").expect(200).json["memory"]
+    equal({k: v["most_bytes"] for k, v in memory["parts"].items()}, expected,
+          "the parts")
+    equal(memory["most_bytes"], sum(expected.values()), "the sum")
+    equal(d.metric("akind_memory_most_bytes{"), memory["most_bytes"],
+          "the sum of the metrics")
+    for part, most in expected.items():
+        used = memory["parts"][part].get("bytes")
+        equal(used is None, part == "reading", "%s is not counted" % part)
+        check(used is None or used <= most, "%s: %s" % (part, used))
+    check(memory["parts"]["connections"]["bytes"] >= 131072, "a connection")
+    d.stop()
+
+
 main()

@@ -105,6 +105,18 @@ unsigned ak_collection_retry_seconds(struct ak_collection *c)
     return 7;
 }
 
+uint64_t ak_engine_queue_bytes(const struct ak_engine *engine)
+{
+    (void)engine;
+    return 0;
+}
+
+unsigned ak_engine_threads(const struct ak_engine *engine)
+{
+    (void)engine;
+    return 2;
+}
+
 unsigned ak_engine_retry_seconds(struct ak_engine *engine, size_t bytes)
 {
     (void)engine;
