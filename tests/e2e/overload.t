@@ -14,7 +14,8 @@ overload = importlib.util.module_from_spec(
 loader.exec_module(overload)
 
 # So many at once do not fit, and none of them rests.
-overload.QUEUE_MIB = overload.BODIES_MIB = 1
+overload.SETTINGS.update({"queue-bytes": "1MiB", "max-body-memory": "1MiB",
+                          "collection-queue-bytes": "1MiB"})
 overload.OVER = 1000
 line = {}
 
