@@ -134,8 +134,8 @@ enum ak_status ak_partition_build_create(struct ak_snapshot *s,
 static void free_scratch(struct ak_partition_build *b)
 {
     ak_kmodes_clear(&b->modes);
-    ak_array_free(b->bucket);
-    ak_array_free(b->distance);
+    ak_pages_free(b->bucket, b->p->covered * sizeof(*b->bucket));
+    ak_pages_free(b->distance, b->p->covered * sizeof(*b->distance));
     ak_array_free(b->next);
     b->bucket = b->distance = NULL;
     b->next = NULL;
@@ -210,8 +210,9 @@ static bool keep_centres(struct ak_partition_build *b)
     p->centres = b->modes.centres;
     b->modes.centres = NULL;
     ak_kmodes_clear(&b->modes);
-    b->bucket = ak_array_new(p->covered, sizeof(*b->bucket));
-    b->distance = ak_array_new(p->covered, sizeof(*b->distance));
+    /* Pages are there when they are written, step by step. */
+    b->bucket = ak_pages_new(p->covered * sizeof(*b->bucket));
+    b->distance = ak_pages_new(p->covered * sizeof(*b->distance));
     b->next = ak_array_new(p->n_buckets * (p->bits + 1), sizeof(*b->next));
     return b->bucket != NULL && b->distance != NULL && b->next != NULL;
 }
