@@ -64,6 +64,7 @@
 
 #define TICK_MS   100
 #define MS        1000000u
+#define TRIM_NS   UINT64_C(60000000000)
 #define N_EVENTS  4
 #define SPARE_FDS 256 /* beside the connections: files, the journal of each */
 
@@ -79,6 +80,7 @@ struct daemon {
     struct event *events[N_EVENTS];
     enum phase phase;
     uint64_t until_ns; /* of the phase */
+    uint64_t trimmed_ns;
     bool told_ready;
     bool sync_failed;
 };
@@ -169,6 +171,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     ak_engine_progress(d->engine, &progress);
     if (progress.sync_failed && !d->sync_failed)
         end_after_sync(d);
+    if (now - d->trimmed_ns >= TRIM_NS) {
+        d->trimmed_ns = now;
+        ak_process_trim();
+    }
     if (!d->told_ready) {
         if (progress.ready) {
             d->told_ready = true;

@@ -125,3 +125,10 @@ void ak_process_set_malloc(void)
     (void)mallopt(M_MMAP_THRESHOLD, 128 << 10);
 #endif
 }
+
+void ak_process_trim(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
+}

@@ -30,6 +30,9 @@ uint64_t ak_process_oom_kills(const char *vmstat);
  * small pieces that stay, and their room is only of use to that thread.
  */
 void ak_process_set_malloc(void);
+/* Give back whole pages that were freed between small pieces that stay, which
+   free() never does.  Now and then: who allocates meanwhile waits for it. */
+void ak_process_trim(void);
 
 /* Raise the limit of open files as far as it goes, so many at least to serve
    `wanted`; the limit that holds is returned. */
