@@ -14,7 +14,6 @@
 #include "server/engine_internal.h"
 #include "server/head.h"
 #include "server/jobs.h"
-#include "server/json_memory.h"
 #include "server/log.h"
 #include "server/shadow.h"
 
@@ -23,11 +22,9 @@ enum ak_status ak_generation_settings(struct ak_view *view, uint64_t number,
                                       struct ak_settings *out,
                                       struct ak_err *err)
 {
-    struct ak_settings_error why = {0};
     struct ak_generation g;
     struct ak_settings then;
-    json_error_t where;
-    json_t *json;
+    struct ak_err why = {0};
     uint64_t space;
     enum ak_status status = ak_view_generation(view, number, &g, err);
 
@@ -37,15 +34,10 @@ enum ak_status ak_generation_settings(struct ak_view *view, uint64_t number,
     if (status != AK_OK && status != AK_ECORRUPT)
         return status;
     space = g.space;
-    json = ak_json_value(g.settings.data, g.settings.len, 0, &where);
-    if (json == NULL)
-        return ak_fail(err, AK_ECORRUPT, "settings of generation %llu: %s",
-                       (unsigned long long)number, where.text);
-    status = ak_settings_parse(now->name, json, &then, &why);
-    json_decref(json);
+    status = ak_settings_of_text(now->name, g.settings, &then, &why);
     if (status != AK_OK)
-        return ak_fail(err, AK_ECORRUPT, "settings of generation %llu: %s: %s",
-                       (unsigned long long)number, why.pointer, why.detail);
+        return ak_fail(err, status, "generation %llu: %s",
+                       (unsigned long long)number, why.text);
     then.space = space;
     ak_settings_take_model(out, &then);
     return AK_OK;

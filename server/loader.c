@@ -14,7 +14,6 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "server/engine_internal.h"
-#include "server/json_memory.h"
 #include "server/log.h"
 
 enum ak_status ak_collection_load_model(struct ak_view *view, uint64_t version,
@@ -322,26 +321,18 @@ static enum ak_status load_labels(struct ak_collection *c, uint64_t n,
 
 static enum ak_status load_settings(struct ak_collection *c, struct ak_err *err)
 {
-    struct ak_settings_error why = {0};
     struct ak_bytes text;
     struct ak_settings settings;
     char name[AK_SETTINGS_NAME];
     uint64_t installed, begun;
-    json_error_t where;
-    json_t *json;
     enum ak_status status = ak_view_config(c->indexer.view, &text, err);
 
     if (status != AK_OK)
         return status;
-    json = ak_json_value(text.data, text.len, 0, &where);
-    if (json == NULL)
-        return ak_fail(err, AK_ECORRUPT, "settings: %s", where.text);
     memcpy(name, c->settings.name, sizeof(name));
-    status = ak_settings_parse(name, json, &settings, &why);
-    json_decref(json);
+    status = ak_settings_of_text(name, text, &settings, err);
     if (status != AK_OK)
-        return ak_fail(err, AK_ECORRUPT, "settings: %s: %s", why.pointer,
-                       why.detail);
+        return status;
     /* The text may be of a moment before the last generation took over. */
     status = ak_view_generations(c->indexer.view, &installed, &begun, err);
     if (status == AK_OK && installed > 0)

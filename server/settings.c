@@ -791,6 +791,30 @@ char *ak_settings_text(const struct ak_settings *s)
     return text;
 }
 
+enum ak_status ak_settings_of_text(const char *name, struct ak_bytes text,
+                                   struct ak_settings *out, struct ak_err *err)
+{
+    struct ak_settings_error why = {0};
+    json_error_t where;
+    json_t *json = ak_json_value(text.data, text.len, 0, &where);
+    enum ak_status status;
+
+    if (json == NULL)
+        return ak_fail(err,
+                       json_error_code(&where) == json_error_out_of_memory
+                           ? AK_ENOMEM
+                           : AK_ECORRUPT,
+                       "settings: %s", where.text);
+    status = ak_settings_parse(name, json, out, &why);
+    json_decref(json);
+    if (status == AK_ENOMEM)
+        return ak_fail(err, AK_ENOMEM, "no memory for settings");
+    if (status != AK_OK)
+        return ak_fail(err, AK_ECORRUPT, "settings: %s: %s", why.pointer,
+                       why.detail);
+    return AK_OK;
+}
+
 bool ak_settings_same_extractor(const struct ak_settings *a,
                                 const struct ak_settings *b)
 {

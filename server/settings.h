@@ -100,6 +100,9 @@ bool ak_settings_same_extractor(const struct ak_settings *a,
 json_t *ak_settings_json(const struct ak_settings *s);
 /* Canonical text, to be freed with free(); NULL when memory is short. */
 char *ak_settings_text(const struct ak_settings *s);
+/* Such a text read again.  AK_ECORRUPT: it is none. */
+enum ak_status ak_settings_of_text(const char *name, struct ak_bytes text,
+                                   struct ak_settings *out, struct ak_err *err);
 
 /* Whether images become vectors by a network, not by what is built in. */
 bool ak_settings_has_network(const struct ak_settings *s);

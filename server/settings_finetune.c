@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "server/json_memory.h"
 #include "server/train_bounds.h"
 
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
@@ -134,7 +135,8 @@ enum ak_status ak_finetune_settings_parse(const json_t *object,
         read_all(root, own, out);
     json_decref(root);
     json_decref(own);
-    return status;
+    /* Then a default may not be there. */
+    return ak_json_memory_short() ? AK_ENOMEM : status;
 }
 
 json_t *ak_finetune_params_json(const struct ak_finetune_settings *s)
@@ -147,12 +149,12 @@ json_t *ak_finetune_params_json(const struct ak_finetune_settings *s)
 
 json_t *ak_finetune_budget_json(const struct ak_finetune_settings *s)
 {
-    json_t *o = json_pack("{s:f, s:I}", "seconds", s->seconds, "memory_bytes",
-                          (json_int_t)s->memory_bytes);
+    json_t *threads = s->threads > 0 ? json_integer(s->threads) : NULL;
 
-    if (o != NULL && s->threads > 0)
-        json_object_set_new(o, "threads", json_integer(s->threads));
-    return o;
+    if (s->threads > 0 && threads == NULL)
+        return NULL;
+    return json_pack("{s:f, s:I, s:o*}", "seconds", s->seconds, "memory_bytes",
+                     (json_int_t)s->memory_bytes, "threads", threads);
 }
 
 json_t *ak_finetune_gate_json(const struct ak_finetune_settings *s)
@@ -167,9 +169,12 @@ json_t *ak_finetune_settings_json(const struct ak_finetune_settings *s)
 {
     json_t *gate = ak_finetune_gate_json(s);
 
-    if (gate != NULL)
+    if (gate != NULL &&
         json_object_set_new(gate, "max_quality_loss",
-                            json_real(s->max_quality_loss));
+                            json_real(s->max_quality_loss)) != 0) {
+        json_decref(gate);
+        gate = NULL;
+    }
     /* What could not be made is NULL, with which a pack fails. */
     return json_pack("{s:s, s:I, s:b, s:I, s:o, s:o, s:o}", "policy",
                      s->automatic ? "auto" : "manual", "every_images",

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/base/clock.h"
+#include "server/json_memory.h"
 
 #define GROUP_BYTES ((size_t)8 << 20)
 #define GROUP_NS    UINT64_C(5000000)
@@ -182,6 +183,7 @@ static void *write_all(void *arg)
         jobs = take_group(lane);
         lane->committing_ns = w->committing_ns = jobs->queued_ns;
         pthread_mutex_unlock(&w->lock);
+        (void)ak_json_memory_short(); /* of the group before */
         if (lane->store != NULL && !jobs->apart) {
             run_group(w, lane, jobs, &left);
             give_back(w, lane, left);
