@@ -122,7 +122,8 @@ uint64_t ak_process_raise_files(uint64_t wanted)
 void ak_process_set_malloc(void)
 {
 #ifdef M_MMAP_THRESHOLD
-    (void)mallopt(M_MMAP_THRESHOLD, 128 << 10);
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    (void)mallopt(M_TRIM_THRESHOLD, 2 << 20);
 #endif
 }
 
