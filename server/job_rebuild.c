@@ -51,8 +51,9 @@ struct rebuild {
     uint64_t extracted;               /* rows of records up to it are there */
     enum where where;
     bool constants_saved;
-    uint64_t saved_ns, save_cost_ns;
-    uint64_t installed; /* its record */
+    uint64_t saved_ns;
+    atomic_uint_fast64_t save_cost_ns; /* the writer's */
+    uint64_t installed;                /* its record */
 
     uint64_t number;            /* of the generation */
     struct ak_shadow_test test; /* kept in the checkpoint of the job */
@@ -188,7 +189,7 @@ static void write_done(struct ak_job *job, enum ak_status status,
                     AK_NUMBER("generation", j->number),
                     AK_TEXT("reason", err->text));
     if (r != NULL && j->what == PUT_ONE) {
-        r->save_cost_ns = ak_clock_ns() - j->begun_ns;
+        atomic_store(&r->save_cost_ns, ak_clock_ns() - j->begun_ns);
         atomic_store(&r->saving, false);
     } else if (r != NULL) {
         r->number = j->number;
@@ -392,6 +393,7 @@ static enum ak_status rebuild_begin(struct ak_run *run, struct ak_err *err)
     atomic_init(&r->refs, 1);
     atomic_init(&r->saving, false);
     atomic_init(&r->written, false);
+    atomic_init(&r->save_cost_ns, 0);
     r->saved_ns = ak_clock_ns();
     status = ak_collection_open_view(c, &r->view, err);
     if (status == AK_OK)
@@ -453,7 +455,8 @@ static void rebuild_save(struct ak_run *run)
 
     if (r->where != WORK || r->shadow == NULL ||
         !ak_shadow_can_save(r->shadow) ||
-        ak_clock_ns() - r->saved_ns < SAVE_REST * r->save_cost_ns ||
+        ak_clock_ns() - r->saved_ns <
+            SAVE_REST * atomic_load(&r->save_cost_ns) ||
         atomic_exchange(&r->saving, true))
         return;
     j = new_write(PUT_ONE, ak_run_collection(run), run, r);
