@@ -425,6 +425,12 @@ class Run:
                 reply = self.send(w.request)
                 w.reply = self.answer(w, w.request, reply)
                 w.request = None
+        # One that its writer had paused would rest for ever.
+        jobs = self.get("/v1/jobs", limit=100).json["items"]
+        for job in jobs:
+            if not job["ended"]:
+                self.send(Request("POST", "/v1/jobs/%d/resume" % job["id"],
+                                  accept=(202, 409)))
         wait_until(lambda: all(job["ended"] for job in self.get(
             "/v1/jobs", limit=100).json["items"]), "the jobs have ended")
         failed = self.get("/v1/jobs", state="failed").json["items"]

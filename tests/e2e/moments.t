@@ -50,6 +50,11 @@ def rebuilding(w):
     for paused in itertools.cycle((True, False)):
         reply = yield w.job("rebuild", w.name, gate=None)
         if reply.status != 202:
+            # Another is there, which may rest since before a kill.
+            for job in (yield w.get("/v1/jobs")).json["items"]:
+                if not job["ended"]:
+                    yield Request("POST", "/v1/jobs/%d/resume" % job["id"],
+                                  accept=(202, 409))
             continue
         path = "/v1/jobs/%d" % reply.json["id"]
         # A pause saves it, when it has learnt something and not all.  That is over

@@ -72,10 +72,13 @@ static enum ak_run_step count_step(struct ak_run *run, struct ak_err *err)
     if (n->fail_at_end > 0 && n->at == n->fail_at_end &&
         !atomic_load(&open_gate)) {
         atomic_store(&stuck, true);
-        while (!atomic_load(&ak_run_engine(run)->stopping))
+        while (!atomic_load(&ak_run_engine(run)->stopping) &&
+               !atomic_load(&open_gate))
             usleep(100);
-        ak_fail(err, AK_ECANCELED, "the daemon is stopping");
-        return AK_STEP_FAILED;
+        if (!atomic_load(&open_gate)) {
+            ak_fail(err, AK_ECANCELED, "the daemon is stopping");
+            return AK_STEP_FAILED;
+        }
     }
     if (n->at == n->to) {
         ak_run_result(run, json_pack("{s:I}", "at", (json_int_t)n->at));
