@@ -46,34 +46,22 @@ static const struct option options[] = {
     {0},
 };
 
-static void set_number(json_t *object, const char *name, bool is_given,
-                       uint64_t n)
-{
-    if (is_given)
-        json_object_set_new(object, name, json_integer((json_int_t)n));
-}
-
-static void set_real(json_t *object, const char *name, bool is_given, double x)
-{
-    if (is_given)
-        json_object_set_new(object, name, json_real(x));
-}
-
 static json_t *body_of(const char *collection)
 {
     json_t *params = json_object(), *budget = json_object(),
            *gate = json_object();
 
-    set_number(params, "epochs", given.epochs, o.epochs);
-    set_number(params, "batch", given.batch, o.batch);
-    set_number(params, "from_version", given.version, o.version);
-    set_real(params, "rate", given.rate, o.rate);
-    set_number(budget, "seconds", given.seconds, o.seconds);
-    set_number(budget, "threads", given.threads, o.threads);
-    set_number(budget, "memory_bytes", given.memory, o.memory);
-    set_real(gate, "min_map_gain", given.min_gain, o.min_gain);
-    set_real(gate, "max_accuracy_loss", given.accuracy_loss, o.accuracy_loss);
-    set_real(gate, "max_map_loss", given.map_loss, o.map_loss);
+    job_put_number(params, "epochs", given.epochs, o.epochs);
+    job_put_number(params, "batch", given.batch, o.batch);
+    job_put_number(params, "from_version", given.version, o.version);
+    job_put_real(params, "rate", given.rate, o.rate);
+    job_put_number(budget, "seconds", given.seconds, o.seconds);
+    job_put_number(budget, "threads", given.threads, o.threads);
+    job_put_number(budget, "memory_bytes", given.memory, o.memory);
+    job_put_real(gate, "min_map_gain", given.min_gain, o.min_gain);
+    job_put_real(gate, "max_accuracy_loss", given.accuracy_loss,
+                 o.accuracy_loss);
+    job_put_real(gate, "max_map_loss", given.map_loss, o.map_loss);
     if (o.no_gate) {
         json_decref(gate);
         gate = json_null();

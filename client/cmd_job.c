@@ -33,6 +33,18 @@ static const struct option list_options[] = {
     {0},
 };
 
+void job_put_number(json_t *to, const char *name, bool is_given, uint64_t value)
+{
+    if (is_given)
+        json_object_set_new(to, name, json_integer((json_int_t)value));
+}
+
+void job_put_real(json_t *to, const char *name, bool is_given, double value)
+{
+    if (is_given)
+        json_object_set_new(to, name, json_real(value));
+}
+
 char *job_path(uint64_t id, const char *rest)
 {
     char *path = NULL;

@@ -121,19 +121,6 @@ static void put_text(json_t *to, const char *name, const char *text)
         json_object_set_new(to, name, json_string(text));
 }
 
-static void put_number(json_t *to, const char *name, bool is_given,
-                       uint64_t value)
-{
-    if (is_given)
-        json_object_set_new(to, name, json_integer((json_int_t)value));
-}
-
-static void put_real(json_t *to, const char *name, bool is_given, double value)
-{
-    if (is_given)
-        json_object_set_new(to, name, json_real(value));
-}
-
 /* "cars@3": version 3 of an extractor. */
 static int put_from(json_t *params)
 {
@@ -149,7 +136,7 @@ static int put_from(json_t *params)
                           at + 1);
     json_object_set_new(params, "from",
                         json_stringn(o.from, (size_t)(at - o.from)));
-    put_number(params, "from_version", true, version);
+    job_put_number(params, "from_version", true, version);
     return EXIT_OK;
 }
 
@@ -161,19 +148,19 @@ static int add_params(json_t *body)
     put_text(params, "arch", o.arch);
     put_text(params, "dataset", o.dataset);
     put_text(params, "collection", job.collection);
-    put_number(params, "epochs", given.epochs, o.epochs);
-    put_number(params, "batch", given.batch, o.batch);
-    put_number(params, "seed", given.seed, o.seed);
-    put_real(params, "rate", given.rate, o.rate);
-    put_real(params, "decay", given.decay, o.decay);
-    put_real(params, "smoothing", given.smoothing, o.smoothing);
+    job_put_number(params, "epochs", given.epochs, o.epochs);
+    job_put_number(params, "batch", given.batch, o.batch);
+    job_put_number(params, "seed", given.seed, o.seed);
+    job_put_real(params, "rate", given.rate, o.rate);
+    job_put_real(params, "decay", given.decay, o.decay);
+    job_put_real(params, "smoothing", given.smoothing, o.smoothing);
     put_text(params, "schedule", o.schedule);
     put_text(params, "engine", o.engine);
     put_text(params, "type", o.type);
     put_text(params, "hash", o.hash);
-    put_number(params, "bits", given.bits, o.bits);
-    put_real(params, "backbone_rate", given.backbone_rate, o.backbone_rate);
-    put_real(params, "code_weight", given.code_weight, o.code_weight);
+    job_put_number(params, "bits", given.bits, o.bits);
+    job_put_real(params, "backbone_rate", given.backbone_rate, o.backbone_rate);
+    job_put_real(params, "code_weight", given.code_weight, o.code_weight);
     return put_from(params);
 }
 
@@ -181,14 +168,15 @@ static void add_bounds(json_t *body)
 {
     json_t *budget = json_object(), *gate = json_object();
 
-    put_number(budget, "threads", given.threads, o.threads);
-    put_number(budget, "seconds", given.seconds, job.seconds);
-    put_number(budget, "memory_bytes", given.memory, job.memory);
+    job_put_number(budget, "threads", given.threads, o.threads);
+    job_put_number(budget, "seconds", given.seconds, job.seconds);
+    job_put_number(budget, "memory_bytes", given.memory, job.memory);
     json_object_set_new(body, "budget", budget);
-    put_real(gate, "max_accuracy_loss", given.accuracy_loss, job.accuracy_loss);
-    put_real(gate, "max_map_loss", given.map_loss, job.map_loss);
-    put_real(gate, "min_accuracy", given.min_accuracy, job.min_accuracy);
-    put_real(gate, "min_map", given.min_map, job.min_map);
+    job_put_real(gate, "max_accuracy_loss", given.accuracy_loss,
+                 job.accuracy_loss);
+    job_put_real(gate, "max_map_loss", given.map_loss, job.map_loss);
+    job_put_real(gate, "min_accuracy", given.min_accuracy, job.min_accuracy);
+    job_put_real(gate, "min_map", given.min_map, job.min_map);
     json_object_set_new(body, "gate", job.no_gate ? json_null() : gate);
     if (job.no_gate)
         json_decref(gate);

@@ -25,4 +25,9 @@ char *job_path(uint64_t id, const char *rest);
 /* Number of a job; EXIT_OK or said what is wrong. */
 int job_id(const char *text, uint64_t *id);
 
+/* A member of a job's params, budget or gate, if the option was given. */
+void job_put_number(json_t *to, const char *name, bool is_given,
+                    uint64_t value);
+void job_put_real(json_t *to, const char *name, bool is_given, double value);
+
 #endif
