@@ -198,14 +198,51 @@ static void prune(struct ak_jobs *jobs)
     }
 }
 
-static void finish(struct ak_run *run, enum ak_run_state state,
-                   const struct ak_err *err)
+/* Its end is in the catalog, so that it may be seen: who knows of it may undo
+   what it did, and a start must not do it again.  When it could not be saved,
+   the log says so. */
+static void ended(void *arg, enum ak_status status, const struct ak_err *err)
 {
     static const enum ak_job_end ends[AK_RUN_STATES] = {
         [AK_RUN_SUCCEEDED] = AK_JOB_END_SUCCEEDED,
         [AK_RUN_FAILED] = AK_JOB_END_FAILED,
         [AK_RUN_CANCELED] = AK_JOB_END_CANCELED,
     };
+    struct ak_run *run = arg; /* held */
+    struct ak_jobs *jobs = run->jobs;
+    enum ak_run_state state = run->end;
+    bool stopped;
+
+    (void)status;
+    (void)err;
+    ak_metric_add(AK_METRIC_JOBS_ENDED, ends[state], 1);
+    if (state == AK_RUN_FAILED)
+        ak_log_warn("jobs", "job failed", AK_NUMBER("job", run->id),
+                    AK_TEXT("kind", run->kind_name),
+                    AK_TEXT("target", run->target),
+                    AK_TEXT("reason", run->error));
+    else
+        ak_log_info("jobs", "job ended", AK_NUMBER("job", run->id),
+                    AK_TEXT("kind", run->kind_name),
+                    AK_TEXT("target", run->target),
+                    AK_TEXT("state", ak_run_state_name(state)));
+    pthread_mutex_lock(&jobs->lock);
+    run->state = state;
+    run->wish = AK_RUN_GO_ON;
+    ak_run_tell_end(run);
+    stopped = jobs->stopped;
+    pthread_mutex_unlock(&jobs->lock);
+    ak_run_wake_watches(run);
+    ak_run_drop(run);
+    if (stopped)
+        return;
+    prune(jobs);
+    schedule(jobs);
+}
+
+static void finish(struct ak_run *run, enum ak_run_state state,
+                   const struct ak_err *err)
+{
     struct ak_jobs *jobs = run->jobs;
 
     /* One that never began here may have left something there. */
@@ -218,31 +255,15 @@ static void finish(struct ak_run *run, enum ak_run_state state,
     run->begun = false;
     ak_collection_drop(run->c);
     run->c = NULL;
-    ak_metric_add(AK_METRIC_JOBS_ENDED, ends[state], 1);
-    if (state == AK_RUN_FAILED)
-        ak_log_warn("jobs", "job failed", AK_NUMBER("job", run->id),
-                    AK_TEXT("kind", run->kind_name),
-                    AK_TEXT("target", run->target),
-                    AK_TEXT("reason", err->text));
-    else
-        ak_log_info("jobs", "job ended", AK_NUMBER("job", run->id),
-                    AK_TEXT("kind", run->kind_name),
-                    AK_TEXT("target", run->target),
-                    AK_TEXT("state", ak_run_state_name(state)));
     if (state == AK_RUN_FAILED)
         ak_run_log(run, AK_LOG_ERROR, "%s", err->text);
     pthread_mutex_lock(&jobs->lock);
-    run->state = state;
-    run->wish = AK_RUN_GO_ON;
     if (state == AK_RUN_FAILED)
         memcpy(run->error, err->text, sizeof(run->error));
     ak_writer_clear(&run->checkpoint);
-    ak_run_tell_end(run);
+    ak_run_set_end(run, state);
     pthread_mutex_unlock(&jobs->lock);
-    ak_run_wake_watches(run);
-    ak_run_store(run, NULL, NULL);
-    prune(jobs);
-    schedule(jobs);
+    ak_run_store(run, ended, ak_run_hold(run));
 }
 
 /* True when it was meant otherwise meanwhile, and must be looked at again. */
@@ -331,8 +352,8 @@ static bool slice(struct ak_actor *actor)
     bool running;
 
     pthread_mutex_lock(&jobs->lock);
-    running = run->state == AK_RUN_RUNNING;
-    wish = ak_run_ended(run->state) ? AK_RUN_GO_ON : run->wish;
+    running = run->state == AK_RUN_RUNNING && run->end == 0;
+    wish = ak_run_ended(run->state) || run->end != 0 ? AK_RUN_GO_ON : run->wish;
     run->waiting = false;
     pthread_mutex_unlock(&jobs->lock);
     if (atomic_load(&jobs->engine->stopping))
@@ -769,7 +790,7 @@ static enum ak_status take_wish(struct ak_run *run, enum ak_run_wish wish,
     if (run->wish == AK_RUN_CANCEL && wish != AK_RUN_CANCEL)
         return ak_fail(err, AK_EBUSY, "job %llu is being cancelled",
                        (unsigned long long)run->id);
-    if (run->bound && wish != AK_RUN_GO_ON)
+    if ((run->bound && wish != AK_RUN_GO_ON) || run->end != 0)
         return ak_fail(err, AK_EBUSY,
                        "job %llu has done what it was to do and "
                        "ends soon",
@@ -931,7 +952,7 @@ void ak_jobs_stop(struct ak_jobs *jobs)
         ak_collection_drop(run->c);
         run->c = NULL;
         pthread_mutex_lock(&jobs->lock);
-        running = run->state == AK_RUN_RUNNING;
+        running = run->state == AK_RUN_RUNNING && run->end == 0;
         if (running)
             run->state = AK_RUN_INTERRUPTED;
         running = running || (run->dirty && !run->is_new);

@@ -95,10 +95,17 @@ void ak_run_tell_line(struct ak_run *run, const struct ak_run_line *line)
         ak_run_line_json(line->n, line->time_ms, line->level, line->text));
 }
 
+void ak_run_set_end(struct ak_run *run, enum ak_run_state state)
+{
+    run->end = state;
+    run->end_ms = (int64_t)next_id(run);
+    run->told = true; /* the next event is the end */
+}
+
 void ak_run_tell_end(struct ak_run *run)
 {
-    run->ended_ms = (int64_t)next_id(run);
-    add(run, run->last_event, "end", ak_run_json(run));
+    run->ended_ms = run->end_ms;
+    add(run, (uint64_t)run->end_ms, "end", ak_run_json(run));
 }
 
 void ak_run_free_events(struct ak_run *run)

@@ -4,7 +4,7 @@
  * jobs_events.c (who watches), jobs_json.c (as the API shows it).
  *
  * `lock` of struct ak_jobs guards the list and all that is said to be under it.
- * Nothing else is locked while it is held, and no callback is called.
+ * Nothing but the writer's is locked while it is held, and no callback is called.
  */
 #ifndef AK_SERVER_JOBS_INTERNAL_H
 #define AK_SERVER_JOBS_INTERNAL_H
@@ -85,7 +85,8 @@ struct ak_run {
     bool bound;                /* to its end: no wish is taken */
     enum ak_run_state state;
     enum ak_run_wish wish;
-    int64_t started_ms, ended_ms;
+    enum ak_run_state end; /* that is being saved; 0: none */
+    int64_t started_ms, ended_ms, end_ms;
     char phase[AK_RUN_PHASE];
     uint64_t done, total;
     uint64_t phase_ns, phase_done; /* when this phase began, and with what */
@@ -125,13 +126,16 @@ struct ak_jobs {
 /* Under the lock: the run of an id that may be seen, or NULL. */
 struct ak_run *ak_jobs_find(struct ak_jobs *jobs, uint64_t id);
 
-/* jobs_save.c: hand it to the writer; `done` may be NULL. */
+/* jobs_save.c: hand it to the writer; `done` may be NULL.  An end is saved before
+   it is the state of the run. */
 void ak_run_store(struct ak_run *run, ak_run_asked_fn *done, void *arg);
 void ak_jobs_forget(struct ak_jobs *jobs, uint64_t id);
 
-/* jobs_events.c; the first three under the lock, the caller then wakes. */
+/* jobs_events.c; the first four under the lock, the caller then wakes. */
 void ak_run_tell_progress(struct ak_run *run);
 void ak_run_tell_line(struct ak_run *run, const struct ak_run_line *line);
+void ak_run_set_end(struct ak_run *run,
+                    enum ak_run_state state); /* end_ms, too */
 void ak_run_tell_end(struct ak_run *run);     /* sets ended_ms */
 void ak_run_wake_watches(struct ak_run *run); /* without the lock */
 void ak_run_free_events(struct ak_run *run);

@@ -125,8 +125,9 @@ json_t *ak_run_json(const struct ak_run *run)
         json_object_set_new(o, "ended", time_json(run->ended_ms)) != 0 ||
         json_object_set_new(o, "result", result ? result : json_null()) != 0 ||
         json_object_set_new(o, "error",
-                            run->error[0] != '\0' ? json_string(run->error)
-                                                  : json_null()) != 0) {
+                            ak_run_ended(run->state) && run->error[0] != '\0'
+                                ? json_string(run->error)
+                                : json_null()) != 0) {
         json_decref(o);
         return NULL;
     }

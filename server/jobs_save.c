@@ -1,9 +1,9 @@
 /*
  * jobs_save.c -- runs into the catalog, by the writer.
  *
- * What is written is a copy made under the lock.  Saves of a run are done in
- * the order in which they were asked for.  One that fails is told in the log:
- * the run goes on, and after a restart it is where the last good one was.
+ * What is written is a copy made under the lock, and handed over under it: saves
+ * of a run are done in the order of what they say.  One that fails is told in the
+ * log: the run goes on, and after a restart it is where the last good one was.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -94,14 +94,14 @@ static bool copy_run(struct store_job *j, struct ak_run *run)
         return false;
     j->row = (struct ak_job_row){
         .id = run->id,
-        .state = run->state,
-        .wanted = run->wish,
+        .state = run->end != 0 ? run->end : run->state,
+        .wanted = run->end != 0 ? AK_RUN_GO_ON : run->wish,
         .kind = run->kind_name,
         .target = run->target,
         .request = run->request,
         .created_ms = run->created_ms,
         .started_ms = run->started_ms,
-        .ended_ms = run->ended_ms,
+        .ended_ms = run->end != 0 ? run->end_ms : run->ended_ms,
         .progress = j->progress,
         .result = j->result,
         .error = j->error[0] != '\0' ? j->error : NULL,
@@ -135,13 +135,15 @@ void ak_run_store(struct ak_run *run, ak_run_asked_fn *done, void *arg)
         j->arg = arg;
         pthread_mutex_lock(&run->jobs->lock);
         copied = copy_run(j, run);
+        if (copied) {
+            j->job.bytes = j->checkpoint.len + sizeof(*j);
+            /* The catalog's lane is never closed, so that nothing is called. */
+            ak_writer_push(e->writer, &e->catalog_lane, &j->job);
+        }
         pthread_mutex_unlock(&run->jobs->lock);
     }
-    if (copied) {
-        j->job.bytes = j->checkpoint.len + sizeof(*j);
-        ak_writer_push(e->writer, &e->catalog_lane, &j->job);
+    if (copied)
         return;
-    }
     if (j != NULL)
         free_store(j);
     ak_log_warn("jobs", "a job was not saved", AK_NUMBER("job", run->id),

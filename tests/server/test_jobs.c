@@ -385,6 +385,35 @@ static void a_twin_hears_of_a_job_when_it_is_in_the_catalog(void **state)
     pthread_mutex_destroy(&h.lock);
 }
 
+/* Else a kill would have it done again, on top of what was done since. */
+static void an_end_is_seen_when_it_is_in_the_catalog(void **state)
+{
+    struct ak_engine *e = open_jobs();
+    struct hold h = {.job = {.apply = hold_apply, .done = hold_done}};
+    uint64_t id;
+
+    (void)state;
+    pthread_mutex_init(&h.lock, NULL);
+    id = fixture_start(e, "count", "", "{\"to\":9,\"stop\":4}", NULL, NULL);
+    wait_done(e, id, 4);
+    pthread_mutex_lock(&h.lock);
+    ak_writer_push(e->writer, &e->catalog_lane, &h.job);
+    atomic_store(&open_gate, true);
+    while (atomic_load(&ended[AK_RUN_SUCCEEDED]) == 0)
+        usleep(1000);
+    usleep(20000); /* for one that is rash */
+    assert_member(e, id, "state", "\"running\"");
+    assert_member(e, id, "ended", "null");
+    assert_status(
+        ak_jobs_ask(ak_engine_jobs(e), id, AK_RUN_CANCEL, NULL, NULL, NULL),
+        AK_EBUSY);
+    pthread_mutex_unlock(&h.lock);
+    fixture_wait_state(e, id, AK_RUN_SUCCEEDED);
+    assert_int_equal(atomic_load(&ended[AK_RUN_SUCCEEDED]), 1);
+    fixture_close(e);
+    pthread_mutex_destroy(&h.lock);
+}
+
 static void a_crash_loses_no_run(void **state)
 {
     struct ak_engine *e;
@@ -649,6 +678,7 @@ int main(void)
         JOBS_TEST(a_stop_and_a_start_go_on_from_the_checkpoint),
         JOBS_TEST(what_fails_while_all_stops_goes_on_later),
         JOBS_TEST(a_twin_hears_of_a_job_when_it_is_in_the_catalog),
+        JOBS_TEST(an_end_is_seen_when_it_is_in_the_catalog),
         JOBS_TEST(a_crash_loses_no_run),
         JOBS_TEST(a_kind_that_is_gone_fails_its_run),
         JOBS_TEST(those_that_ended_long_ago_are_forgotten),
