@@ -123,6 +123,8 @@ def _():
     def spoil(run):
         run.launch()
         run.wait_ready()
+        c = Collection(run.daemon, "blocks")
+        c.wait_learned(c.stream()["durable_seq"])
         equal(run.daemon.terminate(), 0, "exit status")  # it is saved
         # One bit of one of its anchors.
         with sqlite3.connect(run.file_of(run.directory, "blocks")) as db:
