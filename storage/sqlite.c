@@ -85,13 +85,36 @@ static enum ak_status no_space(const struct ak_db *db, struct ak_err *err)
     return ak_fail(err, AK_EFULL, "%s: no space left on the disk", db->name);
 }
 
+/* What the system said to the call that failed; 0: it is not known.  SQLite tells
+   of statements, but not of a commit: then the file itself does. */
+static int system_errno(struct ak_db *db, int rc)
+{
+    sqlite3_file *log = NULL;
+    int system;
+
+    if (db->handle == NULL)
+        return 0;
+    system = sqlite3_system_errno(db->handle);
+    if (system != 0 || (rc & 0xff) != SQLITE_IOERR)
+        return system;
+    if (sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER,
+                             &log) == SQLITE_OK &&
+        log != NULL && log->pMethods != NULL)
+        (void)log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO,
+                                          &system);
+    if (system == 0)
+        (void)sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_LAST_ERRNO,
+                                   &system);
+    return system;
+}
+
 enum ak_status ak_db_fail(struct ak_db *db, int rc, struct ak_err *err)
 {
     const char *text =
         db->handle != NULL && sqlite3_extended_errcode(db->handle) == rc
             ? sqlite3_errmsg(db->handle)
             : sqlite3_errstr(rc);
-    int system = db->handle != NULL ? sqlite3_system_errno(db->handle) : 0;
+    int system = system_errno(db, rc);
 
     switch (rc) {
     case SQLITE_IOERR_FSYNC:

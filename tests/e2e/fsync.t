@@ -1,6 +1,7 @@
 #!/usr/bin/python3 -B
 """A failed fsync: writes end, reads go on for a moment, the daemon ends with 74
-and does not try again; a start reads what is there."""
+and does not try again; a start reads what is there.  And a quota that is used up,
+which is a full disk."""
 
 from akin_test import *
 
@@ -14,10 +15,10 @@ SHIM = """
 #include <unistd.h>
 #include <fcntl.h>
 
-/* Fails for files of this ending while the other file is there, and counts. */
-static int refused(int fd)
+/* Fails for files of an ending while another file is there, and counts. */
+static int refused(int fd, const char *ending, int error)
 {
-    const char *ending = getenv("FAIL_ENDING"), *when = getenv("FAIL_WHEN");
+    const char *when = getenv("FAIL_WHEN");
     char link[64], path[4096];
     ssize_t n;
 
@@ -36,7 +37,7 @@ static int refused(int fd)
             abort();
         close(fd);
     }
-    errno = EIO;
+    errno = error;
     return 1;
 }
 
@@ -44,14 +45,24 @@ int fsync(int fd)
 {
     int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
 
-    return refused(fd) ? -1 : real(fd);
+    return refused(fd, getenv("FAIL_ENDING"), EIO) ? -1 : real(fd);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t len, off64_t at)
+{
+    ssize_t (*real)(int, const void *, size_t, off64_t) =
+        (ssize_t (*)(int, const void *, size_t, off64_t))
+            dlsym(RTLD_NEXT, "pwrite64");
+
+    return refused(fd, getenv("QUOTA_ENDING"), EDQUOT)
+               ? -1 : real(fd, data, len, at);
 }
 
 int fdatasync(int fd)
 {
     int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
 
-    return refused(fd) ? -1 : real(fd);
+    return refused(fd, getenv("FAIL_ENDING"), EIO) ? -1 : real(fd);
 }
 """
 
@@ -136,6 +147,34 @@ def _():
                             "model": {"kind": "lsh"}})
         check(reply.status >= 500, "it is refused")
     fail_sync("/catalog.db-wal", harm)
+
+
+@test("a quota that is used up is a full disk, and may be raised")
+def _():
+    daemon = Daemon()
+    when = Path(daemon.temporary) / "now"
+    daemon.env.update(LD_PRELOAD=shim(daemon.temporary), QUOTA_ENDING="-wal",
+                      FAIL_WHEN=str(when))
+    daemon.start()
+    c = daemon.collection("shoes", model={"kind": "lsh"})
+    c.upsert(X[:200], ids=list(range(200)), ack="visible")
+    when.write_bytes(b"")
+    for i in range(3):
+        daemon.put(c.path + "/items", npy_batch(X[:1], ids=[900 + i]),
+                   type=MULTIPART).problem(507, "disk-full")
+    check(when.stat().st_size >= 1, "no write failed")
+    equal(len(c.search({"id": 5})["items"]), 10, "hits")
+    check(daemon.get("/readyz").json["checks"]["storage"] != "read-only",
+          "it is read-only")
+    when.unlink()
+    wait_until(lambda: daemon.get("/readyz").json["checks"]["storage"] == "ok",
+               "it tries again")
+    c.upsert(X[200:], ids=list(range(1000, 1200)), ack="visible")
+    daemon.kill()
+    daemon.start()
+    equal(sorted(i["id"] for i in c.items()),
+          list(range(200)) + list(range(1000, 1200)), "ids")
+    daemon.stop()
 
 
 main()

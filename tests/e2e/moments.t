@@ -193,7 +193,7 @@ def _():
     walk_all(signal.SIGTERM, 1, slice(None) if ALL else slice(0, None, 4))
 
 
-@test("nor is it by a second one right behind it")
+@test("with a second one right behind it nothing is lost either")
 def _():
     walk_all(signal.SIGTERM, 2, slice(None) if ALL else slice(2, None, 4))
 
