@@ -34,12 +34,14 @@
 #include "server/http.h"
 #include "server/metrics.h"
 
-#define AK_REQUEST_ID          64 /* characters */
-#define AK_MAX_SEGMENTS        16 /* of a path */
-#define AK_MAX_HEADERS         100
-#define AK_MAX_STAGES          8
-#define AK_DISCARD_BYTES       65536 /* read to keep a connection after a refusal */
-#define AK_MEMORY_A_CONNECTION 65536 /* bounds its headers */
+#define AK_REQUEST_ID    64 /* characters */
+#define AK_MAX_SEGMENTS  16 /* of a path */
+#define AK_MAX_HEADERS   100
+#define AK_MAX_STAGES    8
+#define AK_DISCARD_BYTES 65536 /* read to keep a connection after a refusal */
+/* Bounds its headers.  libmicrohttpd zeroes it, and half of it once more, at each
+   request. */
+#define AK_MEMORY_A_CONNECTION 32768
 #define AK_DELETES_SHARE       8     /* of max_body_memory, their own */
 #define AK_SMALL_ANSWER        65536 /* goes whatever else is being sent */
 

@@ -244,7 +244,7 @@ static void find_rows(const struct ak_scan *scan, size_t i, size_t from,
             p->pass[w] = 0;
     }
     p->n_pass = 0;
-    for (size_t w = 0; w < AK_SEGMENT_WORDS; w++)
+    for (size_t w = from / 64; w * 64 < to; w++)
         p->n_pass += (size_t)__builtin_popcountll(p->pass[w]);
     find_runs(p, n_groups);
     p->n_last = to % AK_HAMMING_GROUP;

@@ -158,7 +158,7 @@ static size_t answer_length(const char *text, size_t len)
 }
 
 /* One request, one answer, on a connection of its own; freed by the caller. */
-static char *exchange(const void *request, size_t len)
+static char *talk(const void *request, size_t len)
 {
     size_t cap = 1 << 20, got = 0, sent = 0;
     char *text = malloc(cap);
@@ -182,7 +182,37 @@ static char *exchange(const void *request, size_t len)
     }
     text[got] = '\0';
     close(fd);
-    if (strncmp(text, "HTTP/1.1 2", 10) != 0) {
+    return text;
+}
+
+static bool went_well(const char *text)
+{
+    return strncmp(text, "HTTP/1.1 2", 10) == 0;
+}
+
+static void wait_ready(void)
+{
+    static const char request[] =
+        "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    bool ready = false;
+
+    for (int i = 0; i < 500 && !ready; i++) {
+        char *text = talk(request, sizeof(request) - 1);
+
+        ready = went_well(text);
+        free(text);
+        if (!ready)
+            usleep(20000);
+    }
+    if (!ready)
+        die("server/akind does not become ready");
+}
+
+static char *exchange(const void *request, size_t len)
+{
+    char *text = talk(request, len);
+
+    if (!went_well(text)) {
         fprintf(stderr, "%.600s\n", text);
         die("a request was refused");
     }
@@ -768,6 +798,7 @@ int main(int argc, char **argv)
     if (n == 0 || !(seconds > 0) || rounds == 0 || rounds > MOST_ROUNDS)
         die("usage: bench_server [N [SECONDS [ROUNDS]]]");
     start_daemon();
+    wait_ready();
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         run(&kinds[i], n, seconds, rounds);
     stop_daemon();

@@ -196,7 +196,7 @@ def _():
     expected = {"queue": 3 * mib, "bodies": 16 * mib, "deletes": 2 * mib,
                 # Two pools, and each body twice.
                 "reading": 2 * 3 * 2 * 5 * mib, "answers": 7 * mib,
-                "connections": 40 * 131072, "files": 11 * mib}
+                "connections": 40 * 98304, "files": 11 * mib}
     memory = d.get("/v1/stats").expect(200).json["memory"]
     equal({k: v["most_bytes"] for k, v in memory["parts"].items()}, expected,
           "the parts")
@@ -207,7 +207,7 @@ def _():
         used = memory["parts"][part].get("bytes")
         equal(used is None, part == "reading", "%s is not counted" % part)
         check(used is None or used <= most, "%s: %s" % (part, used))
-    check(memory["parts"]["connections"]["bytes"] >= 131072, "a connection")
+    check(memory["parts"]["connections"]["bytes"] >= 98304, "a connection")
     d.stop()
 
 
