@@ -421,6 +421,17 @@ class Daemon:
     def show_log(self):
         note("the end of the log of akind in %s:" % self.directory)
         note("\n".join(self.log().splitlines()[-40:]))
+        if self.process is not None and self.process.poll() is None:
+            note("its threads wait in: " + ", ".join(self._threads()))
+
+    def _threads(self):
+        """What each thread waits for, for a hang that does not come again."""
+        for task in sorted(Path("/proc/%d/task" % self.process.pid).iterdir()):
+            try:
+                yield "%s %s" % ((task / "comm").read_text().strip(),
+                                 (task / "wchan").read_text() or "0")
+            except OSError:
+                pass
 
     def check_reports(self):
         log = self.log()

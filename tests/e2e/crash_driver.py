@@ -413,6 +413,10 @@ class Run:
         check(self.snapshots <= there, "snapshots %s are lost" %
               (self.snapshots - there))
 
+    def jobs_at_work(self):
+        return [job for job in self.get("/v1/jobs", limit=100).json["items"]
+                if not job["ended"]]
+
     # -- the end of an episode
 
     def finish(self):
@@ -426,13 +430,13 @@ class Run:
                 w.reply = self.answer(w, w.request, reply)
                 w.request = None
         # One that its writer had paused would rest for ever.
-        jobs = self.get("/v1/jobs", limit=100).json["items"]
-        for job in jobs:
-            if not job["ended"]:
-                self.send(Request("POST", "/v1/jobs/%d/resume" % job["id"],
-                                  accept=(202, 409)))
-        wait_until(lambda: all(job["ended"] for job in self.get(
-            "/v1/jobs", limit=100).json["items"]), "the jobs have ended")
+        for job in self.jobs_at_work():
+            self.send(Request("POST", "/v1/jobs/%d/resume" % job["id"],
+                              accept=(202, 409)))
+        try:
+            wait_until(lambda: not self.jobs_at_work(), "the jobs have ended")
+        except Failed as error:
+            raise Failed("%s: %r" % (error, self.jobs_at_work())) from error
         failed = self.get("/v1/jobs", state="failed").json["items"]
         equal(failed, [], "jobs that failed")
         self.check_all()
