@@ -558,6 +558,21 @@ void ak_sql_end(struct ak_sql *q)
     }
 }
 
+enum ak_status ak_sql_numbers(struct ak_sql *q, int n, uint64_t *numbers,
+                              struct ak_err *err)
+{
+    bool row;
+    enum ak_status status = ak_sql_next(q, &row, err);
+
+    if (status != AK_OK)
+        return status;
+    for (int i = 0; i < n; i++)
+        numbers[i] = row ? ak_sql_col_u64(q, i) : 0;
+    if (row)
+        ak_sql_end(q);
+    return AK_OK;
+}
+
 int64_t ak_sql_col_i64(const struct ak_sql *q, int column)
 {
     return sqlite3_column_int64(q->statement, column);

@@ -112,6 +112,10 @@ enum ak_status ak_sql_run(struct ak_sql *q, struct ak_err *err) AK_MUST_CHECK;
 enum ak_status ak_sql_next(struct ak_sql *q, bool *row,
                            struct ak_err *err) AK_MUST_CHECK;
 void ak_sql_end(struct ak_sql *q);
+/* The first `n` columns of the first row, which also ends it; 0 for NULL, and where
+   there is no row. */
+enum ak_status ak_sql_numbers(struct ak_sql *q, int n, uint64_t *numbers,
+                              struct ak_err *err) AK_MUST_CHECK;
 
 int64_t ak_sql_col_i64(const struct ak_sql *q, int column);
 uint64_t ak_sql_col_u64(const struct ak_sql *q, int column);

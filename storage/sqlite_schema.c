@@ -299,16 +299,12 @@ static enum ak_status read_pragma(struct ak_db *db, const char *sql,
 {
     struct ak_sql q;
     enum ak_status status;
-    bool row;
+    uint64_t number = 0;
 
     ak_sql_start(&q, db, sql);
-    status = ak_sql_next(&q, &row, err);
-    if (status != AK_OK)
-        return status;
-    *value = row ? (uint32_t)ak_sql_col_i64(&q, 0) : 0;
-    if (row)
-        ak_sql_end(&q);
-    return AK_OK;
+    status = ak_sql_numbers(&q, 1, &number, err);
+    *value = (uint32_t)number;
+    return status;
 }
 
 static enum ak_status upgrade_file(struct ak_db *db,

@@ -31,7 +31,6 @@ enum ak_status ak_store_note_erasure(struct ak_store *store,
         " WHERE id = ?";
     enum ak_status status;
     struct ak_sql q;
-    bool row;
 
     ak_sql_start(&q, &store->db, note);
     if (store->shape.string_ids)
@@ -47,12 +46,7 @@ enum ak_status ak_store_note_erasure(struct ak_store *store,
         ak_sql_text(&q, id->text, id->len);
     else
         ak_sql_u64(&q, id->number);
-    status = ak_sql_next(&q, &row, err);
-    if (status != AK_OK || !row)
-        return status;
-    *first = ak_sql_col_null(&q, 0) ? 0 : ak_sql_col_u64(&q, 0);
-    ak_sql_end(&q);
-    return AK_OK;
+    return ak_sql_numbers(&q, 1, first, err);
 }
 
 enum ak_status ak_store_zeroed(const struct ak_store *store,
@@ -182,16 +176,8 @@ enum ak_status ak_view_erasures(struct ak_view *view, uint64_t *pending,
                                 struct ak_err *err)
 {
     static const char select[] = "SELECT count(*) FROM erasures WHERE done = 0";
-    enum ak_status status;
     struct ak_sql q;
-    bool row;
 
     ak_sql_start(&q, &view->db, select);
-    status = ak_sql_next(&q, &row, err);
-    if (status != AK_OK)
-        return status;
-    *pending = row ? ak_sql_col_u64(&q, 0) : 0;
-    if (row)
-        ak_sql_end(&q);
-    return AK_OK;
+    return ak_sql_numbers(&q, 1, pending, err);
 }

@@ -52,19 +52,14 @@ static enum ak_status begin(struct ak_store *store,
     static const struct ak_generation first;
     enum ak_status status;
     struct ak_sql q;
-    bool row;
 
     status = insert(store, 0, &first, before, err);
     if (status != AK_OK)
         return status;
     ak_sql_start(&q, &store->db, next);
-    status = ak_sql_next(&q, &row, err);
-    if (status != AK_OK)
-        return status;
-    *number = row ? ak_sql_col_u64(&q, 0) : 1;
-    if (row)
-        ak_sql_end(&q);
-    status = forget(store, err);
+    status = ak_sql_numbers(&q, 1, number, err);
+    if (status == AK_OK)
+        status = forget(store, err);
     if (status != AK_OK)
         return status;
     return insert(store, *number, g, g->settings, err);
@@ -297,20 +292,14 @@ enum ak_status ak_view_generation_of(struct ak_view *view, uint64_t job,
         "SELECT max(number) FROM generations WHERE job = ?";
     enum ak_status status;
     struct ak_sql q;
-    bool row, none;
 
     ak_sql_start(&q, &view->db, select);
     ak_sql_u64(&q, job);
-    status = ak_sql_next(&q, &row, err);
-    if (status != AK_OK)
-        return status;
-    none = !row || ak_sql_col_null(&q, 0);
-    *number = none ? 0 : ak_sql_col_u64(&q, 0);
-    if (row)
-        ak_sql_end(&q);
-    return none ? ak_fail(err, AK_ENOTFOUND, "job %llu has no generation",
-                          (unsigned long long)job)
-                : AK_OK;
+    status = ak_sql_numbers(&q, 1, number, err);
+    if (status == AK_OK && *number == 0) /* which is nobody's */
+        return ak_fail(err, AK_ENOTFOUND, "job %llu has no generation",
+                       (unsigned long long)job);
+    return status;
 }
 
 enum ak_status ak_view_generation_at(struct ak_view *view, uint64_t seq,
@@ -319,19 +308,11 @@ enum ak_status ak_view_generation_at(struct ak_view *view, uint64_t seq,
     static const char select[] =
         "SELECT coalesce(max(number), 0) FROM generations"
         " WHERE install_seq > 0 AND install_seq <= ?";
-    enum ak_status status;
     struct ak_sql q;
-    bool row;
 
     ak_sql_start(&q, &view->db, select);
     ak_sql_u64(&q, seq);
-    status = ak_sql_next(&q, &row, err);
-    if (status != AK_OK)
-        return status;
-    *number = row ? ak_sql_col_u64(&q, 0) : 0;
-    if (row)
-        ak_sql_end(&q);
-    return AK_OK;
+    return ak_sql_numbers(&q, 1, number, err);
 }
 
 enum ak_status ak_view_generations(struct ak_view *view, uint64_t *installed,
@@ -342,18 +323,16 @@ enum ak_status ak_view_generations(struct ak_view *view, uint64_t *installed,
         "                 WHERE install_seq > 0), 0),"
         " coalesce((SELECT max(number) FROM generations"
         "           WHERE number > 0 AND install_seq = 0), 0)";
+    uint64_t numbers[2];
     enum ak_status status;
     struct ak_sql q;
-    bool row;
 
     ak_sql_start(&q, &view->db, select);
-    status = ak_sql_next(&q, &row, err);
+    status = ak_sql_numbers(&q, 2, numbers, err);
     if (status != AK_OK)
         return status;
-    *installed = row ? ak_sql_col_u64(&q, 0) : 0;
-    *begun = row ? ak_sql_col_u64(&q, 1) : 0;
-    if (row)
-        ak_sql_end(&q);
+    *installed = numbers[0];
+    *begun = numbers[1];
     return AK_OK;
 }
 

@@ -80,19 +80,11 @@ static enum ak_status last_number(struct ak_store *store,
 {
     static const char select_last[] =
         "SELECT last FROM producers WHERE name = ?";
-    enum ak_status status;
     struct ak_sql q;
-    bool row;
 
-    *last = 0;
     ak_sql_start(&q, &store->db, select_last);
     ak_sql_text(&q, change->key.data, change->key.len);
-    status = ak_sql_next(&q, &row, err);
-    if (status != AK_OK || !row)
-        return status;
-    *last = ak_sql_col_u64(&q, 0);
-    ak_sql_end(&q);
-    return AK_OK;
+    return ak_sql_numbers(&q, 1, last, err);
 }
 
 static enum ak_status find_number(struct ak_store *store,
@@ -223,18 +215,16 @@ enum ak_status ak_view_producer(struct ak_view *view, struct ak_bytes name,
     static const char select_last[] =
         "SELECT last, seq FROM producers JOIN producer_log USING (name)"
         " WHERE name = ? AND number = last";
+    uint64_t numbers[2];
     enum ak_status status;
     struct ak_sql q;
-    bool row;
 
     ak_sql_start(&q, &view->db, select_last);
     ak_sql_text(&q, name.data, name.len);
-    status = ak_sql_next(&q, &row, err);
+    status = ak_sql_numbers(&q, 2, numbers, err);
     if (status != AK_OK)
         return status;
-    *last = row ? ak_sql_col_u64(&q, 0) : 0;
-    *seq = row ? ak_sql_col_u64(&q, 1) : 0;
-    if (row)
-        ak_sql_end(&q);
+    *last = numbers[0];
+    *seq = numbers[1];
     return AK_OK;
 }

@@ -169,18 +169,10 @@ enum ak_status ak_view_count_blocks(struct ak_view *view, uint64_t segment,
     static const char select[] = "SELECT 1 + count(*) FROM blocks"
                                  " WHERE space = 0 AND first > ? AND first < ?";
     uint64_t first = segment * AK_STORE_SEGMENT_ROWS;
-    enum ak_status status;
     struct ak_sql q;
-    bool row;
 
     ak_sql_start(&q, &view->db, select);
     ak_sql_u64(&q, first);
     ak_sql_u64(&q, first + AK_STORE_SEGMENT_ROWS);
-    status = ak_sql_next(&q, &row, err);
-    if (status != AK_OK)
-        return status;
-    *n = row ? ak_sql_col_u64(&q, 0) : 0;
-    if (row)
-        ak_sql_end(&q);
-    return AK_OK;
+    return ak_sql_numbers(&q, 1, n, err);
 }

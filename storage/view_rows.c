@@ -134,17 +134,11 @@ static enum ak_status expect_row(struct ak_view *view, uint64_t ordinal,
     enum ak_status status;
     struct ak_sql q;
     uint64_t next;
-    bool row;
 
     ak_sql_start(&q, &view->db, select);
-    status = ak_sql_next(&q, &row, err);
-    if (status != AK_OK)
+    status = ak_sql_numbers(&q, 1, &next, err);
+    if (status != AK_OK || ordinal < next)
         return status;
-    next = row ? ak_sql_col_u64(&q, 0) : 0;
-    if (row)
-        ak_sql_end(&q);
-    if (ordinal < next)
-        return AK_OK;
     return ak_fail(err, AK_ENOTFOUND, "there is no row %llu: there are %llu",
                    (unsigned long long)ordinal, (unsigned long long)next);
 }
