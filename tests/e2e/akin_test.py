@@ -285,6 +285,16 @@ JSON = "application/json"
 NDJSON = "application/x-ndjson"
 
 
+def image_batch(images, labels, first, type="image/png"):
+    """Body of a batch of encoded images; images[k] is item first + k and has the
+    list of labels labels[k]."""
+    meta = {"items": [{"id": first + k, "labels": list(names),
+                       "image": "image%d" % k}
+                      for k, names in enumerate(labels)]}
+    return multipart([("meta", json.dumps(meta), JSON)] + [
+        ("image%d" % k, image, type) for k, image in enumerate(images)])
+
+
 def npy_batch(vectors, labels=None, ids=None, name="vectors"):
     """Body of a batch in npy parts; labels and ids as JSON or as npy."""
     parts = [(name, npy(vectors), NPY)]

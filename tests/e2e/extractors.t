@@ -297,11 +297,8 @@ def _():
 @test("images come as multipart, base64 and lines, and are what numpy says")
 def _():
     t = weights(NET)
-    meta = {"items": [{"id": i, "labels": ["c%d" % Y[i]],
-                       "image": "part%d" % i} for i in range(20)]}
-    parts = [("meta", json.dumps(meta), JSON)]
-    parts += [("part%d" % i, png(X[i]), "image/png") for i in range(20)]
-    c.batch(multipart(parts), MULTIPART)
+    c.batch(image_batch([png(x) for x in X[:20]],
+                        [["c%d" % y] for y in Y[:20]], 0), MULTIPART)
     c.batch({"items": items(list(zip(X, Y))[20:40], 20)})
     lines = "".join(json.dumps(i) + "\n"
                     for i in items(list(zip(X, Y))[40:60], 40))

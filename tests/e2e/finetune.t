@@ -56,13 +56,10 @@ def put(name, body, at=None):
 
 
 def send(c, first, n, labelled=True, **query):
-    meta = {"items": [
-        {"id": i, "labels": [NAMES[LABELS[i]]] if labelled else [],
-         "image": "p%d" % i} for i in range(first, first + n)]}
-    parts = [("meta", json.dumps(meta), JSON)]
-    parts += [("p%d" % i, PICTURES[i], "image/png")
-              for i in range(first, first + n)]
-    return c.batch(multipart(parts), MULTIPART, **query)
+    rows = slice(first, first + n)
+    labels = [[NAMES[y]] if labelled else [] for y in LABELS[rows]]
+    return c.batch(image_batch(PICTURES[rows], labels, first), MULTIPART,
+                   **query)
 
 
 def collection(name, rows=200, at=None, extractor="trees", **rest):
@@ -233,10 +230,7 @@ def _():
         422, "validation-failed", "/params/rate")
     ask("asked", gate={"taste": 1}).problem(422, "unknown-field", "/gate/taste")
     c = collection("single", 0)
-    meta = {"items": [{"id": i, "labels": ["oak"], "image": "p%d" % i}
-                      for i in range(20)]}
-    c.batch(multipart([("meta", json.dumps(meta), JSON)] + [
-        ("p%d" % i, PICTURES[i], "image/png") for i in range(20)]), MULTIPART)
+    c.batch(image_batch(PICTURES[:20], [["oak"]] * 20, 0), MULTIPART)
     done = ended(finetune("single"), "failed")
     check("one label" in done["error"], done["error"])
 
@@ -501,11 +495,10 @@ def _():
         nonlocal at
         if last(c) or at + 50 > 1200:
             return last(c)
-        meta = {"items": [{"id": i, "labels": [NAMES[(LABELS[i] + 1) % 5]],
-                           "image": "p%d" % i} for i in range(at, at + 50)]}
-        c.batch(multipart([("meta", json.dumps(meta), JSON)] + [
-            ("p%d" % i, PICTURES[i], "image/png") for i in range(at, at + 50)]),
-            MULTIPART, ack="learned")
+        rows = slice(at, at + 50)
+        labels = [[NAMES[(y + 1) % 5]] for y in LABELS[rows]]
+        c.batch(image_batch(PICTURES[rows], labels, at), MULTIPART,
+                ack="learned")
         at += 50
         return last(c)
     wait_until(drifts, "the alarm starts a fine-tuning")

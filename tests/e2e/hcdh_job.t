@@ -89,12 +89,10 @@ def version(name, number=None, on=None):
 
 
 def send(c, first, n, **query):
-    meta = {"items": [{"id": i, "labels": ["c%d" % LABELS[i]],
-                       "image": "p%d" % i} for i in range(first, first + n)]}
-    parts = [("meta", json.dumps(meta), JSON)]
-    parts += [("p%d" % i, PICTURES[i], "image/png")
-              for i in range(first, first + n)]
-    return c.batch(multipart(parts), MULTIPART, **query)
+    rows = slice(first, first + n)
+    return c.batch(image_batch(PICTURES[rows],
+                               [["c%d" % y] for y in LABELS[rows]], first),
+                   MULTIPART, **query)
 
 
 def collection(name, extractor="pixels-8x8x3", kind="hcdh", bits=BITS, on=None,
@@ -466,12 +464,10 @@ def _():
 def _():
     d = collection("judged", rows=0)
     for at in range(0, 1200, 60):
-        meta = {"items": [{"id": at + i, "labels": ["c%d" % (i % 4)],
-                           "image": "p%d" % i} for i in range(60)]}
-        parts = [("meta", json.dumps(meta), JSON)]
-        parts += [("p%d" % i, PICTURES[(at + i) % len(PICTURES)], "image/png")
-                  for i in range(60)]
-        d.batch(multipart(parts), MULTIPART, ack="visible")
+        d.batch(image_batch([PICTURES[i % len(PICTURES)]
+                             for i in range(at, at + 60)],
+                            [["c%d" % (i % 4)] for i in range(60)], at),
+                MULTIPART, ack="visible")
     gate = ended(promote(d, "codes", gate={"max_quality_loss": .1})
                  )["result"]["gate"]
     check(gate["queries"] >= 100 and gate["map"] > .9, "gate %s" % gate)

@@ -105,11 +105,8 @@ def _():
                 photos.append(tar.extractfile(member).read())
             if len(photos) == 10:
                 break
-    meta = {"items": [{"id": 3000 + k, "labels": ["photo"],
-                       "image": "f%d" % k} for k in range(10)]}
-    parts = [("meta", json.dumps(meta), JSON)]
-    parts += [("f%d" % k, data, "image/jpeg") for k, data in enumerate(photos)]
-    c.batch(multipart(parts), MULTIPART, ack="visible")
+    c.batch(image_batch(photos, [["photo"]] * 10, 3000, "image/jpeg"), MULTIPART,
+            ack="visible")
     for k, data in enumerate(photos):
         for kind in ("image/jpeg", "image/png"):
             reply = daemon.post(c.path + "/search", data, type=kind,

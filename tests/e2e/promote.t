@@ -46,12 +46,10 @@ def put(name, body):
 
 
 def send(c, first, n, **query):
-    meta = {"items": [{"id": i, "labels": ["c%d" % LABELS[i]],
-                       "image": "p%d" % i} for i in range(first, first + n)]}
-    parts = [("meta", json.dumps(meta), JSON)]
-    parts += [("p%d" % i, PICTURES[i], "image/png")
-              for i in range(first, first + n)]
-    return c.batch(multipart(parts), MULTIPART, **query)
+    rows = slice(first, first + n)
+    return c.batch(image_batch(PICTURES[rows],
+                               [["c%d" % y] for y in LABELS[rows]], first),
+                   MULTIPART, **query)
 
 
 def job(id):
