@@ -26,6 +26,8 @@ static struct ak_settings of_kind(const char *kind)
     /* Blocks of which the set is whole ones; else the last would be filled. */
     if (strcmp(kind, "sdoh") == 0 || strcmp(kind, "fcoh") == 0)
         set_option(&s, "block", 70);
+    if (strcmp(kind, "sdoh") == 0)
+        set_option(&s, "iterations", 5);
     if (strcmp(kind, "hcdh") == 0) {
         set_option(&s, "hidden", 8);
         set_option(&s, "epochs", 3);
@@ -536,7 +538,10 @@ static void another_kind_takes_over_and_a_rollback_goes_back(void **state)
     struct ak_writer before = state_of(c), after;
     struct ak_change change = {
         .kind = AK_RECORD_ROLLBACK, .version = 1, .now_ms = 1};
-    uint64_t id = begin(e, "{\"model\":{\"kind\":\"sdoh\"}}", "null");
+    uint64_t id = begin(e,
+                        "{\"model\":{\"kind\":\"sdoh\","
+                        "\"params\":{\"iterations\":5}}}",
+                        "null");
 
     (void)state;
     finish(e, id);
