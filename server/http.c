@@ -80,6 +80,7 @@ static void on_connection(void *arg, struct MHD_Connection *connection,
     const union MHD_ConnectionInfo *info;
 
     if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        ak_accept_ended(http->accept);
         if (link == NULL)
             return;
         pthread_mutex_lock(&http->lock);
@@ -559,11 +560,13 @@ static void on_message(void *arg, const char *fmt, va_list ap)
     char text[512];
     size_t len;
 
-    (void)arg;
+    /* One that was given, and of whose end nothing else tells. */
+    if (strncmp(fmt, "Failed to start serving new", 27) == 0)
+        ak_accept_ended(((struct ak_http *)arg)->accept);
     if (strncmp(fmt, "Error processing request", 24) == 0)
         ak_metric_add(AK_METRIC_HTTP_PROTOCOL_ERRORS, AK_PROTOCOL_LIBRARY, 1);
-    /* It accepts none beyond the limit on all of them, so this is the one on
-       an address; nothing else tells of it. */
+    /* It is given none beyond the limit on all of them, so this is the one on an
+       address; nothing else tells of it. */
     if (strncmp(fmt, "Server reached connection limit", 31) == 0)
         ak_metric_add(AK_METRIC_HTTP_REJECTED, AK_REJECTED_ADDRESS, 1);
     if (!ak_log_enabled(AK_LOG_DEBUG))
@@ -577,6 +580,15 @@ static void on_message(void *arg, const char *fmt, va_list ap)
 
 /* ------------------------------------------------------------------- life */
 
+/* It gives them to its threads by their number, so in turn. */
+static bool give(void *arg, int fd, const struct sockaddr *address,
+                 socklen_t len)
+{
+    struct ak_http *http = arg;
+
+    return MHD_add_connection(http->daemon, fd, address, len) == MHD_YES;
+}
+
 static enum ak_status start_daemon(struct ak_http *http, unsigned connections,
                                    struct ak_err *err)
 {
@@ -586,14 +598,12 @@ static enum ak_status start_daemon(struct ak_http *http, unsigned connections,
                        : cores > 0              ? (unsigned)cores
                                                 : 1;
     struct MHD_OptionItem options[16];
+    enum ak_status status;
     unsigned n = 0;
 
-    if (connections < threads)
-        connections = threads;
 #define OPTION(name, number, pointer) \
     options[n++] = (struct MHD_OptionItem){name, (intptr_t)(number), pointer}
     OPTION(MHD_OPTION_EXTERNAL_LOGGER, on_message, http);
-    OPTION(MHD_OPTION_LISTEN_SOCKET, http->fd, NULL);
     /* At 1 it refuses a blank in the target and a missing Host itself: by a cut
        connection, and by an answer whose head it writes twice.  The guard does
        both better. */
@@ -601,7 +611,9 @@ static enum ak_status start_daemon(struct ak_http *http, unsigned connections,
     OPTION(MHD_OPTION_URI_LOG_CALLBACK, on_uri, http);
     OPTION(MHD_OPTION_NOTIFY_COMPLETED, on_completed, http);
     OPTION(MHD_OPTION_NOTIFY_CONNECTION, on_connection, http);
-    OPTION(MHD_OPTION_CONNECTION_LIMIT, connections, NULL);
+    /* accept.h has the limit.  libmicrohttpd's is of each thread, and one that
+       meets it there never lets go of a lock (0.9.75). */
+    OPTION(MHD_OPTION_CONNECTION_LIMIT, threads * (connections + 1), NULL);
     /* It counts over all threads, and no unix sockets. */
     OPTION(MHD_OPTION_PER_IP_CONNECTION_LIMIT,
            config->max_connections_per_address, NULL);
@@ -612,15 +624,20 @@ static enum ak_status start_daemon(struct ak_http *http, unsigned connections,
         OPTION(MHD_OPTION_THREAD_POOL_SIZE, threads, NULL);
     OPTION(MHD_OPTION_END, 0, NULL);
 #undef OPTION
-    http->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ITC |
-            MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
-        0, NULL, NULL, on_access, http, MHD_OPTION_ARRAY, options,
-        MHD_OPTION_END);
+    http->daemon =
+        MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_INTERNAL_POLLING_THREAD |
+                             MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME |
+                             MHD_USE_ERROR_LOG | MHD_USE_NO_LISTEN_SOCKET,
+                         0, NULL, NULL, on_access, http, MHD_OPTION_ARRAY,
+                         options, MHD_OPTION_END);
     if (http->daemon == NULL)
         return ak_fail(err, AK_EIO, "cannot serve on %s with %u threads: %s",
                        http->address_text, threads, strerror(errno));
-    return AK_OK;
+    status =
+        ak_accept_start(http->fd, connections, give, http, &http->accept, err);
+    if (status != AK_OK)
+        MHD_stop_daemon(http->daemon);
+    return status;
 }
 
 enum ak_status ak_http_start(const struct ak_http_params *params,
@@ -692,12 +709,8 @@ void ak_http_drain(struct ak_http *http)
     atomic_store(&http->draining, true);
 }
 
-/*
- * Not MHD_quiesce_daemon(): with a pool of threads it takes the listening socket
- * out of a thread's epoll set while that thread may be doing the same, and
- * aborts when it comes second (libmicrohttpd 0.9.75).  To go on accepting and to
- * say 503 is also kinder than a reset to a client that comes late.
- */
+/* To go on accepting and to say 503 is kinder than a reset to a client that comes
+   late. */
 void ak_http_quiesce(struct ak_http *http)
 {
     atomic_store(&http->refusing, true);
@@ -731,9 +744,13 @@ void ak_http_stop(struct ak_http *http)
     pthread_mutex_unlock(&http->lock);
     while (ak_http_active(http) > 0 && ak_clock_ns() < end)
         usleep(1000);
-    MHD_stop_daemon(http->daemon); /* closes the listening socket, too */
-    http->daemon = NULL;
+    ak_accept_stop(http->accept);
+    close(http->fd);
     http->fd = -1;
+    MHD_stop_daemon(http->daemon);
+    http->daemon = NULL;
+    ak_accept_destroy(http->accept);
+    http->accept = NULL;
     ak_address_remove(&http->address);
 }
 

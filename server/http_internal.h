@@ -28,6 +28,7 @@
 
 #include <microhttpd.h>
 
+#include "server/accept.h"
 #include "server/address.h"
 #include "server/config.h"
 #include "server/engine.h"
@@ -251,6 +252,7 @@ struct ak_http {
     char address_text[AK_ADDRESS_TEXT];
     int fd;
     struct MHD_Daemon *daemon;
+    struct ak_accept *accept;
     _Atomic(const struct ak_config *) config;
     struct ak_old_config *old; /* under the lock */
     atomic_bool ready, draining, refusing, stopping;
