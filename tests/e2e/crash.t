@@ -49,6 +49,7 @@ def _():
         run.life()
         run.launch()
         run.wait_ready()
+        run.settle()  # else a batch may be missing before the next one
         w = run.writers["stream"]
         w.batches += 1
         batch = w.batch(w.ids(5), 5, {"Akin-Producer": "camera; seq=%d" %

@@ -413,6 +413,14 @@ class Run:
         check(self.snapshots <= there, "snapshots %s are lost" %
               (self.snapshots - there))
 
+    def settle(self):
+        """Requests without an answer are sent again."""
+        for w in self.writers.values():
+            if w.request is not None:
+                reply = self.send(w.request)
+                w.reply = self.answer(w, w.request, reply)
+                w.request = None
+
     def jobs_at_work(self):
         return [job for job in self.get("/v1/jobs", limit=100).json["items"]
                 if not job["ended"]]
@@ -424,11 +432,7 @@ class Run:
         self.launch()
         self.wait_ready()
         self.check_all()
-        for w in self.writers.values():
-            if w.request is not None:
-                reply = self.send(w.request)
-                w.reply = self.answer(w, w.request, reply)
-                w.request = None
+        self.settle()
         # One that its writer had paused would rest for ever.
         for job in self.jobs_at_work():
             self.send(Request("POST", "/v1/jobs/%d/resume" % job["id"],
