@@ -822,15 +822,35 @@ enum ak_status ak_engine_open(const struct ak_engine_params *params,
     return AK_OK;
 }
 
+/* While the writer goes on, which may make another.  Without memory for the list
+   nothing is done: who waits is told by others, what is not saved is learnt
+   again. */
+static void with_each(struct ak_engine *e, void (*fn)(struct ak_collection *c))
+{
+    struct ak_collection **list;
+    size_t n;
+
+    if (ak_engine_list(e, &list, &n, NULL) != AK_OK)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        fn(list[i]);
+        ak_collection_drop(list[i]);
+    }
+    free(list);
+}
+
+static void end_waits(struct ak_collection *c)
+{
+    ak_turns_expire(c, 0, true);
+    ak_collection_expire(c, 0, true);
+}
+
 void ak_engine_close(struct ak_engine *e)
 {
     if (e == NULL)
         return;
     atomic_store(&e->stopping, true);
-    for (size_t i = 0; i < e->n; i++) {
-        ak_turns_expire(e->collections[i], 0, true);
-        ak_collection_expire(e->collections[i], 0, true);
-    }
+    with_each(e, end_waits);
     /* Actors end their slices; then learners are saved; the writer does what
        it has, and its callbacks wake nobody any more. */
     if (e->images != NULL)
@@ -839,9 +859,7 @@ void ak_engine_close(struct ak_engine *e)
         ak_pool_stop(e->search);
     if (e->work != NULL)
         ak_pool_stop(e->work);
-    for (size_t i = 0; i < e->n; i++)
-        if (e->collections[i]->state == AK_SERVING)
-            ak_learner_save(e->collections[i]);
+    with_each(e, ak_learner_save);
     ak_jobs_stop(e->jobs);
     ak_writer_stop(e->writer);
     ak_disk_stop(e);
