@@ -654,7 +654,8 @@ static bool file_has(const char *ending, const void *bytes, size_t len)
     size = ftell(f);
     rewind(f);
     all = malloc((size_t)size + 1);
-    assert_int_equal(fread(all, 1, (size_t)size, f), (size_t)size);
+    size =
+        (long)fread(all, 1, (size_t)size, f); /* less, if it was cut by now */
     fclose(f);
     for (long i = 0; i + (long)len <= size && !found; i++)
         found = memcmp(all + i, bytes, len) == 0;
