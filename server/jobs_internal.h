@@ -85,7 +85,7 @@ struct ak_run {
     bool bound;                /* to its end: no wish is taken */
     enum ak_run_state state;
     enum ak_run_wish wish;
-    enum ak_run_state end; /* that is being saved; 0: none */
+    enum ak_run_state end; /* saved, or on its way; 0: none yet */
     int64_t started_ms, ended_ms, end_ms;
     char phase[AK_RUN_PHASE];
     uint64_t done, total;

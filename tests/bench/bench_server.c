@@ -208,6 +208,7 @@ static void wait_ready(void)
         die("server/akind does not become ready");
 }
 
+/* The same of one that must go well. */
 static char *exchange(const void *request, size_t len)
 {
     char *text = talk(request, len);
