@@ -293,7 +293,7 @@ static void a_full_disk_fails_a_commit_and_is_forgotten(void **state)
 
     (void)state;
     put_rows(c, 0, 50, AK_RECORD_BATCH, NULL);
-    wait_for(c, 1, AK_ACK_LEARNED);
+    wait_for(c, 1, AK_ACK_VISIBLE);
     faulty_arm(FAULT_FULL, 1);
     assert_status(submit_status(c, &put_one), AK_EFULL);
     ak_engine_progress(e, &p);
