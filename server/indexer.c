@@ -297,6 +297,7 @@ static enum ak_status take_offer(struct ak_collection *c, struct ak_err *err)
     struct ak_indexer *ix = &c->indexer;
     struct ak_next_version next = {0};
     enum ak_status status = AK_OK;
+    uint64_t served;
     bool stale;
 
     if (ix->next.encoder != NULL)
@@ -306,10 +307,11 @@ static enum ak_status take_offer(struct ak_collection *c, struct ak_err *err)
         next = c->offered;
         c->offered = (struct ak_next_version){0};
     }
-    stale = next.seq <= c->reached.seq[AK_ACK_SERVED];
+    served = c->reached.seq[AK_ACK_SERVED];
     pthread_mutex_unlock(&c->lock);
     if (next.encoder == NULL)
         return AK_OK;
+    stale = next.seq <= served;
     if (!stale) {
         status = begin_version(c, &next, err);
         if (status == AK_OK)
@@ -322,7 +324,10 @@ static enum ak_status take_offer(struct ak_collection *c, struct ak_err *err)
         pthread_mutex_unlock(&c->lock);
     }
     if (stale) {
-        ask_switch(c, SWITCH_DROP, next.version);
+        /* That of the record that serves is the one that serves: offered again
+           by a learner that went back to its checkpoint. */
+        if (next.seq < served)
+            ask_switch(c, SWITCH_DROP, next.version);
         ak_ref_drop((struct ak_ref *)next.encoder);
     }
     return status;

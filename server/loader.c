@@ -284,7 +284,7 @@ static enum ak_status resume(struct ak_collection *c,
             next = (struct ak_next_version){
                 .version = rec.version, .seq = rollback, .rollback = true};
     }
-    if (all.encoding_seq > rollback)
+    if (all.encoding_seq > rollback && all.encoding_seq > all.published_seq)
         next = (struct ak_next_version){.version = all.encoding,
                                         .seq = all.encoding_seq};
     if (next.seq > 0) {

@@ -152,7 +152,9 @@ static enum ak_status match_version(void *arg, const struct ak_version *v,
     struct change *change = op->arg;
 
     (void)err;
-    if (v->at_seq == op->receipt.seq && v->state != AK_VERSION_ENCODING) {
+    /* Another one may have taken its place before it was served. */
+    if (v->at_seq == op->receipt.seq &&
+        (v->state == AK_VERSION_PUBLISHED || v->state == AK_VERSION_PREVIOUS)) {
         change->version = v->version;
         change->known = true;
     }

@@ -318,8 +318,9 @@ enum ak_status ak_store_put_packed(struct ak_store *store, uint64_t segment,
                                    struct ak_err *err) AK_MUST_CHECK;
 /*
  * Flip: `version` becomes PUBLISHED, the published one PREVIOUS, and the
- * previous one RETIRED (its codes go).  `served_quality` is the last of the one
- * that stops serving.  Flipping to the published version is a no-op.
+ * previous one RETIRED (its codes go), as do those in state ENCODING that are of
+ * records before its own.  `served_quality` is the last of the one that stops
+ * serving.  Flipping to the published version is a no-op.
  * AK_ENOTFOUND: no such version.
  */
 enum ak_status ak_store_flip(struct ak_store *store, uint64_t version,

@@ -295,6 +295,35 @@ static enum ak_status step_down(struct ak_store *store, uint64_t next,
     return set_state(store, published, AK_VERSION_PREVIOUS, err);
 }
 
+/* Those that still wait to be encoded and are older than the one that serves now
+   will not be: a newer one was there before they were begun. */
+#define OLDER          \
+    "WHERE state = ?1" \
+    " AND at_seq < (SELECT at_seq FROM versions WHERE version = ?2)"
+
+static enum ak_status retire_older(struct ak_store *store, uint64_t version,
+                                   struct ak_err *err)
+{
+    static const char delete_theirs[] =
+        "DELETE FROM codes WHERE version IN (SELECT version FROM "
+        "versions " OLDER ")";
+    static const char retire[] = "UPDATE versions SET state = ?3 " OLDER;
+    enum ak_status status;
+    struct ak_sql q;
+
+    ak_sql_start(&q, &store->db, delete_theirs);
+    ak_sql_i64(&q, AK_VERSION_ENCODING);
+    ak_sql_u64(&q, version);
+    status = ak_sql_run(&q, err);
+    if (status != AK_OK)
+        return status;
+    ak_sql_start(&q, &store->db, retire);
+    ak_sql_i64(&q, AK_VERSION_ENCODING);
+    ak_sql_u64(&q, version);
+    ak_sql_i64(&q, AK_VERSION_RETIRED);
+    return ak_sql_run(&q, err);
+}
+
 static enum ak_status flip(struct ak_store *store, uint64_t version,
                            double served_quality, struct ak_err *err)
 {
@@ -306,6 +335,8 @@ static enum ak_status flip(struct ak_store *store, uint64_t version,
     status = step_down(store, version, served_quality, err);
     if (status == AK_OK)
         status = set_state(store, version, AK_VERSION_PUBLISHED, err);
+    if (status == AK_OK)
+        status = retire_older(store, version, err);
     if (status == AK_OK)
         store->now.published = version;
     return status;

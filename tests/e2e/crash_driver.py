@@ -280,7 +280,11 @@ class Run:
         equal((progress["failed"], progress["logs_lost"]), (0, 0),
               "failed and logs_lost")
         for w in self.collections:
-            self.check_items(w.path, [w.ledger.items] + self.perhaps(w))
+            version = self.check_items(w.path,
+                                       [w.ledger.items] + self.perhaps(w))
+            check(w.rolls_back or version >= w.served, "version %d of %s "
+                  "serves, before it was %d" % (version, w.name, w.served))
+            w.served = version
         self.check_producer()
         self.check_names()
         for name, seq in list(self.prefixes.items()):
@@ -327,6 +331,7 @@ class Run:
         return wait_until(both, "two exports of one state")
 
     def check_items(self, path, states):
+        """Returns the version that serves."""
         found, codes, version = self.one_moment(path)
         ids = list(found)
         of = [{i: tuple(sorted(labels)) for i, (_, labels) in state.items()}
@@ -345,10 +350,11 @@ class Run:
                  if ids == list(o) and have == o][0]
         rows = [state[i][0] for i in ids]
         if not ids:
-            return
+            return version
         vectors = np.array([found[i]["vector"] for i in ids], np.float32)
         check(np.array_equal(vectors, X[rows]), "vectors of " + path)
         self.check_codes(path, ids, rows, codes, version)
+        return version
 
     def check_codes(self, path, ids, rows, codes, version):
         """Codes and model of one version, and the search agrees."""

@@ -99,6 +99,8 @@ class Writer:
         self.batches = 0  # numbered by a producer
         self.next_id = 0  # that the daemon gives
         self.jobs = []
+        self.served = 0  # the version, when it was last looked at
+        self.rolls_back = False
 
     def first(self):
         """What the collection has before anything else."""
@@ -167,6 +169,7 @@ class Writer:
 
     def rollback(self, **query):
         """To the version before, if there is one."""
+        self.rolls_back = True
         models = (yield self.get(self.path + "/models")).json["items"]
         before = [m["version"] for m in models if m["state"] == "previous"]
         if before:

@@ -212,6 +212,76 @@ static void a_rollback_serves_the_earlier_codes(void **state)
     ak_engine_close(e);
 }
 
+static enum ak_status collect_state(void *arg, const struct ak_version *v,
+                                    struct ak_err *err)
+{
+    enum ak_version_state *states = arg;
+
+    (void)err;
+    assert_in_range(v->version, 0, 3);
+    states[v->version] = v->state;
+    return AK_OK;
+}
+
+/* Of two publishes that follow each other soon, the first one's version may never
+   be begun.  It must not come after the second one's because of a restart. */
+static void a_version_that_gave_way_is_not_served_after_a_restart(void **state)
+{
+    struct ak_engine *e = open_engine();
+    struct ak_settings s = settings_of("gaveway", "hmoh");
+    struct ak_collection *c = create(e, &s);
+    struct ak_version old = {.state = AK_VERSION_ENCODING, .at_seq = 1};
+    enum ak_version_state states[4] = {0};
+    char *path = strdup(c->path);
+    struct ak_writer before, after, model = {0};
+    struct ak_snapshot *snap;
+    struct ak_store *store;
+    struct ak_view *view;
+    uint64_t number, served;
+
+    (void)state;
+    wait_for(c, put_rows(c, 0, 100, AK_RECORD_BATCH, NULL).seq, AK_ACK_VISIBLE);
+    publish(c);
+    before = state_of(c);
+    snap = ak_collection_snapshot(c);
+    assert_status(ak_encoder_save(ak_collection_model(snap), &model, NULL),
+                  AK_OK);
+    ak_snapshot_drop(snap);
+    ak_collection_drop(c);
+    ak_engine_close(e);
+    assert_status(ak_store_open(path, false, &store, NULL), AK_OK);
+    assert_status(ak_store_begin(store, NULL), AK_OK);
+    assert_status(ak_store_put_version(store, &old,
+                                       (struct ak_bytes){model.data, model.len},
+                                       &number, NULL),
+                  AK_OK);
+    assert_status(ak_store_commit(store, NULL), AK_OK);
+    ak_store_close(store);
+    assert_int_equal(number, 2);
+    e = open_engine();
+    assert_status(ak_engine_get(e, "gaveway", &c, NULL), AK_OK);
+    after = state_of(c);
+    assert_same_state(&before, &after);
+    pthread_mutex_lock(&c->lock);
+    served = c->reached.seq[AK_ACK_SERVED];
+    pthread_mutex_unlock(&c->lock);
+    assert_int_equal(served, 2);
+    publish(c);
+    assert_status(ak_view_open(path, &view, NULL), AK_OK);
+    assert_status(ak_view_versions(view, collect_state, states, NULL), AK_OK);
+    ak_view_close(view);
+    assert_int_equal(states[0], AK_VERSION_RETIRED);
+    assert_int_equal(states[1], AK_VERSION_PREVIOUS);
+    assert_int_equal(states[2], AK_VERSION_RETIRED);
+    assert_int_equal(states[3], AK_VERSION_PUBLISHED);
+    ak_writer_clear(&model);
+    ak_writer_clear(&before);
+    ak_writer_clear(&after);
+    free(path);
+    ak_collection_drop(c);
+    ak_engine_close(e);
+}
+
 static void put_keyed(struct ak_collection *c)
 {
     for (int i = 0; i < KILL_BATCHES; i++) {
@@ -409,6 +479,7 @@ int main(void)
         cmocka_unit_test(a_restart_changes_nothing),
         cmocka_unit_test(upserts_deletes_and_relabels_are_seen),
         cmocka_unit_test(a_rollback_serves_the_earlier_codes),
+        cmocka_unit_test(a_version_that_gave_way_is_not_served_after_a_restart),
         cmocka_unit_test(kills_change_nothing_of_hmoh),
         cmocka_unit_test(kills_change_nothing_of_hcoh),
         cmocka_unit_test(kills_change_nothing_of_fcoh),

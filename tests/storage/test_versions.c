@@ -201,6 +201,27 @@ static void a_flip_moves_all_versions_on(void **state)
     assert_states(f, "rvp");
 }
 
+/* Two publishes may follow each other so soon that the first is never begun. */
+static void a_flip_retires_what_waits_behind_it(void **state)
+{
+    struct fixture *f = *state;
+    struct ak_bytes model;
+
+    for (uint64_t v = 0; v < 5; v++)
+        put_version(f, v * 10, "m");
+    assert_status(put_codes(f, 1, 0, 1), AK_OK); /* begun, before a stop */
+    assert_status(put_codes(f, 4, 0, 4), AK_OK);
+    assert_status(flip(f, 0, NAN), AK_OK);
+    assert_states(f, "peeee");
+    assert_status(flip(f, 3, NAN), AK_OK);
+    assert_states(f, "vrrpe");
+    assert_false(has_codes(f, 1, 1));
+    assert_true(has_codes(f, 4, 4));
+    assert_status(ak_view_model(f->view, 2, &model, &f->err), AK_OK);
+    assert_status(flip(f, 0, NAN), AK_OK); /* back: 4 is newer */
+    assert_states(f, "prrve");
+}
+
 static void a_flip_back_keeps_both(void **state)
 {
     struct fixture *f = *state;
@@ -476,6 +497,7 @@ int main(void)
         TEST(a_version_is_frozen_with_its_model),
         TEST(freezing_twice_at_one_record_is_once),
         TEST(a_flip_moves_all_versions_on),
+        TEST(a_flip_retires_what_waits_behind_it),
         TEST(a_flip_back_keeps_both),
         TEST(a_version_that_will_not_be_is_dropped),
         TEST(codes_are_whole_segments),
