@@ -1,7 +1,7 @@
 /*
  * engine_internal.h -- the engine and its collections from the inside; for the
- * engine's own files: engine.c, collection.c, disk.c, turns.c, loader.c,
- * indexer.c, learner.c.
+ * engine's own files: engine.c, collections.c, collection.c, disk.c, turns.c,
+ * loader.c, indexer.c, learner.c.
  *
  * Who touches what:
  *
@@ -129,7 +129,7 @@ struct ak_partitioner {
 enum ak_rebuild_why { AK_REBUILD_DEBT, AK_REBUILD_FIRST, AK_REBUILD_PUBLISH };
 const char *ak_rebuild_why_name(enum ak_rebuild_why why);
 
-/* learner.c: records to the live model. */
+/* learner.c, learner_state.c: records to the live model. */
 struct ak_learner {
     struct ak_actor actor;
     struct ak_view *view;
@@ -248,6 +248,11 @@ static inline struct ak_collection *ak_learner_owner(struct ak_actor *actor)
                                 offsetof(struct ak_collection, learner.actor));
 }
 
+static inline const struct ak_hash *ak_learner_hash(const struct ak_learner *l)
+{
+    return ak_trainer_hash(l->trainer);
+}
+
 /* ---------------------------------------------------------------- disk.c */
 
 /* Look now, on the caller's thread; before there are others, or the writer's. */
@@ -264,13 +269,16 @@ void ak_disk_wait(struct ak_engine *e, struct ak_job *job);
 /* Those that wait are done with AK_ECANCELED; the writer has ended. */
 void ak_disk_stop(struct ak_engine *e);
 
-/* -------------------------------------------------------------- engine.c */
+/* --------------------------------------------------------- collections.c */
 
 /* A new collection object, of state AK_LOADING, held once. */
 enum ak_status ak_collection_new(struct ak_engine *e,
                                  const struct ak_settings *settings,
                                  uint64_t file, struct ak_collection **out,
                                  struct ak_err *err) AK_MUST_CHECK;
+/* Into the list, which takes over the reference. */
+enum ak_status ak_engine_insert(struct ak_engine *e, struct ak_collection *c,
+                                struct ak_err *err) AK_MUST_CHECK;
 
 /*
  * On the writer: a collection that is loaded gets the name of its settings, made
@@ -408,25 +416,29 @@ void ak_partitioner_install(struct ak_collection *c);
 void ak_partitioner_look(struct ak_collection *c);
 
 bool ak_learner_slice(struct ak_actor *actor);
-void ak_learner_clear(struct ak_learner *l);
-/* Make the learner of the settings and read its checkpoint. */
+/* How many rows wait, and for what, into the status. */
+void ak_learner_report_pending(struct ak_collection *c);
+
+/* -------------------------------------------------------- learner_state.c */
+
+/* Make the learner of the settings, in place of one that there is, and read its
+   checkpoint. */
 enum ak_status ak_learner_load(struct ak_collection *c,
                                struct ak_err *err) AK_MUST_CHECK;
+void ak_learner_clear(struct ak_learner *l);
+/* Hand a checkpoint to the writer, if there is anything new; by the learner, or at
+   the end, when no actor runs any more. */
+void ak_learner_save(struct ak_collection *c);
+/* The same when the last one was long ago. */
+void ak_learner_save_if_due(struct ak_collection *c);
+
+/* ------------------------------------------------------ learner_publish.c */
+
 /* An encoder of the live model; NULL, and a line in the log, when its numbers
    would not be finite. */
 enum ak_status ak_learner_freeze(struct ak_collection *c,
                                  struct ak_encoder **out,
                                  struct ak_err *err) AK_MUST_CHECK;
-/*
- * At record `seq`, an install: `trainer`, which has followed the records up to
- * it, is the live one from here on, and is owned by the learner.  The next
- * checkpoint has its constants; what was kept of the map is made anew.
- */
-void ak_learner_adopt(struct ak_collection *c, struct ak_trainer *trainer,
-                      uint64_t seq);
-/* At the end, when no actor runs any more. */
-void ak_learner_save(struct ak_collection *c);
-
 /* Freeze the live model as of a record, to be served. */
 enum ak_status ak_learner_publish(struct ak_collection *c,
                                   const struct ak_record *rec,

@@ -40,8 +40,8 @@ static void drop(struct ak_actor *actor)
     ak_run_drop((struct ak_run *)actor);
 }
 
-static const struct ak_run_kind *find_kind(const struct ak_jobs *jobs,
-                                           const char *name)
+const struct ak_run_kind *ak_jobs_kind(const struct ak_jobs *jobs,
+                                       const char *name)
 {
     for (size_t i = 0; jobs->params.kinds[i] != NULL; i++)
         if (strcmp(jobs->params.kinds[i]->name, name) == 0)
@@ -49,7 +49,7 @@ static const struct ak_run_kind *find_kind(const struct ak_jobs *jobs,
     return NULL;
 }
 
-static bool wants_collection(const struct ak_run_kind *kind,
+bool ak_run_wants_collection(const struct ak_run_kind *kind,
                              const json_t *params)
 {
     return kind->on_collection &&
@@ -64,10 +64,8 @@ struct ak_run *ak_jobs_find(struct ak_jobs *jobs, uint64_t id)
     return NULL;
 }
 
-/* Takes over `request`. */
-static struct ak_run *make_run(struct ak_jobs *jobs, uint64_t id,
-                               const char *kind, const char *target,
-                               char *request, const char *key)
+struct ak_run *ak_run_make(struct ak_jobs *jobs, uint64_t id, const char *kind,
+                           const char *target, char *request, const char *key)
 {
     struct ak_run *run = calloc(1, sizeof(*run));
 
@@ -81,7 +79,7 @@ static struct ak_run *make_run(struct ak_jobs *jobs, uint64_t id,
         .pool = jobs->engine->work, .slice = slice, .hold = hold, .drop = drop};
     run->jobs = jobs;
     run->id = id;
-    run->kind = find_kind(jobs, kind);
+    run->kind = ak_jobs_kind(jobs, kind);
     strncpy(run->kind_name, kind, sizeof(run->kind_name) - 1);
     strncpy(run->target, target, sizeof(run->target) - 1);
     run->request = request;
@@ -96,8 +94,7 @@ static struct ak_run *make_run(struct ak_jobs *jobs, uint64_t id,
     return run;
 }
 
-/* Under the lock, or before there are threads; takes over the reference. */
-static bool append(struct ak_jobs *jobs, struct ak_run *run)
+bool ak_jobs_append(struct ak_jobs *jobs, struct ak_run *run)
 {
     if (jobs->n == jobs->cap) {
         size_t cap = jobs->cap > 0 ? 2 * jobs->cap : 16;
@@ -113,7 +110,7 @@ static bool append(struct ak_jobs *jobs, struct ak_run *run)
     return true;
 }
 
-static void remove_at(struct ak_jobs *jobs, size_t i)
+void ak_jobs_remove(struct ak_jobs *jobs, size_t i)
 {
     jobs->n--;
     memmove(&jobs->runs[i], &jobs->runs[i + 1],
@@ -145,7 +142,7 @@ static struct ak_run *next_run(struct ak_jobs *jobs)
     return queued;
 }
 
-static void schedule(struct ak_jobs *jobs)
+void ak_jobs_schedule(struct ak_jobs *jobs)
 {
     struct ak_run *run;
 
@@ -188,7 +185,7 @@ static void prune(struct ak_jobs *jobs)
         more = ended > jobs->params.keep;
         if (more) {
             gone = jobs->runs[oldest];
-            remove_at(jobs, oldest);
+            ak_jobs_remove(jobs, oldest);
         }
         pthread_mutex_unlock(&jobs->lock);
         if (gone != NULL) {
@@ -237,7 +234,7 @@ static void ended(void *arg, enum ak_status status, const struct ak_err *err)
     if (stopped)
         return;
     prune(jobs);
-    schedule(jobs);
+    ak_jobs_schedule(jobs);
 }
 
 static void finish(struct ak_run *run, enum ak_run_state state,
@@ -247,7 +244,7 @@ static void finish(struct ak_run *run, enum ak_run_state state,
 
     /* One that never began here may have left something there. */
     if (run->kind != NULL && run->c == NULL &&
-        wants_collection(run->kind, ak_run_params(run)) &&
+        ak_run_wants_collection(run->kind, ak_run_params(run)) &&
         ak_engine_get(jobs->engine, run->target, &run->c, NULL) != AK_OK)
         run->c = NULL;
     if (run->kind != NULL && run->kind->end != NULL)
@@ -294,7 +291,7 @@ static bool pause_run(struct ak_run *run)
     if (!paused)
         return true;
     ak_run_store(run, NULL, NULL);
-    schedule(run->jobs);
+    ak_jobs_schedule(run->jobs);
     return false;
 }
 
@@ -312,7 +309,7 @@ static void interrupt(struct ak_run *run)
     run->told = false;
     pthread_mutex_unlock(&run->jobs->lock);
     ak_run_store(run, NULL, NULL);
-    schedule(run->jobs);
+    ak_jobs_schedule(run->jobs);
 }
 
 /* True when it may be stepped; else *step says what comes of it. */
@@ -329,7 +326,8 @@ static bool begin(struct ak_run *run, enum ak_run_step *step,
                 run->kind_name);
         return false;
     }
-    if (run->c == NULL && wants_collection(run->kind, ak_run_params(run)))
+    if (run->c == NULL &&
+        ak_run_wants_collection(run->kind, ak_run_params(run)))
         status = ak_engine_get(run->jobs->engine, run->target, &run->c, err);
     if (status == AK_EBUSY) {
         *step = AK_STEP_WAIT;
@@ -447,332 +445,13 @@ void ak_jobs_tick(struct ak_jobs *jobs)
     pthread_mutex_unlock(&jobs->lock);
     if (first)
         prune(jobs);
-    schedule(jobs);
+    ak_jobs_schedule(jobs);
     list = hold_all(jobs, &n);
     for (size_t i = 0; i < n; i++) {
         tick_run(list[i], now);
         ak_run_drop(list[i]);
     }
     free(list);
-}
-
-/* ---------------------------------------------------------------- submitting */
-
-/* The text of a request; NULL when memory is short. */
-static char *request_text(const struct ak_run_check *check)
-{
-    json_t *root = json_pack("{s:O, s:O, s:O}", "params", check->params,
-                             "budget", check->budget, "gate", check->gate);
-    char *text = ak_json_text(root, JSON_COMPACT);
-
-    json_decref(root);
-    return text;
-}
-
-static enum ak_status fault_at(struct ak_settings_error *fault,
-                               const char *slug, const char *pointer,
-                               const char *fmt, ...) AK_PRINTF(4, 5);
-static enum ak_status fault_at(struct ak_settings_error *fault,
-                               const char *slug, const char *pointer,
-                               const char *fmt, ...)
-{
-    va_list ap;
-
-    fault->slug = slug;
-    snprintf(fault->pointer, sizeof(fault->pointer), "%s", pointer);
-    va_start(ap, fmt);
-    vsnprintf(fault->detail, sizeof(fault->detail), fmt, ap);
-    va_end(ap);
-    return AK_EINVAL;
-}
-
-/* A kind without `check` takes an empty object and nothing else. */
-static enum ak_status only_empty(const struct ak_run_check *check,
-                                 struct ak_settings_error *fault)
-{
-    json_t *const objects[] = {check->params, check->budget, check->gate};
-    static const char *const pointers[] = {"/params", "/budget", "/gate"};
-
-    for (size_t i = 0; i < 3; i++) {
-        const char *key = json_object_iter_key(json_object_iter(objects[i]));
-
-        if (key != NULL) {
-            char at[128];
-
-            snprintf(at, sizeof(at), "%s/%.80s", pointers[i], key);
-            return fault_at(fault, "unknown-field", at, "is not known here");
-        }
-    }
-    return AK_OK;
-}
-
-static enum ak_status check_target(const struct ak_run_kind *kind,
-                                   struct ak_run_check *check,
-                                   struct ak_settings_error *fault,
-                                   struct ak_err *err)
-{
-    enum ak_status status;
-
-    if (!wants_collection(kind, check->params))
-        return strlen(check->target) < AK_SETTINGS_NAME
-                   ? AK_OK
-                   : fault_at(fault, "validation-failed", "/target",
-                              "must have at most %d bytes",
-                              AK_SETTINGS_NAME - 1);
-    if (check->target[0] == '\0')
-        return fault_at(fault, "validation-failed", "/target",
-                        "must be the name of a collection");
-    if (strlen(check->target) >= AK_SETTINGS_NAME)
-        return fault_at(fault, "validation-failed", "/target",
-                        "there is no such collection");
-    status = ak_engine_get(check->engine, check->target, &check->c, err);
-    if (status == AK_ENOTFOUND)
-        return fault_at(fault, "validation-failed", "/target",
-                        "there is no such collection");
-    return status;
-}
-
-static json_t *copy_or_object(const json_t *value)
-{
-    return value != NULL ? json_deep_copy(value) : json_object();
-}
-
-/* Fills `text` with the request as it is kept. */
-static enum ak_status
-check_request(struct ak_jobs *jobs, const struct ak_run_kind *kind,
-              const struct ak_run_request *rq, char **text,
-              struct ak_settings_error *fault, struct ak_err *err)
-{
-    struct ak_run_check check = {
-        .engine = jobs->engine,
-        .target = rq->target != NULL ? rq->target : "",
-        .params = copy_or_object(rq->params),
-        .budget = copy_or_object(rq->budget),
-        .gate = rq->gate != NULL ? json_deep_copy(rq->gate) : json_null(),
-        .gate_given = rq->gate != NULL,
-    };
-    enum ak_status status;
-
-    if (check.params == NULL || check.budget == NULL || check.gate == NULL)
-        status = ak_fail(err, AK_ENOMEM, "no memory for a job");
-    else
-        status = check_target(kind, &check, fault, err);
-    if (status == AK_OK)
-        status = kind->check != NULL ? kind->check(&check, fault)
-                                     : only_empty(&check, fault);
-    if (status == AK_EINVAL)
-        ak_fail(err, status, "%s: %s", fault->pointer, fault->detail);
-    if (status == AK_OK) {
-        *text = request_text(&check);
-        if (*text == NULL)
-            status = ak_fail(err, AK_ENOMEM, "no memory for a job");
-    }
-    json_decref(check.params);
-    json_decref(check.budget);
-    json_decref(check.gate);
-    ak_collection_drop(check.c);
-    return status;
-}
-
-/* Whoever asked for a job that another request with its key has started. */
-struct same {
-    ak_run_started_fn *done;
-    void *arg;
-    uint64_t id;  /* of the job; 0: there is none */
-    bool to_wait; /* for the catalog: `done` is called then */
-};
-
-/* Under the lock: the job that the key of the request has started, if there is
-   one.  It may be lost as long as it is not in the catalog. */
-static enum ak_status find_same(const struct ak_jobs *jobs,
-                                const struct ak_run_request *rq,
-                                struct same *same, struct ak_err *err)
-{
-    for (size_t i = 0; i < jobs->n && rq->key != NULL; i++) {
-        struct ak_run *run = jobs->runs[i];
-        struct ak_run_twin *twin;
-
-        if (run->key == NULL || strcmp(run->key, rq->key) != 0)
-            continue;
-        if (memcmp(run->fingerprint, rq->fingerprint,
-                   sizeof(run->fingerprint)) != 0)
-            return ak_fail(err, AK_EEXISTS,
-                           "the key was used by another request");
-        same->id = run->id;
-        same->to_wait = run->is_new;
-        if (!run->is_new || same->done == NULL)
-            break;
-        twin = malloc(sizeof(*twin));
-        if (twin == NULL)
-            return ak_fail(err, AK_ENOMEM, "no memory for a job");
-        *twin = (struct ak_run_twin){same->done, same->arg, run->twins};
-        run->twins = twin;
-        break;
-    }
-    return AK_OK;
-}
-
-/* Without the lock. */
-static void tell_same(const struct same *same)
-{
-    if (!same->to_wait && same->done != NULL)
-        same->done(same->arg, AK_OK, same->id, true, NULL);
-}
-
-static void tell_twins(struct ak_run_twin *twin, enum ak_status status,
-                       uint64_t id, const struct ak_err *err)
-{
-    while (twin != NULL) {
-        struct ak_run_twin *next = twin->next;
-
-        twin->done(twin->arg, status, id, true, err);
-        free(twin);
-        twin = next;
-    }
-}
-
-static bool exclude(const struct ak_run_kind *a, const struct ak_run_kind *b)
-{
-    return b != NULL && a->exclusive != NULL && b->exclusive != NULL &&
-           strcmp(a->exclusive, b->exclusive) == 0;
-}
-
-/* Under the lock: whether another stands in the way, or is the same. */
-static enum ak_status look_around(struct ak_jobs *jobs,
-                                  const struct ak_run_kind *kind,
-                                  const struct ak_run_request *rq,
-                                  struct same *same, struct ak_err *err)
-{
-    const char *target = rq->target != NULL ? rq->target : "";
-    enum ak_status status = find_same(jobs, rq, same, err);
-    unsigned unfinished = 0;
-
-    if (status != AK_OK || same->id > 0)
-        return status;
-    for (size_t i = 0; i < jobs->n; i++) {
-        const struct ak_run *run = jobs->runs[i];
-
-        if (ak_run_ended(run->state))
-            continue;
-        unfinished++;
-        if (exclude(kind, run->kind) && strcmp(run->target, target) == 0)
-            return ak_fail(
-                err, AK_EBUSY, "job %llu is %s: one %s of \"%s\" at a time",
-                (unsigned long long)run->id, ak_run_state_name(run->state),
-                run->kind->name, target);
-    }
-    if (unfinished >= jobs->params.max_unfinished)
-        return ak_fail(err, AK_ELIMIT, "%u jobs have not ended, at most %u may",
-                       unfinished, jobs->params.max_unfinished);
-    if (jobs->stopped)
-        return ak_fail(err, AK_ECANCELED, "the daemon is stopping");
-    return AK_OK;
-}
-
-struct starting {
-    struct ak_run *run; /* held */
-    ak_run_started_fn *done;
-    void *arg;
-};
-
-static void started(void *arg, enum ak_status status, const struct ak_err *err)
-{
-    struct starting *s = arg;
-    struct ak_run *run = s->run;
-    struct ak_jobs *jobs = run->jobs;
-    struct ak_run_twin *twins;
-
-    pthread_mutex_lock(&jobs->lock);
-    run->is_new = false;
-    twins = run->twins;
-    run->twins = NULL;
-    for (size_t i = 0; i < jobs->n && status != AK_OK; i++) {
-        if (jobs->runs[i] == run) {
-            remove_at(jobs, i);
-            ak_run_drop(run); /* the list's: not the last one */
-            break;
-        }
-    }
-    pthread_mutex_unlock(&jobs->lock);
-    if (status == AK_OK) {
-        ak_metric_add(AK_METRIC_JOBS_STARTED, 0, 1);
-        ak_log_info("jobs", "job accepted", AK_NUMBER("job", run->id),
-                    AK_TEXT("kind", run->kind_name),
-                    AK_TEXT("target", run->target));
-    }
-    if (s->done != NULL)
-        s->done(s->arg, status, run->id, false, err);
-    tell_twins(twins, status, run->id, err);
-    if (status == AK_OK)
-        schedule(jobs);
-    ak_run_drop(run);
-    free(s);
-}
-
-enum ak_status ak_jobs_submit(struct ak_jobs *jobs,
-                              const struct ak_run_request *rq,
-                              struct ak_settings_error *fault,
-                              ak_run_started_fn *done, void *arg,
-                              struct ak_err *err)
-{
-    const struct ak_run_kind *kind = find_kind(jobs, rq->kind);
-    struct starting *s = NULL;
-    struct ak_run *run = NULL;
-    enum ak_status status;
-    char *text = NULL;
-    struct same same = {.done = done, .arg = arg};
-
-    if (kind == NULL) {
-        ak_fail(err, AK_EINVAL, "/kind: there are no jobs of kind %.40s",
-                rq->kind);
-        return fault_at(fault, "unsupported-option", "/kind",
-                        "there are no jobs of kind %.40s", rq->kind);
-    }
-    /* Before it is checked: what the first one has done may be what refuses the
-       second, such as the name that it has given. */
-    pthread_mutex_lock(&jobs->lock);
-    status = find_same(jobs, rq, &same, err);
-    pthread_mutex_unlock(&jobs->lock);
-    if (status == AK_OK && same.id > 0)
-        tell_same(&same);
-    if (status != AK_OK || same.id > 0)
-        return status;
-    status = check_request(jobs, kind, rq, &text, fault, err);
-    if (status != AK_OK)
-        return status;
-    s = calloc(1, sizeof(*s));
-    if (s != NULL)
-        run = make_run(jobs, 0, rq->kind, rq->target ? rq->target : "", text,
-                       rq->key);
-    else
-        free(text);
-    if (run == NULL) {
-        free(s);
-        return ak_fail(err, AK_ENOMEM, "no memory for a job");
-    }
-    memcpy(run->fingerprint, rq->fingerprint, sizeof(run->fingerprint));
-    run->is_new = true;
-    run->created_ms = ak_time_ms();
-    pthread_mutex_lock(&jobs->lock);
-    status = look_around(jobs, kind, rq, &same, err);
-    if (status == AK_OK && same.id == 0) {
-        run->id = jobs->next_id++;
-        if (!append(jobs, run))
-            status = ak_fail(err, AK_ENOMEM, "no memory for a job");
-        else
-            ak_run_hold(run); /* for `s` */
-    }
-    pthread_mutex_unlock(&jobs->lock);
-    if (status != AK_OK || same.id > 0) {
-        ak_run_drop(run);
-        free(s);
-        if (status == AK_OK)
-            tell_same(&same);
-        return status;
-    }
-    *s = (struct starting){run, done, arg};
-    ak_run_store(run, started, s);
-    return AK_OK;
 }
 
 /* -------------------------------------------------------------------- asking */
@@ -838,7 +517,7 @@ enum ak_status ak_jobs_ask(struct ak_jobs *jobs, uint64_t id,
         return status;
     ak_run_store(run, done, arg);
     if (wish == AK_RUN_GO_ON)
-        schedule(jobs);
+        ak_jobs_schedule(jobs);
     else if (ready) /* else when the collections are there */
         ak_actor_wake(&run->actor);
     ak_run_drop(run);
@@ -854,8 +533,8 @@ static enum ak_status load_run(void *arg, const struct ak_job_row *row,
     char *key =
         row->key.data != NULL ? strndup(row->key.data, row->key.len) : NULL;
     struct ak_run *run =
-        make_run(jobs, row->id, row->kind, row->target ? row->target : "",
-                 strdup(row->request), key);
+        ak_run_make(jobs, row->id, row->kind, row->target ? row->target : "",
+                    strdup(row->request), key);
 
     free(key);
     jobs->next_id = row->id + 1;
@@ -864,7 +543,7 @@ static enum ak_status load_run(void *arg, const struct ak_job_row *row,
                     AK_NUMBER("job", row->id));
         return AK_OK;
     }
-    if (!append(jobs, run)) {
+    if (!ak_jobs_append(jobs, run)) {
         ak_run_drop(run);
         return ak_fail(err, AK_ENOMEM, "no memory for jobs");
     }

@@ -1,7 +1,8 @@
 /*
- * jobs_internal.h -- runs from the inside: jobs.c (life, turns), jobs_run.c
- * (what a kind asks of its run), jobs_save.c (what the catalog gets),
- * jobs_events.c (who watches), jobs_json.c (as the API shows it).
+ * jobs_internal.h -- runs from the inside: jobs.c (life, turns), jobs_start.c (how
+ * one is asked for), jobs_run.c (what a kind asks of its run), jobs_save.c (what
+ * the catalog gets), jobs_events.c (who watches), jobs_json.c (as the API shows
+ * it).
  *
  * `lock` of struct ak_jobs guards the list and all that is said to be under it.
  * Nothing but the writer's is locked while it is held, and no callback is called.
@@ -123,8 +124,28 @@ struct ak_jobs {
     unsigned n_watches;
 };
 
-/* Under the lock: the run of an id that may be seen, or NULL. */
+/* NULL: this build has no such kind. */
+const struct ak_run_kind *ak_jobs_kind(const struct ak_jobs *jobs,
+                                       const char *name);
+/* Whether its target is a collection. */
+bool ak_run_wants_collection(const struct ak_run_kind *kind,
+                             const json_t *params);
+/* One that waits for its turn, held once and in no list yet; takes over `request`.
+   NULL when memory is short, or the request is no JSON. */
+struct ak_run *ak_run_make(struct ak_jobs *jobs, uint64_t id, const char *kind,
+                           const char *target, char *request, const char *key);
+/* Give those their turn for whom there is room. */
+void ak_jobs_schedule(struct ak_jobs *jobs);
+
+/* Under the lock, or before there are threads. */
+
+/* The run of an id that may be seen, or NULL. */
 struct ak_run *ak_jobs_find(struct ak_jobs *jobs, uint64_t id);
+/* To the end of the list, which takes over the reference; false when memory is
+   short. */
+bool ak_jobs_append(struct ak_jobs *jobs, struct ak_run *run);
+/* The reference is the caller's. */
+void ak_jobs_remove(struct ak_jobs *jobs, size_t i);
 
 /* jobs_save.c: hand it to the writer; `done` may be NULL.  An end is saved before
    it is the state of the run. */

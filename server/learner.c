@@ -9,28 +9,19 @@
  * After the record that ended the warm-up a publish is appended.  All of this
  * depends on the records alone.
  *
- * Checkpoints are asked of the writer every 64 batches or 5 seconds and hold
- * everything that the next record needs.
- *
  * What it cannot read stops it.  When memory is short at a record, that may have
  * been followed by half: the learner waits a second, becomes what it was at its
  * checkpoint, as at a start, and follows the records since again.
  */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/clock.h"
-#include "core/base/moment.h"
-#include "core/code/hamming.h"
 #include "server/engine_internal.h"
 #include "server/log.h"
-#include <config.h>
 
-#define SLICE_NS           UINT64_C(20000000)
-#define CHECKPOINT_BATCHES 64
-#define CHECKPOINT_NS      UINT64_C(5000000000)
+#define SLICE_NS UINT64_C(20000000)
 
 /* A policy publishes only when encoding has had at most this share of a core
    since the publish before: 1 / (1 + 4) = 20 %. */
@@ -39,216 +30,7 @@
 /* Between two tries when memory is short. */
 #define MEMORY_NS UINT64_C(1000000000)
 
-#define STATE_FORMAT 3
-
-void ak_learner_clear(struct ak_learner *l)
-{
-    ak_view_close(l->view);
-    ak_trainer_destroy(l->trainer);
-    ak_ref_drop((struct ak_ref *)l->map);
-    ak_quality_destroy(l->quality);
-    ak_debt_clear(&l->debt);
-}
-
-static const struct ak_hash *hash_of(const struct ak_learner *l)
-{
-    return ak_trainer_hash(l->trainer);
-}
-
-/* ------------------------------------------------------------- checkpoints */
-
-struct checkpoint_job {
-    struct ak_job job; /* first */
-    struct ak_collection *c;
-    struct ak_checkpoint checkpoint;
-    struct ak_writer constants, state;
-    struct ak_outcome *outcomes; /* to be stored with it, latest first */
-};
-
-static enum ak_status
-checkpoint_apply(struct ak_job *job, struct ak_store *store, struct ak_err *err)
-{
-    struct checkpoint_job *j = (struct checkpoint_job *)job;
-    enum ak_status status = AK_OK;
-
-    for (const struct ak_outcome *o = j->outcomes; o && status == AK_OK;
-         o = o->next) {
-        struct ak_bytes text = {o->text, strlen(o->text)};
-
-        status = ak_store_put_outcome(store, o->seq, text, err);
-    }
-    if (status == AK_OK)
-        status = ak_store_put_checkpoint(store, &j->checkpoint, err);
-    return status;
-}
-
-static void checkpoint_done(struct ak_job *job, enum ak_status status,
-                            const struct ak_err *err)
-{
-    struct checkpoint_job *j = (struct checkpoint_job *)job;
-    struct ak_collection *c = j->c;
-    struct ak_outcome **at;
-
-    ak_moment(AK_AT_CHECKPOINTED);
-    if (status == AK_EFULL) {
-        ak_disk_wait(c->engine, job);
-        return;
-    }
-    if (status != AK_OK && status != AK_ENOTFOUND && status != AK_ECANCELED)
-        ak_log_warn("engine", "a checkpoint was not stored",
-                    AK_TEXT("collection", c->settings.name),
-                    AK_NUMBER("seq", j->checkpoint.learned_seq),
-                    AK_TEXT("reason", err->text));
-    pthread_mutex_lock(&c->lock);
-    /* Those that are in the file now are the tail of the list. */
-    for (at = &c->outcomes; *at != NULL && *at != j->outcomes;)
-        at = &(*at)->next;
-    if (status == AK_OK)
-        *at = NULL;
-    if (status == AK_OK) {
-        c->status.checkpoint_ms = ak_time_ms();
-        c->stored_seq = j->checkpoint.learned_seq;
-    }
-    pthread_mutex_unlock(&c->lock);
-    while (status == AK_OK && j->outcomes != NULL) {
-        struct ak_outcome *next = j->outcomes->next;
-
-        free(j->outcomes);
-        j->outcomes = next;
-    }
-    atomic_store(&c->learner.saving, false);
-    ak_writer_clear(&j->constants);
-    ak_writer_clear(&j->state);
-    ak_collection_drop(c);
-    free(j);
-}
-
-static enum ak_status write_state(struct ak_learner *l, struct ak_writer *w,
-                                  struct ak_err *err)
-{
-    struct ak_writer quality = {0};
-    enum ak_status status;
-
-    ak_write_u32(w, STATE_FORMAT);
-    ak_write_u64(w, l->generation);
-    ak_debt_save(&l->debt, w);
-    ak_write_u64(w, l->debt_asked);
-    ak_write_u64(w, l->rebuild_due);
-    ak_write_u32(w, l->rebuild_why);
-    ak_write_u64(w, l->learnt_batches);
-    ak_write_u64(w, l->due_seq);
-    ak_quality_save(l->quality, &quality);
-    ak_write_u64(w, quality.len);
-    ak_write_bytes(w, quality.data, quality.len);
-    status = quality.status;
-    ak_writer_clear(&quality);
-    if (status != AK_OK)
-        return ak_fail(err, status, "no memory for a checkpoint");
-    return ak_trainer_save_state(l->trainer, w, err);
-}
-
-/* Hand a checkpoint to the writer.  One at a time is on its way. */
-static void save(struct ak_collection *c)
-{
-    struct ak_learner *l = &c->learner;
-    struct checkpoint_job *j;
-    struct ak_err err = {0};
-    enum ak_status status;
-
-    if (l->trainer == NULL || l->broken || l->lost ||
-        !ak_trainer_can_save(l->trainer) ||
-        ak_trainer_seq(l->trainer) == l->saved_seq ||
-        atomic_exchange(&l->saving, true))
-        return;
-    j = calloc(1, sizeof(*j));
-    if (j == NULL) {
-        atomic_store(&l->saving, false);
-        return;
-    }
-    status = write_state(l, &j->state, &err);
-    if (status == AK_OK && !l->constants_saved)
-        status = ak_trainer_save_constants(l->trainer, &j->constants, &err);
-    if (status != AK_OK) {
-        ak_log_warn("engine", "a checkpoint was not made",
-                    AK_TEXT("collection", c->settings.name),
-                    AK_TEXT("reason", err.text));
-        ak_writer_clear(&j->constants);
-        ak_writer_clear(&j->state);
-        free(j);
-        atomic_store(&l->saving, false);
-        return;
-    }
-    j->job.apply = checkpoint_apply;
-    j->job.done = checkpoint_done;
-    j->job.bytes = j->state.len + j->constants.len;
-    j->c = ak_collection_ref(c);
-    j->checkpoint.learned_seq = ak_trainer_seq(l->trainer);
-    j->checkpoint.state = (struct ak_bytes){j->state.data, j->state.len};
-    if (!l->constants_saved)
-        j->checkpoint.constants =
-            (struct ak_bytes){j->constants.data, j->constants.len};
-    snprintf(j->checkpoint.fingerprint, sizeof(j->checkpoint.fingerprint),
-             "akin %s %s", PACKAGE_VERSION, ak_hamming_kernel()->isa);
-    pthread_mutex_lock(&c->lock);
-    j->outcomes = c->outcomes;
-    pthread_mutex_unlock(&c->lock);
-    /* If it fails, the next one that is asked for has them again. */
-    l->constants_saved = true;
-    l->saved_seq = j->checkpoint.learned_seq;
-    l->saved_ns = ak_clock_ns();
-    l->since_batches = 0;
-    ak_writer_push(c->engine->writer, &c->lane, &j->job);
-}
-
-void ak_learner_save(struct ak_collection *c)
-{
-    save(c);
-}
-
-static enum ak_status read_state(struct ak_collection *c,
-                                 const struct ak_checkpoint *checkpoint,
-                                 struct ak_err *err)
-{
-    struct ak_learner *l = &c->learner;
-    struct ak_reader state, constants, quality;
-    const uint8_t *bytes;
-    uint64_t len;
-    uint32_t format;
-    enum ak_status status;
-
-    ak_reader_init(&constants, checkpoint->constants.data,
-                   checkpoint->constants.len);
-    ak_reader_init(&state, checkpoint->state.data, checkpoint->state.len);
-    format = ak_read_u32(&state);
-    if (format != STATE_FORMAT)
-        return ak_fail(err, AK_ECORRUPT, "checkpoint: format is %u, must be %d",
-                       format, STATE_FORMAT);
-    (void)ak_read_u64(&state); /* the generation, see generation_of() */
-    ak_debt_load(&l->debt, &state);
-    l->debt_asked = ak_read_u64(&state);
-    l->rebuild_due = ak_read_u64(&state);
-    l->rebuild_why = (enum ak_rebuild_why)ak_read_u32(&state);
-    l->learnt_batches = ak_read_u64(&state);
-    l->due_seq = ak_read_u64(&state);
-    len = ak_read_u64(&state);
-    bytes = ak_read_span(&state, (size_t)len);
-    if (bytes == NULL)
-        return ak_fail(err, AK_ECORRUPT, "checkpoint: it is cut short");
-    ak_reader_init(&quality, bytes, (size_t)len);
-    status = ak_quality_load(l->quality, &quality, err);
-    if (status == AK_OK)
-        status = ak_trainer_load(l->trainer, &constants, &state, err);
-    if (status == AK_OK &&
-        ak_trainer_seq(l->trainer) != checkpoint->learned_seq)
-        status = ak_fail(err, AK_ECORRUPT,
-                         "checkpoint: of record %llu, its state is of %llu",
-                         (unsigned long long)checkpoint->learned_seq,
-                         (unsigned long long)ak_trainer_seq(l->trainer));
-    return status;
-}
-
-/* How many rows wait, and for what. */
-static void report_pending(struct ak_collection *c)
+void ak_learner_report_pending(struct ak_collection *c)
 {
     const struct ak_trainer *t = c->learner.trainer;
     uint64_t pending = ak_trainer_pending(t);
@@ -260,272 +42,6 @@ static void report_pending(struct ak_collection *c)
     c->can_flush = ak_trainer_can_flush(t);
     pthread_mutex_unlock(&c->lock);
 }
-
-/* The generation that a checkpoint is of; 0 for one that cannot be read. */
-static uint64_t generation_of(const struct ak_checkpoint *checkpoint)
-{
-    struct ak_reader state;
-    uint64_t generation;
-
-    ak_reader_init(&state, checkpoint->state.data, checkpoint->state.len);
-    if (ak_read_u32(&state) != STATE_FORMAT)
-        return 0;
-    generation = ak_read_u64(&state);
-    return state.status == AK_OK ? generation : 0;
-}
-
-/* The meter of quality outlives generations: it is made as in the beginning. */
-static enum ak_status make_learner(struct ak_collection *c, uint64_t generation,
-                                   struct ak_err *err)
-{
-    struct ak_learner *l = &c->learner;
-    struct ak_settings first, s;
-    struct ak_quality_params params;
-    enum ak_status status =
-        ak_generation_settings(l->view, 0, &c->settings, &first, err);
-
-    if (status == AK_OK)
-        status =
-            ak_generation_settings(l->view, generation, &c->settings, &s, err);
-    if (status == AK_OK)
-        status = ak_trainer_create(&s, &l->trainer, err);
-    if (status != AK_OK)
-        return status;
-    l->generation = generation;
-    params = (struct ak_quality_params){
-        .dim = s.dim,
-        .bits = first.bits,
-        .max_labels = first.max_labels,
-        .seed = first.seed,
-        .moving_map = ak_trainer_method(l->trainer)->moving_map};
-    return ak_quality_create(&params, &l->quality, err);
-}
-
-static void unmake_learner(struct ak_learner *l)
-{
-    ak_trainer_destroy(l->trainer);
-    ak_quality_destroy(l->quality);
-    ak_ref_drop((struct ak_ref *)l->map);
-    ak_debt_clear(&l->debt);
-    l->trainer = NULL;
-    l->quality = NULL;
-    l->map = NULL;
-    l->learnt_batches = l->due_seq = 0;
-    l->debt_asked = l->rebuild_due = 0;
-    l->saved_seq = l->since_batches = 0;
-    l->constants_saved = false;
-}
-
-enum ak_status ak_learner_load(struct ak_collection *c, struct ak_err *err)
-{
-    struct ak_learner *l = &c->learner;
-    const struct ak_hash_method *method = ak_hash_find(c->settings.kind);
-    struct ak_checkpoint checkpoint;
-    uint64_t generation = 0;
-    struct ak_err why = {0};
-    enum ak_status status, there;
-
-    if (method == NULL || !method->learns)
-        return AK_OK;
-    there = ak_view_checkpoint(l->view, &checkpoint, err);
-    if (there == AK_OK)
-        generation = generation_of(&checkpoint);
-    else if (there != AK_ENOTFOUND)
-        return there;
-    status = make_learner(c, generation, err);
-    /* To make it was to read other things. */
-    if (status == AK_OK && there == AK_OK)
-        status = ak_view_checkpoint(l->view, &checkpoint, err);
-    if (status != AK_OK)
-        return status;
-    if (there == AK_ENOTFOUND)
-        return ak_learner_watch(c, err);
-    status = read_state(c, &checkpoint, &why);
-    if (status == AK_OK)
-        status = ak_learner_watch(c, &why);
-    if (status == AK_OK) {
-        l->constants_saved = true;
-        l->saved_seq = ak_trainer_seq(l->trainer);
-        pthread_mutex_lock(&c->lock);
-        c->stored_seq = l->saved_seq;
-        c->status.debt = ak_debt_ratio(&l->debt);
-        pthread_mutex_unlock(&c->lock);
-        report_pending(c);
-        return AK_OK;
-    }
-    if (status != AK_ECORRUPT)
-        return ak_fail(err, status, "%s", why.text);
-    /* The records are all there: learn them again from the first. */
-    ak_log_warn("engine", "the checkpoint cannot be used; learning again",
-                AK_TEXT("collection", c->settings.name),
-                AK_TEXT("reason", why.text));
-    unmake_learner(l);
-    status = make_learner(c, 0, err);
-    return status == AK_OK ? ak_learner_watch(c, err) : status;
-}
-
-/* -------------------------------------------------------------- versions */
-
-struct freeze_job {
-    struct ak_job job; /* first */
-    struct ak_collection *c;
-    struct ak_version version;
-    struct ak_encoder *encoder; /* held */
-    struct ak_quality replaced; /* of what it takes over from */
-    struct ak_writer model;
-    uint64_t number;
-};
-
-static enum ak_status freeze_apply(struct ak_job *job, struct ak_store *store,
-                                   struct ak_err *err)
-{
-    struct freeze_job *j = (struct freeze_job *)job;
-    struct ak_bytes model = {j->model.data, j->model.len};
-
-    return ak_store_put_version(store, &j->version, model, &j->number, err);
-}
-
-/* In the file: the indexer may have it.  One that it has not begun yet gives
-   way to the newer one and stays unserved. */
-static void freeze_done(struct ak_job *job, enum ak_status status,
-                        const struct ak_err *err)
-{
-    struct freeze_job *j = (struct freeze_job *)job;
-    struct ak_collection *c = j->c;
-    struct ak_encoder *unwanted = j->encoder;
-    struct ak_err noted = {0};
-
-    ak_moment(AK_AT_VERSIONED);
-    if (status == AK_EFULL) {
-        ak_disk_wait(c->engine, job);
-        return;
-    }
-    if (status == AK_OK)
-        status =
-            ak_collection_note_version(c, j->number, j->version.space, &noted);
-    if (status == AK_OK) {
-        pthread_mutex_lock(&c->lock);
-        unwanted = c->offered.encoder;
-        c->offered =
-            (struct ak_next_version){.version = j->number,
-                                     .seq = j->version.at_seq,
-                                     .encoder = j->encoder,
-                                     .has_quality = j->replaced.queries > 0,
-                                     .quality = j->replaced.map_at_r};
-        pthread_mutex_unlock(&c->lock);
-        ak_actor_wake(&c->indexer.actor);
-    } else if (status != AK_ENOTFOUND && status != AK_ECANCELED) {
-        ak_log_error("engine", "a version was not stored",
-                     AK_TEXT("collection", c->settings.name),
-                     AK_TEXT("reason", err->text));
-    }
-    ak_ref_drop((struct ak_ref *)unwanted);
-    ak_writer_clear(&j->model);
-    ak_collection_drop(c);
-    free(j);
-}
-
-static enum ak_status store_version(struct ak_collection *c,
-                                    const struct ak_record *rec,
-                                    struct ak_encoder *encoder,
-                                    const struct ak_quality *replaced,
-                                    struct ak_err *err)
-{
-    struct freeze_job *j = calloc(1, sizeof(*j));
-    enum ak_status status;
-
-    if (j == NULL)
-        return ak_fail(err, AK_ENOMEM, "no memory to publish");
-    status = ak_encoder_save(encoder, &j->model, err);
-    if (status != AK_OK) {
-        ak_writer_clear(&j->model);
-        free(j);
-        return status;
-    }
-    j->job.apply = freeze_apply;
-    j->job.done = freeze_done;
-    j->job.bytes = j->model.len;
-    j->c = ak_collection_ref(c);
-    ak_ref_take((struct ak_ref *)encoder);
-    j->encoder = encoder;
-    j->replaced = *replaced;
-    j->version = (struct ak_version){
-        .state = AK_VERSION_ENCODING,
-        .at_seq = rec->seq,
-        .samples = ak_hash_samples(hash_of(&c->learner)),
-        .created_ms = rec->time_ms,
-        .served_quality = NAN,
-        .model_len = j->model.len,
-        .space = ak_trainer_settings(c->learner.trainer)->space,
-    };
-    ak_writer_push(c->engine->writer, &c->lane, &j->job);
-    return AK_OK;
-}
-
-enum ak_status ak_learner_freeze(struct ak_collection *c,
-                                 struct ak_encoder **out, struct ak_err *err)
-{
-    struct ak_err why = {0};
-    enum ak_status status = ak_hash_freeze(hash_of(&c->learner), out, &why);
-
-    if (status == AK_OK)
-        return AK_OK;
-    *out = NULL;
-    if (status != AK_ENUMERIC)
-        return ak_fail(err, status, "%s", why.text);
-    ak_log_warn("engine", "the live model cannot be frozen",
-                AK_TEXT("collection", c->settings.name),
-                AK_TEXT("reason", why.text));
-    return AK_OK;
-}
-
-void ak_learner_adopt(struct ak_collection *c, struct ak_trainer *trainer,
-                      uint64_t seq)
-{
-    struct ak_learner *l = &c->learner;
-
-    ak_trainer_destroy(l->trainer);
-    l->trainer = trainer;
-    ak_ref_drop((struct ak_ref *)l->map);
-    l->map = NULL;
-    ak_quality_remap(l->quality, ak_trainer_settings(trainer)->dim,
-                     ak_trainer_method(trainer)->moving_map, seq);
-    l->constants_saved = false;
-    l->since_batches = CHECKPOINT_BATCHES; /* so that the next slice saves */
-    report_pending(c);
-}
-
-enum ak_status ak_learner_publish(struct ak_collection *c,
-                                  const struct ak_record *rec,
-                                  struct ak_err *err)
-{
-    struct ak_encoder *encoder = NULL;
-    struct ak_quality replaced;
-    enum ak_status status;
-    bool served;
-
-    if (ak_hash_samples(hash_of(&c->learner)) == 0) {
-        /* Nothing learnt: every code would be the same. */
-        ak_collection_advance(c, AK_ACK_SERVED, rec->seq);
-        return AK_OK;
-    }
-    status = ak_learner_freeze(c, &encoder, err);
-    if (status == AK_OK && encoder == NULL) {
-        ak_collection_advance(c, AK_ACK_SERVED, rec->seq);
-        return AK_OK;
-    }
-    if (status == AK_OK)
-        status = ak_learner_published(c, rec->seq, encoder, &replaced, err);
-    pthread_mutex_lock(&c->lock);
-    served = c->reached.seq[AK_ACK_SERVED] >= rec->seq;
-    pthread_mutex_unlock(&c->lock);
-    if (status == AK_OK && !served) /* else a replay of what was done */
-        status = store_version(c, rec, encoder, &replaced, err);
-    ak_ref_drop((struct ak_ref *)encoder);
-    return status;
-}
-
-/* --------------------------------------------------------------- records */
 
 /* What came of a batch, for who asks. */
 static void write_outcome(const struct ak_collection *c,
@@ -563,7 +79,7 @@ static void report(struct ak_collection *c, const struct ak_record *rec,
                     AK_NUMBER("seq", rec->seq), AK_TEXT("reason", out->reason));
     pthread_mutex_lock(&c->lock);
     c->status.learn_seconds += (double)ns * 1e-9;
-    c->status.live_samples = ak_hash_samples(hash_of(l));
+    c->status.live_samples = ak_hash_samples(ak_learner_hash(l));
     c->status.learner_bytes =
         ak_trainer_bytes(l->trainer) + ak_view_bytes(l->view);
     c->status.rollbacks += out->refused;
@@ -597,7 +113,7 @@ static enum ak_status follow(struct ak_collection *c,
     if (status == AK_OK && !out->warmed)
         report(c, rec, ak_clock_ns() - start, out);
     if (status == AK_OK)
-        report_pending(c);
+        ak_learner_report_pending(c);
     return status;
 }
 
@@ -688,7 +204,7 @@ static enum ak_status warm_up(struct ak_collection *c,
 
     if (status != AK_OK)
         return status;
-    report_pending(c);
+    ak_learner_report_pending(c);
     if (out->warmed)
         ak_log_info("engine", "warm-up ended",
                     AK_TEXT("collection", c->settings.name),
@@ -726,7 +242,7 @@ static enum ak_status install(struct ak_collection *c,
     if (status != AK_OK)
         return status;
     report(c, rec, 0, out);
-    report_pending(c);
+    ak_learner_report_pending(c);
     pthread_mutex_lock(&c->lock);
     c->status.debt = ak_debt_ratio(&c->learner.debt);
     pthread_mutex_unlock(&c->lock);
@@ -821,7 +337,6 @@ static bool begin_again(struct ak_collection *c)
         return false;
     }
     forget_outcomes(c);
-    unmake_learner(l);
     status = ak_learner_load(c, &err);
     if (status == AK_ENOMEM) {
         wait_for_memory(c);
@@ -931,8 +446,6 @@ bool ak_learner_slice(struct ak_actor *actor)
     ak_learner_ask_rebuild(c);
     if (!more)
         note_caught_up(c);
-    if (l->since_batches >= CHECKPOINT_BATCHES ||
-        ak_clock_ns() - l->saved_ns >= CHECKPOINT_NS)
-        save(c);
+    ak_learner_save_if_due(c);
     return more;
 }

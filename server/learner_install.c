@@ -115,7 +115,14 @@ static void take_over(struct ak_collection *c, struct ak_trainer *t,
 {
     struct ak_learner *l = &c->learner;
 
-    ak_learner_adopt(c, t, rec->seq);
+    ak_trainer_destroy(l->trainer);
+    l->trainer = t;
+    ak_ref_drop((struct ak_ref *)l->map);
+    l->map = NULL;
+    ak_quality_remap(l->quality, ak_trainer_settings(t)->dim,
+                     ak_trainer_method(t)->moving_map, rec->seq);
+    l->constants_saved = false;
+    l->saved_ns = 0; /* so that the next slice saves */
     ak_debt_clear(&l->debt);
     l->debt = *debt;
     l->generation = rec->version;
