@@ -63,6 +63,15 @@ void ak_op_headers(struct ak_op *op, uint64_t version, uint64_t seq)
     ak_reply_number(op->rq, "Akin-Seq", seq);
 }
 
+void ak_op_receipt_headers(struct ak_op *op)
+{
+    struct ak_collection_status now;
+
+    ak_collection_status(op->c, &now);
+    ak_op_headers(op, now.published,
+                  op->receipt.seq != 0 ? op->receipt.seq : now.durable_seq);
+}
+
 const char *ak_op_state_name(enum ak_ack ack)
 {
     switch (ack) {

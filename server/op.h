@@ -116,6 +116,9 @@ void ak_op_run_here(struct ak_op *op, ak_op_fn *fn);
 
 /* Akin-Model-Version and Akin-Seq. */
 void ak_op_headers(struct ak_op *op, uint64_t version, uint64_t seq);
+/* The same of a change: the record that it appended, or the last one if it did
+   not append any. */
+void ak_op_receipt_headers(struct ak_op *op);
 
 /* The body as a JSON object into op->json; false: it was answered. */
 bool ak_op_read_json(struct ak_op *op);

@@ -8,6 +8,7 @@ extern const struct ak_route ak_routes_ops[]; /* routes_ops.c */
 extern const struct ak_route ak_routes_collections[];
 extern const struct ak_route ak_routes_batches[];
 extern const struct ak_route ak_routes_items[];
+extern const struct ak_route ak_routes_item_changes[];
 extern const struct ak_route ak_routes_search[];
 extern const struct ak_route ak_routes_models[];
 extern const struct ak_route ak_routes_jobs[];
