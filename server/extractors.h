@@ -157,9 +157,9 @@ enum ak_status ak_extractors_get(struct ak_extractors *x, const char *name,
  * that the same request is the same a version later.  AK_EINVAL fills `error`;
  * settings without a network are left alone.
  */
-enum ak_status
-ak_extractors_resolve(struct ak_extractors *x, struct ak_settings *s,
-                      struct ak_settings_error *error) AK_MUST_CHECK;
+enum ak_status ak_extractors_resolve(struct ak_extractors *x,
+                                     struct ak_settings *s,
+                                     struct ak_fault *error) AK_MUST_CHECK;
 /* On the writer: whether what they say is still there.  AK_EINVAL. */
 enum ak_status ak_extractors_hold(struct ak_extractors *x,
                                   const struct ak_settings *s,

@@ -1,6 +1,4 @@
 /* extractors_use.c -- the collections that use extractors. */
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,23 +37,6 @@ enum ak_status ak_extractors_unused(struct ak_extractors *x, const char *name,
     return status;
 }
 
-static enum ak_status refuse(struct ak_settings_error *error, const char *slug,
-                             const char *pointer, const char *fmt, ...)
-    AK_PRINTF(4, 5);
-
-static enum ak_status refuse(struct ak_settings_error *error, const char *slug,
-                             const char *pointer, const char *fmt, ...)
-{
-    va_list ap;
-
-    error->slug = slug;
-    snprintf(error->pointer, sizeof(error->pointer), "%s", pointer);
-    va_start(ap, fmt);
-    vsnprintf(error->detail, sizeof(error->detail), fmt, ap);
-    va_end(ap);
-    return AK_EINVAL;
-}
-
 /* The version that a collection of this name has of this extractor, 0: none. */
 static uint32_t version_there(struct ak_extractors *x,
                               const struct ak_settings *s)
@@ -72,7 +53,7 @@ static uint32_t version_there(struct ak_extractors *x,
 
 enum ak_status ak_extractors_resolve(struct ak_extractors *x,
                                      struct ak_settings *s,
-                                     struct ak_settings_error *error)
+                                     struct ak_fault *error)
 {
     uint32_t there = 0, version = s->extractor_version;
     struct ak_extractor_version v;
@@ -84,18 +65,18 @@ enum ak_status ak_extractors_resolve(struct ak_extractors *x,
     if (version == 0)
         version = there;
     if (ak_extractors_find(x, s->extractor, version, &v, &err) != AK_OK)
-        return refuse(error, "unsupported-option", "/extractor",
-                      "%s; GET /v1/extractors lists them, built in is "
-                      "pixels-WxHxC",
-                      err.text);
+        return ak_fault_set(error, "/extractor", "unsupported-option",
+                            "%s; GET /v1/extractors lists them, built in is "
+                            "pixels-WxHxC",
+                            err.text);
     if (v.damaged && there != v.version)
-        return refuse(error, "unsupported-option", "/extractor",
-                      "version %u of extractor %s is damaged", v.version,
-                      s->extractor);
+        return ak_fault_set(error, "/extractor", "unsupported-option",
+                            "version %u of extractor %s is damaged", v.version,
+                            s->extractor);
     if (s->dim != 0 && s->dim != v.dim)
-        return refuse(error, "dim-mismatch", "/features/dim",
-                      "is %u, but version %u of extractor %s gives %u", s->dim,
-                      v.version, s->extractor, v.dim);
+        return ak_fault_set(error, "/features/dim", "dim-mismatch",
+                            "is %u, but version %u of extractor %s gives %u",
+                            s->dim, v.version, s->extractor, v.dim);
     s->extractor_version = v.version;
     s->dim = v.dim;
     return AK_OK;

@@ -302,7 +302,7 @@ static bool passes(enum ak_status status)
 static void ask(struct ak_collection *c, bool promotion, json_t *params,
                 json_t *budget, json_t *gate)
 {
-    struct ak_settings_error fault = {0};
+    struct ak_fault fault = {0};
     struct ak_err err = {0};
     struct asking *a = calloc(1, sizeof(*a));
     char key[KEY_ROOM];

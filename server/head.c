@@ -10,24 +10,23 @@
 
 static enum ak_status check_fit(const struct ak_settings *s,
                                 const struct ak_extractor_version *v,
-                                const char *pointer,
-                                struct ak_settings_error *fault)
+                                const char *pointer, struct ak_fault *fault)
 {
     if (v->hash_bits == 0)
-        return ak_job_option_fault(fault, "unsupported-option", pointer,
-                                   "version %u of extractor %s has no hash "
-                                   "layer",
-                                   v->version, s->extractor);
+        return ak_fault_set(fault, pointer, "unsupported-option",
+                            "version %u of extractor %s has no hash "
+                            "layer",
+                            v->version, s->extractor);
     if (strcmp(s->kind, KIND) != 0)
-        return ak_job_option_fault(
-            fault, "unsupported-option", pointer,
+        return ak_fault_set(
+            fault, pointer, "unsupported-option",
             "version %u of extractor %s makes codes of kind " KIND
             ", the model is of kind %s; model.kind \"" KIND "\" takes them "
             "over, model.head \"learnt\" learns others of its features",
             v->version, s->extractor, s->kind);
     if (v->hash_bits != s->bits)
-        return ak_job_option_fault(
-            fault, "unsupported-option", pointer,
+        return ak_fault_set(
+            fault, pointer, "unsupported-option",
             "version %u of extractor %s makes codes of %u bits, the "
             "collection has %u; model.head \"learnt\" learns others of its "
             "features",
@@ -37,7 +36,7 @@ static enum ak_status check_fit(const struct ak_settings *s,
 
 enum ak_status ak_head_choose(struct ak_extractors *x, const char *wanted,
                               bool promoted, struct ak_settings *s,
-                              struct ak_settings_error *fault)
+                              struct ak_fault *fault)
 {
     struct ak_extractor_version v = {0};
     enum ak_status status = AK_OK;

@@ -19,7 +19,7 @@
  */
 enum ak_status ak_head_choose(struct ak_extractors *x, const char *wanted,
                               bool promoted, struct ak_settings *s,
-                              struct ak_settings_error *fault) AK_MUST_CHECK;
+                              struct ak_fault *fault) AK_MUST_CHECK;
 
 /*
  * The head of settings, held; *out is NULL for settings without.  AK_ENOTFOUND;

@@ -18,6 +18,7 @@
 #include <jansson.h>
 
 #include "core/base/err.h"
+#include "server/fault.h"
 
 struct ak_request;
 struct ak_http;
@@ -161,11 +162,6 @@ void ak_request_unref(struct ak_request *rq);
 void ak_reply_problem(struct ak_request *rq, const char *slug, const char *fmt,
                       ...) AK_PRINTF(3, 4);
 /* The same with what is wrong where: up to 32 are shown. */
-struct ak_fault {
-    char pointer[128];
-    const char *code;
-    char detail[200];
-};
 void ak_reply_faults(struct ak_request *rq, const char *slug,
                      const struct ak_fault *faults, size_t n,
                      const char *detail);

@@ -69,37 +69,26 @@ struct duplicates {
 
 /* -------------------------------------------------------------- what is asked */
 
-static enum ak_status refuse(struct ak_settings_error *fault,
-                             const char *pointer, const char *slug,
-                             const char *detail)
-{
-    snprintf(fault->pointer, sizeof(fault->pointer), "%.100s", pointer);
-    fault->slug = slug;
-    snprintf(fault->detail, sizeof(fault->detail), "%.200s", detail);
-    return AK_EINVAL;
-}
-
 /* A parameter that is a number from `low` to `high`; absent is right. */
 static bool number_in(const json_t *params, const char *key, bool integer,
-                      double low, double high, struct ak_settings_error *fault)
+                      double low, double high, struct ak_fault *fault)
 {
     const json_t *value = json_object_get(params, key);
-    char pointer[64], detail[128];
+    char pointer[64];
 
     if (value == NULL ||
         ((integer ? json_is_integer(value) : json_is_number(value)) &&
          json_number_value(value) >= low && json_number_value(value) <= high))
         return true;
     snprintf(pointer, sizeof(pointer), "/params/%s", key);
-    snprintf(detail, sizeof(detail), "must be %s, %g..%g",
-             integer ? "an integer" : "a number", low, high);
-    refuse(fault, pointer, "validation-failed", detail);
+    ak_fault_set(fault, pointer, "validation-failed", "must be %s, %g..%g",
+                 integer ? "an integer" : "a number", low, high);
     return false;
 }
 
 static enum ak_status check_filter(const json_t *filter,
                                    const struct ak_settings *settings,
-                                   struct ak_settings_error *fault)
+                                   struct ak_fault *fault)
 {
     struct ak_faults faults = {.n = 0};
     struct ak_arena arena = {0};
@@ -109,14 +98,14 @@ static enum ak_status check_filter(const json_t *filter,
 
     ak_arena_clear(&arena);
     if (status == AK_EINVAL && faults.n > 0)
-        return refuse(fault, faults.list[0].pointer, faults.list[0].code,
-                      faults.list[0].detail);
+        return ak_fault_set(fault, faults.list[0].pointer, faults.list[0].code,
+                            "%s", faults.list[0].detail);
     return status;
 }
 
 static enum ak_status check_features(const struct ak_run_check *check,
                                      const struct ak_settings *settings,
-                                     struct ak_settings_error *fault)
+                                     struct ak_fault *fault)
 {
     const json_t *far = json_object_get(check->params, "feature_distance");
     const json_t *similar = json_object_get(check->params, "min_similarity");
@@ -126,44 +115,33 @@ static enum ak_status check_features(const struct ak_run_check *check,
     if (far == NULL && similar == NULL)
         return AK_OK;
     if (far != NULL && similar != NULL)
-        return refuse(fault, pointer, "validation-failed",
-                      "is given beside min_similarity, there can be one");
+        return ak_fault_set(fault, pointer, "validation-failed",
+                            "is given beside min_similarity, there can be one");
     if (settings->dim == 0)
-        return refuse(fault, pointer, "unsupported-option",
-                      "the collection has no features");
+        return ak_fault_set(fault, pointer, "unsupported-option",
+                            "the collection has no features");
     return AK_OK;
 }
 
 static enum ak_status duplicates_check(struct ak_run_check *check,
-                                       struct ak_settings_error *fault)
+                                       struct ak_fault *fault)
 {
     static const char *const known[] = {"max_distance", "feature_distance",
                                         "min_similarity", "limit", "filter"};
     struct ak_settings settings;
-    const char *key;
-    char pointer[128];
-    json_t *value;
     enum ak_status status;
 
-    json_object_foreach(check->params, key, value)
-    {
-        size_t i = 0;
-
-        while (i < 5 && strcmp(key, known[i]) != 0)
-            i++;
-        if (i < 5)
-            continue;
-        snprintf(pointer, sizeof(pointer), "/params/%.80s", key);
-        return refuse(fault, pointer, "unknown-field",
+    if (ak_fault_keys(fault, check->params, "/params", known, 5,
                       "no such parameter; there are max_distance, "
-                      "feature_distance, min_similarity, limit and filter");
-    }
+                      "feature_distance, min_similarity, limit and filter") !=
+        AK_OK)
+        return AK_EINVAL;
     if (json_object_size(check->budget) > 0)
-        return refuse(fault, "/budget", "unknown-field",
-                      "a search for duplicates takes no budget");
+        return ak_fault_set(fault, "/budget", "unknown-field",
+                            "a search for duplicates takes no budget");
     if (json_object_size(check->gate) > 0)
-        return refuse(fault, "/gate", "unknown-field",
-                      "a search for duplicates has no gate");
+        return ak_fault_set(fault, "/gate", "unknown-field",
+                            "a search for duplicates has no gate");
     ak_collection_settings(check->c, &settings);
     if (!number_in(check->params, "max_distance", true, 0, settings.bits,
                    fault) ||

@@ -12,7 +12,6 @@
  * It keeps one snapshot until the codes are copied.  It has no checkpoint: after
  * a restart it begins again, with what serves then.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,48 +67,36 @@ struct evaluate {
 
 /* ------------------------------------------------------------- what is asked */
 
-static enum ak_status refuse(struct ak_settings_error *fault, const char *place,
-                             const char *key, const char *slug,
-                             const char *detail)
-{
-    snprintf(fault->pointer, sizeof(fault->pointer), "/%s%s%.80s", place,
-             key != NULL ? "/" : "", key != NULL ? key : "");
-    fault->slug = slug;
-    snprintf(fault->detail, sizeof(fault->detail), "%s", detail);
-    return AK_EINVAL;
-}
-
 static enum ak_status evaluate_check(struct ak_run_check *check,
-                                     struct ak_settings_error *fault)
+                                     struct ak_fault *fault)
 {
+    static const char *const known[] = {"queries", "seed"};
+    const json_t *queries = json_object_get(check->params, "queries");
+    const json_t *seed = json_object_get(check->params, "seed");
     struct ak_settings settings;
-    const char *key;
-    json_t *value;
 
-    json_object_foreach(check->params, key, value)
-    {
-        bool queries = strcmp(key, "queries") == 0;
-
-        if (!queries && strcmp(key, "seed") != 0)
-            return refuse(fault, "params", key, "unknown-field",
-                          "no such parameter; there are queries and seed");
-        if (!json_is_integer(value) ||
-            json_integer_value(value) < (queries ? 1 : 0) ||
-            (queries && json_integer_value(value) > MAX_QUERIES))
-            return refuse(fault, "params", key, "validation-failed",
-                          queries ? "must be an integer, 1..10000"
-                                  : "must be an integer, 0 or more");
-    }
+    if (ak_fault_keys(fault, check->params, "/params", known, 2,
+                      "no such parameter; there are queries and seed") != AK_OK)
+        return AK_EINVAL;
+    if (queries != NULL &&
+        (!json_is_integer(queries) || json_integer_value(queries) < 1 ||
+         json_integer_value(queries) > MAX_QUERIES))
+        return ak_fault_set(fault, "/params/queries", "validation-failed",
+                            "must be an integer, 1..%d", MAX_QUERIES);
+    if (seed != NULL &&
+        (!json_is_integer(seed) || json_integer_value(seed) < 0))
+        return ak_fault_set(fault, "/params/seed", "validation-failed",
+                            "must be an integer, 0 or more");
     if (json_object_size(check->budget) > 0)
-        return refuse(fault, "budget", NULL, "unknown-field",
-                      "an evaluation takes no budget");
+        return ak_fault_set(fault, "/budget", "unknown-field",
+                            "an evaluation takes no budget");
     if (json_object_size(check->gate) > 0)
-        return refuse(fault, "gate", NULL, "unknown-field",
-                      "an evaluation has no gate");
+        return ak_fault_set(fault, "/gate", "unknown-field",
+                            "an evaluation has no gate");
     ak_collection_settings(check->c, &settings);
-    if (json_object_get(check->params, "queries") == NULL)
+    if (queries == NULL)
         json_object_set_new(check->params, "queries", json_integer(QUERIES));
-    if (json_object_get(check->params, "seed") == NULL)
+    if (seed == NULL)
         json_object_set_new(
             check->params, "seed",
             json_integer((json_int_t)(settings.seed & INT64_MAX)));

@@ -43,8 +43,7 @@ struct ak_run_kind {
     const char *exclusive;
 
     /* AK_EINVAL with a fault; NULL: it takes no parameters. */
-    enum ak_status (*check)(struct ak_run_check *check,
-                            struct ak_settings_error *fault);
+    enum ak_status (*check)(struct ak_run_check *check, struct ak_fault *fault);
     /* From the checkpoint, if there is one. */
     enum ak_status (*begin)(struct ak_run *run, struct ak_err *err);
     enum ak_run_step (*step)(struct ak_run *run, struct ak_err *err);

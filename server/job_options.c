@@ -1,22 +1,9 @@
 #include "server/job_options.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-enum ak_status ak_job_option_fault(struct ak_settings_error *fault,
-                                   const char *slug, const char *pointer,
-                                   const char *fmt, ...)
-{
-    va_list ap;
-
-    fault->slug = slug;
-    snprintf(fault->pointer, sizeof(fault->pointer), "%s", pointer);
-    va_start(ap, fmt);
-    vsnprintf(fault->detail, sizeof(fault->detail), fmt, ap);
-    va_end(ap);
-    return AK_EINVAL;
-}
+#include "server/pointer.h"
 
 static const struct ak_job_option *find(const struct ak_job_option *options,
                                         size_t n, const char *name)
@@ -46,7 +33,7 @@ static bool is_choice(const char *choices, const char *text)
 
 static enum ak_status check_value(const struct ak_job_option *o,
                                   const json_t *value, const char *pointer,
-                                  struct ak_settings_error *fault)
+                                  struct ak_fault *fault)
 {
     static const char bad[] = "validation-failed";
     const char *text = json_string_value(value);
@@ -54,42 +41,38 @@ static enum ak_status check_value(const struct ak_job_option *o,
     switch (o->type) {
     case AK_OPTION_NAME:
         if (text == NULL || !ak_settings_good_name(text))
-            return ak_job_option_fault(
-                fault, bad, pointer,
-                "must be a name: ^[a-z0-9][a-z0-9_-]{0,62}$");
+            return ak_fault_set(fault, pointer, bad,
+                                "must be a name: ^[a-z0-9][a-z0-9_-]{0,62}$");
         break;
     case AK_OPTION_TEXT:
         if (text == NULL)
-            return ak_job_option_fault(fault, bad, pointer, "must be a text");
+            return ak_fault_set(fault, pointer, bad, "must be a text");
         break;
     case AK_OPTION_CHOICE:
         if (text == NULL || !is_choice(o->choices, text))
-            return ak_job_option_fault(fault, bad, pointer, "must be one of %s",
-                                       o->choices);
+            return ak_fault_set(fault, pointer, bad, "must be one of %s",
+                                o->choices);
         break;
     case AK_OPTION_INTEGER:
         if (!json_is_integer(value) || json_number_value(value) < o->min ||
             json_number_value(value) > o->max)
-            return ak_job_option_fault(fault, bad, pointer,
-                                       "must be an integer, %.0f..%.0f", o->min,
-                                       o->max);
+            return ak_fault_set(fault, pointer, bad,
+                                "must be an integer, %.0f..%.0f", o->min,
+                                o->max);
         break;
     case AK_OPTION_NUMBER:
         if (!json_is_number(value) || !(json_number_value(value) >= o->min) ||
             !(json_number_value(value) <= o->max))
-            return ak_job_option_fault(fault, bad, pointer,
-                                       "must be a number, %g..%g", o->min,
-                                       o->max);
+            return ak_fault_set(fault, pointer, bad, "must be a number, %g..%g",
+                                o->min, o->max);
         break;
     case AK_OPTION_BOOLEAN:
         if (!json_is_boolean(value))
-            return ak_job_option_fault(fault, bad, pointer,
-                                       "must be true or false");
+            return ak_fault_set(fault, pointer, bad, "must be true or false");
         break;
     case AK_OPTION_OBJECT:
         if (!json_is_object(value))
-            return ak_job_option_fault(fault, bad, pointer,
-                                       "must be an object");
+            return ak_fault_set(fault, pointer, bad, "must be an object");
         break;
     }
     return AK_OK;
@@ -97,7 +80,7 @@ static enum ak_status check_value(const struct ak_job_option *o,
 
 enum ak_status ak_job_options_check(json_t *object, const char *pointer,
                                     const struct ak_job_option *options,
-                                    size_t n, struct ak_settings_error *fault)
+                                    size_t n, struct ak_fault *fault)
 {
     const char *key;
     json_t *value;
@@ -105,13 +88,14 @@ enum ak_status ak_job_options_check(json_t *object, const char *pointer,
     json_object_foreach(object, key, value)
     {
         const struct ak_job_option *o = find(options, n, key);
-        char at[128];
+        char at[AK_FAULT_POINTER];
         enum ak_status status;
 
-        snprintf(at, sizeof(at), "%s/%.80s", pointer, key);
+        snprintf(at, sizeof(at), "%s", pointer);
+        ak_pointer_add(at, sizeof(at), key);
         if (o == NULL)
-            return ak_job_option_fault(fault, "unknown-field", at,
-                                       "is not known here");
+            return ak_fault_set(fault, at, "unknown-field",
+                                "is not known here");
         status = check_value(o, value, at, fault);
         if (status != AK_OK)
             return status;

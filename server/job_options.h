@@ -34,14 +34,9 @@ struct ak_job_option {
  * `object` is the value at `pointer` ("/params"); defaults are filled in.
  * AK_EINVAL with a fault at the first member that is wrong; AK_ENOMEM.
  */
-enum ak_status
-ak_job_options_check(json_t *object, const char *pointer,
-                     const struct ak_job_option *options, size_t n,
-                     struct ak_settings_error *fault) AK_MUST_CHECK;
-
-/* Fill in a fault: AK_EINVAL. */
-enum ak_status ak_job_option_fault(struct ak_settings_error *fault,
-                                   const char *slug, const char *pointer,
-                                   const char *fmt, ...) AK_PRINTF(4, 5);
+enum ak_status ak_job_options_check(json_t *object, const char *pointer,
+                                    const struct ak_job_option *options,
+                                    size_t n,
+                                    struct ak_fault *fault) AK_MUST_CHECK;
 
 #endif

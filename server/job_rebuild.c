@@ -409,7 +409,7 @@ static enum ak_status begin_generation(struct ak_run *run, struct rebuild *r,
                                        struct ak_err *err)
 {
     struct ak_collection *c = ak_run_collection(run);
-    struct ak_settings_error fault = {0};
+    struct ak_fault fault = {0};
     struct ak_settings now;
     struct write_job *j = new_write(BEGIN_ONE, c, run, r);
 

@@ -9,23 +9,13 @@
 
 #define DEFAULT_LOSS 0.02
 
-static enum ak_status refuse(struct ak_settings_error *fault, const char *slug,
-                             const char *pointer, const char *detail)
-{
-    fault->slug = slug;
-    snprintf(fault->pointer, sizeof(fault->pointer), "%s", pointer);
-    snprintf(fault->detail, sizeof(fault->detail), "%s", detail);
-    return AK_EINVAL;
-}
-
 /* The gate: {"max_quality_loss"}, or null. */
 static enum ak_status check_gate(struct ak_run_check *check,
-                                 struct ak_settings_error *fault)
+                                 struct ak_fault *fault)
 {
     static const char at[] = "/gate/max_quality_loss";
-    char pointer[128];
-    const char *key;
-    json_t *value;
+    static const char *const known[] = {"max_quality_loss"};
+    const json_t *value;
 
     if (!check->gate_given) {
         json_decref(check->gate);
@@ -33,21 +23,17 @@ static enum ak_status check_gate(struct ak_run_check *check,
     }
     if (json_is_null(check->gate))
         return AK_OK;
-    json_object_foreach(check->gate, key, value)
-    {
-        snprintf(pointer, sizeof(pointer), "/gate/%.80s", key);
-        if (strcmp(key, "max_quality_loss") != 0)
-            return refuse(fault, "unknown-field", pointer,
-                          "known here: max_quality_loss");
-    }
+    if (ak_fault_keys(fault, check->gate, "/gate", known, 1,
+                      "known here: max_quality_loss") != AK_OK)
+        return AK_EINVAL;
     value = json_object_get(check->gate, "max_quality_loss");
     if (value == NULL)
         json_object_set_new(check->gate, "max_quality_loss",
                             json_real(DEFAULT_LOSS));
     else if (!json_is_number(value) || json_number_value(value) < 0 ||
              json_number_value(value) > 1)
-        return refuse(fault, "validation-failed", at,
-                      "must be a number, 0..1; null as gate: no gate");
+        return ak_fault_set(fault, at, "validation-failed",
+                            "must be a number, 0..1; null as gate: no gate");
     return AK_OK;
 }
 
@@ -55,8 +41,7 @@ static enum ak_status check_gate(struct ak_run_check *check,
    asked for the published one, else what the collection has. */
 static enum ak_status resolve(struct ak_engine *engine, bool asked,
                               const struct ak_settings *now,
-                              struct ak_settings *out,
-                              struct ak_settings_error *fault)
+                              struct ak_settings *out, struct ak_fault *fault)
 {
     struct ak_extractors *x = ak_engine_extractors(engine);
     struct ak_extractor_version v;
@@ -74,7 +59,7 @@ static enum ak_status resolve(struct ak_engine *engine, bool asked,
 enum ak_status ak_rebuild_merge(struct ak_engine *engine,
                                 const struct ak_settings *now,
                                 const json_t *params, struct ak_settings *out,
-                                struct ak_settings_error *fault)
+                                struct ak_fault *fault)
 {
     json_t *body = ak_settings_json(now), *theirs;
     json_t *model = json_object_get(params, "model");
@@ -87,7 +72,7 @@ enum ak_status ak_rebuild_merge(struct ak_engine *engine,
     enum ak_status status;
 
     if (body == NULL)
-        return refuse(fault, "internal", "", "memory is short");
+        return ak_fault_set(fault, "", "internal", "memory is short");
     /* Another kind has other parameters, and another extractor another hash
        layer, or none. */
     if (kind != NULL && strcmp(kind, now->kind) != 0) {
@@ -127,34 +112,16 @@ enum ak_status ak_rebuild_merge(struct ak_engine *engine,
     return status;
 }
 
-static enum ak_status only(const json_t *object, const char *at,
+static enum ak_status only(const json_t *object, const char *pointer,
                            const char *const *names, size_t n,
-                           struct ak_settings_error *fault)
+                           struct ak_fault *fault)
 {
-    char pointer[128];
-    const char *key;
-    json_t *value;
-
-    if (object == NULL)
-        return AK_OK;
-    if (!json_is_object(object))
-        return refuse(fault, "validation-failed", at, "must be an object");
-    json_object_foreach((json_t *)(uintptr_t)object, key, value)
-    {
-        size_t i = 0;
-
-        while (i < n && strcmp(names[i], key) != 0)
-            i++;
-        snprintf(pointer, sizeof(pointer), "%s/%.80s", at, key);
-        if (i == n)
-            return refuse(fault, "unknown-field", pointer,
-                          "a rebuild does not change it");
-    }
-    return AK_OK;
+    return ak_fault_keys(fault, object, pointer, names, n,
+                         "a rebuild does not change it");
 }
 
 static enum ak_status check_params(const json_t *params, bool extracts,
-                                   struct ak_settings_error *fault)
+                                   struct ak_fault *fault)
 {
     static const char *const names[] = {"model", "labels", "reason",
                                         "extractor"};
@@ -172,8 +139,8 @@ static enum ak_status check_params(const json_t *params, bool extracts,
                       labels, 1, fault);
     if (status == AK_OK && reason != NULL &&
         (!json_is_string(reason) || json_string_length(reason) > 64))
-        status = refuse(fault, "validation-failed", "/params/reason",
-                        "must be a string of at most 64 bytes");
+        status = ak_fault_set(fault, "/params/reason", "validation-failed",
+                              "must be a string of at most 64 bytes");
     return status;
 }
 
@@ -184,7 +151,7 @@ bool ak_rebuild_extracts(const json_t *params)
 
 static enum ak_status check(struct ak_run_check *check, bool extracts,
                             struct ak_settings *now, struct ak_settings *next,
-                            struct ak_settings_error *fault)
+                            struct ak_fault *fault)
 {
     const struct ak_hash_method *method;
     enum ak_status status;
@@ -192,12 +159,12 @@ static enum ak_status check(struct ak_run_check *check, bool extracts,
     ak_collection_settings(check->c, now);
     method = ak_hash_find(now->kind);
     if (method == NULL || !method->learns)
-        return refuse(
-            fault, "unsupported-option", "/target",
+        return ak_fault_set(
+            fault, "/target", "unsupported-option",
             "its kind does not learn, so there is nothing to rebuild");
     if (json_object_size(check->budget) > 0)
-        return refuse(fault, "unknown-field", "/budget",
-                      "a rebuild has no budget");
+        return ak_fault_set(fault, "/budget", "unknown-field",
+                            "a rebuild has no budget");
     status = check_params(check->params, extracts, fault);
     if (status == AK_OK)
         status =
@@ -206,21 +173,19 @@ static enum ak_status check(struct ak_run_check *check, bool extracts,
         return status;
     method = ak_hash_find(next->kind);
     if (method == NULL || !method->learns || !method->streams)
-        return refuse(fault, "unsupported-option", "/params/model/kind",
-                      "does not learn from a stream");
+        return ak_fault_set(fault, "/params/model/kind", "unsupported-option",
+                            "does not learn from a stream");
     return check_gate(check, fault);
 }
 
-enum ak_status ak_rebuild_check(struct ak_run_check *c,
-                                struct ak_settings_error *fault)
+enum ak_status ak_rebuild_check(struct ak_run_check *c, struct ak_fault *fault)
 {
     struct ak_settings now, next;
 
     return check(c, false, &now, &next, fault);
 }
 
-enum ak_status ak_promote_check(struct ak_run_check *c,
-                                struct ak_settings_error *fault)
+enum ak_status ak_promote_check(struct ak_run_check *c, struct ak_fault *fault)
 {
     static const char at[] = "/params/extractor";
     struct ak_settings now, next;
@@ -229,25 +194,27 @@ enum ak_status ak_promote_check(struct ak_run_check *c,
 
     extractor = json_object_get(c->params, "extractor");
     if (extractor == NULL || json_is_null(extractor))
-        return refuse(fault, "validation-failed", at,
-                      "must be given: a name, or {\"name\", \"version\"}");
+        return ak_fault_set(
+            fault, at, "validation-failed",
+            "must be given: a name, or {\"name\", \"version\"}");
     ak_collection_settings(c->c, &now);
     if (now.extractor[0] == '\0' || !now.keep_images)
-        return refuse(fault, "unsupported-option", "/target",
-                      "it does not store images (images.store \"original\"), "
-                      "of which another extractor could make vectors");
+        return ak_fault_set(
+            fault, "/target", "unsupported-option",
+            "it does not store images (images.store \"original\"), "
+            "of which another extractor could make vectors");
     status = check(c, true, &now, &next, fault);
     if (status != AK_OK)
         return status;
     if (ak_settings_same_extractor(&now, &next) && now.head == next.head)
-        return refuse(fault, "state-conflict", at,
-                      "is what the collection has");
+        return ak_fault_set(fault, at, "state-conflict",
+                            "is what the collection has");
     /* A name means the version of now, whenever the job begins. */
     extractor = ak_settings_has_network(&next)
                     ? json_pack("{s:s, s:I}", "name", next.extractor, "version",
                                 (json_int_t)next.extractor_version)
                     : json_string(next.extractor);
     if (json_object_set_new(c->params, "extractor", extractor) != 0)
-        return refuse(fault, "internal", "", "memory is short");
+        return ak_fault_set(fault, "", "internal", "memory is short");
     return AK_OK;
 }

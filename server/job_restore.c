@@ -75,54 +75,37 @@ struct restore {
     unsigned searches;
 };
 
-static enum ak_status fault_at(struct ak_settings_error *fault,
-                               const char *slug, const char *pointer,
-                               const char *detail)
-{
-    fault->slug = slug;
-    snprintf(fault->pointer, sizeof(fault->pointer), "%s", pointer);
-    snprintf(fault->detail, sizeof(fault->detail), "%s", detail);
-    return AK_EINVAL;
-}
-
 static enum ak_status restore_check(struct ak_run_check *check,
-                                    struct ak_settings_error *fault)
+                                    struct ak_fault *fault)
 {
+    static const char *const known[] = {"snapshot"};
     const char *name =
         json_string_value(json_object_get(check->params, "snapshot"));
     struct ak_collection *c = NULL;
     struct ak_backup backup;
     struct ak_err err = {0};
     enum ak_status status;
-    const char *key;
-    json_t *value;
 
-    json_object_foreach(check->params, key, value)
-    {
-        char pointer[128];
-
-        if (strcmp(key, "snapshot") == 0)
-            continue;
-        snprintf(pointer, sizeof(pointer), "/params/%.80s", key);
-        return fault_at(fault, "unknown-field", pointer, "is not known here");
-    }
+    if (ak_fault_keys(fault, check->params, "/params", known, 1,
+                      "is not known here") != AK_OK)
+        return AK_EINVAL;
     if (!ak_settings_good_name(check->target))
-        return fault_at(fault, "validation-failed", "/target",
-                        "must be the name of the collection to be made: "
-                        "^[a-z0-9][a-z0-9_-]{0,62}$");
+        return ak_fault_set(fault, "/target", "validation-failed",
+                            "must be the name of the collection to be made: "
+                            "^[a-z0-9][a-z0-9_-]{0,62}$");
     if (name == NULL)
-        return fault_at(fault, "validation-failed", "/params/snapshot",
-                        "must be the name of a snapshot");
+        return ak_fault_set(fault, "/params/snapshot", "validation-failed",
+                            "must be the name of a snapshot");
     status = ak_engine_get(check->engine, check->target, &c, NULL);
     ak_collection_drop(status == AK_OK ? c : NULL);
     if (status != AK_ENOTFOUND)
-        return fault_at(fault, "already-exists", "/target",
-                        "there is a collection of this name");
+        return ak_fault_set(fault, "/target", "already-exists",
+                            "there is a collection of this name");
     status =
         ak_backup_read(check->engine->params.data_dir, name, &backup, &err);
     if (status != AK_OK)
-        return fault_at(fault, "validation-failed", "/params/snapshot",
-                        err.text);
+        return ak_fault_set(fault, "/params/snapshot", "validation-failed",
+                            "%s", err.text);
     return ak_pace_check(check, fault);
 }
 

@@ -58,27 +58,18 @@ struct snapshot {
 /* --------------------------------------------------------------------- asking */
 
 static enum ak_status snapshot_check(struct ak_run_check *check,
-                                     struct ak_settings_error *fault)
+                                     struct ak_fault *fault)
 {
-    const char *key;
-    json_t *value;
+    static const char *const known[] = {"name"};
+    const json_t *name = json_object_get(check->params, "name");
 
-    json_object_foreach(check->params, key, value)
-    {
-        snprintf(fault->pointer, sizeof(fault->pointer), "/params/%.80s", key);
-        if (strcmp(key, "name") != 0) {
-            fault->slug = "unknown-field";
-            snprintf(fault->detail, sizeof(fault->detail), "is not known here");
-            return AK_EINVAL;
-        }
-        if (json_is_string(value) &&
-            ak_settings_good_name(json_string_value(value)))
-            continue;
-        fault->slug = "validation-failed";
-        snprintf(fault->detail, sizeof(fault->detail),
-                 "must be a name: ^[a-z0-9][a-z0-9_-]{0,62}$");
+    if (ak_fault_keys(fault, check->params, "/params", known, 1,
+                      "is not known here") != AK_OK)
         return AK_EINVAL;
-    }
+    if (name != NULL && (!json_is_string(name) ||
+                         !ak_settings_good_name(json_string_value(name))))
+        return ak_fault_set(fault, "/params/name", "validation-failed",
+                            "must be a name: ^[a-z0-9][a-z0-9_-]{0,62}$");
     return ak_pace_check(check, fault);
 }
 

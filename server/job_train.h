@@ -8,9 +8,9 @@
 /* As in job_kind.h.  What comes of it says the same for both: `from` and
    `from_version`, or `arch`; `dataset` or `collection`. */
 enum ak_status ak_train_check(struct ak_run_check *check,
-                              struct ak_settings_error *fault);
+                              struct ak_fault *fault);
 enum ak_status ak_finetune_check(struct ak_run_check *check,
-                                 struct ak_settings_error *fault);
+                                 struct ak_fault *fault);
 
 /* Where a data set is; false: there is none of that name. */
 bool ak_train_dataset(const struct ak_engine *engine, const char *name,

@@ -71,7 +71,7 @@ bool ak_train_dataset(const struct ak_engine *engine, const char *name,
 
 /* Exactly one of two params. */
 static enum ak_status one_of(const json_t *object, const char *a, const char *b,
-                             struct ak_settings_error *fault)
+                             struct ak_fault *fault)
 {
     bool has_a = json_object_get(object, a) != NULL;
     bool has_b = json_object_get(object, b) != NULL;
@@ -80,13 +80,12 @@ static enum ak_status one_of(const json_t *object, const char *a, const char *b,
     if (has_a != has_b)
         return AK_OK;
     snprintf(pointer, sizeof(pointer), "/params/%s", has_a ? b : a);
-    return ak_job_option_fault(fault, "validation-failed", pointer,
-                               "one of %s and %s must be given, and no more", a,
-                               b);
+    return ak_fault_set(fault, pointer, "validation-failed",
+                        "one of %s and %s must be given, and no more", a, b);
 }
 
 static enum ak_status check_start(struct ak_run_check *check,
-                                  struct ak_settings_error *fault)
+                                  struct ak_fault *fault)
 {
     const char *arch = text_of(check->params, "arch");
     const char *from = text_of(check->params, "from");
@@ -94,20 +93,19 @@ static enum ak_status check_start(struct ak_run_check *check,
     struct ak_extractor_version found;
 
     if (arch != NULL && ak_arch_find(arch) == NULL)
-        return ak_job_option_fault(fault, "unsupported-option", "/params/arch",
-                                   "there is no architecture %.60s", arch);
+        return ak_fault_set(fault, "/params/arch", "unsupported-option",
+                            "there is no architecture %.60s", arch);
     if (arch != NULL && version != NULL)
-        return ak_job_option_fault(fault, "validation-failed",
-                                   "/params/from_version", "goes with from");
+        return ak_fault_set(fault, "/params/from_version", "validation-failed",
+                            "goes with from");
     if (from == NULL)
         return AK_OK;
     if (ak_extractors_find(ak_engine_extractors(check->engine), from,
                            (uint32_t)json_integer_value(version), &found,
                            NULL) != AK_OK)
-        return ak_job_option_fault(fault, "validation-failed",
-                                   version != NULL ? "/params/from_version"
-                                                   : "/params/from",
-                                   "there is no such version of an extractor");
+        return ak_fault_set(
+            fault, version != NULL ? "/params/from_version" : "/params/from",
+            "validation-failed", "there is no such version of an extractor");
     return json_object_set_new(check->params, "from_version",
                                json_integer(found.version)) == 0
                ? AK_OK
@@ -115,7 +113,7 @@ static enum ak_status check_start(struct ak_run_check *check,
 }
 
 static enum ak_status check_data(struct ak_run_check *check,
-                                 struct ak_settings_error *fault)
+                                 struct ak_fault *fault)
 {
     const char *dataset = text_of(check->params, "dataset");
     const char *name = text_of(check->params, "collection");
@@ -126,23 +124,20 @@ static enum ak_status check_data(struct ak_run_check *check,
     if (dataset != NULL)
         return ak_train_dataset(check->engine, dataset, path)
                    ? AK_OK
-                   : ak_job_option_fault(fault, "validation-failed",
-                                         "/params/dataset",
-                                         "there is no folder %s in "
-                                         "datasets_dir",
-                                         dataset);
+                   : ak_fault_set(fault, "/params/dataset", "validation-failed",
+                                  "there is no folder %s in "
+                                  "datasets_dir",
+                                  dataset);
     if (ak_engine_get(check->engine, name, &c, NULL) != AK_OK)
-        return ak_job_option_fault(fault, "validation-failed",
-                                   "/params/collection",
-                                   "there is no such collection");
+        return ak_fault_set(fault, "/params/collection", "validation-failed",
+                            "there is no such collection");
     ak_collection_settings(c, &settings);
     ak_collection_drop(c);
     return settings.keep_images
                ? AK_OK
-               : ak_job_option_fault(fault, "validation-failed",
-                                     "/params/collection",
-                                     "it keeps no images: its images.store is "
-                                     "none");
+               : ak_fault_set(fault, "/params/collection", "validation-failed",
+                              "it keeps no images: its images.store is "
+                              "none");
 }
 
 /* All cores but one, which serves. */
@@ -158,8 +153,7 @@ static enum ak_status set_threads(json_t *object)
                : AK_ENOMEM;
 }
 
-static enum ak_status check_budget(json_t *object,
-                                   struct ak_settings_error *fault)
+static enum ak_status check_budget(json_t *object, struct ak_fault *fault)
 {
     enum ak_status status = ak_train_check_budget(object, "/budget", fault);
 
@@ -167,7 +161,7 @@ static enum ak_status check_budget(json_t *object,
 }
 
 static enum ak_status check_gate(struct ak_run_check *check,
-                                 struct ak_settings_error *fault)
+                                 struct ak_fault *fault)
 {
     if (!check->gate_given) {
         json_decref(check->gate);
@@ -180,7 +174,7 @@ static enum ak_status check_gate(struct ak_run_check *check,
 
 /* What both kinds have beside their start and their images. */
 static enum ak_status check_rest(struct ak_run_check *check, bool finetune,
-                                 struct ak_settings_error *fault)
+                                 struct ak_fault *fault)
 {
     enum ak_status status = ak_train_hash_check(check->params, fault);
 
@@ -193,15 +187,14 @@ static enum ak_status check_rest(struct ak_run_check *check, bool finetune,
 }
 
 enum ak_status ak_train_check(struct ak_run_check *check,
-                              struct ak_settings_error *fault)
+                              struct ak_fault *fault)
 {
     enum ak_status status;
 
     if (!ak_settings_good_name(check->target))
-        return ak_job_option_fault(
-            fault, "validation-failed", "/target",
-            "must be the name of an extractor, there or to be: "
-            "^[a-z0-9][a-z0-9_-]{0,62}$");
+        return ak_fault_set(fault, "/target", "validation-failed",
+                            "must be the name of an extractor, there or to be: "
+                            "^[a-z0-9][a-z0-9_-]{0,62}$");
     status =
         ak_train_hash_fill(ak_engine_extractors(check->engine), check->params);
     if (status == AK_OK)
@@ -221,20 +214,19 @@ enum ak_status ak_train_check(struct ak_run_check *check,
 /* The network that the collection serves, or another version of it, and the
    collection itself: written there as if they had been asked of `train`. */
 static enum ak_status take_collection(struct ak_run_check *check,
-                                      struct ak_settings_error *fault)
+                                      struct ak_fault *fault)
 {
     struct ak_settings served;
     json_t *version = json_object_get(check->params, "from_version");
 
     ak_collection_served_settings(check->c, &served);
     if (!ak_settings_has_network(&served))
-        return ak_job_option_fault(
-            fault, "unsupported-option", "/target",
-            "no network makes the vectors of this collection");
+        return ak_fault_set(fault, "/target", "unsupported-option",
+                            "no network makes the vectors of this collection");
     if (!served.keep_images)
-        return ak_job_option_fault(fault, "unsupported-option", "/target",
-                                   "it keeps no images: its images.store is "
-                                   "none");
+        return ak_fault_set(fault, "/target", "unsupported-option",
+                            "it keeps no images: its images.store is "
+                            "none");
     if (json_object_set_new(check->params, "from",
                             json_string(served.extractor)) != 0 ||
         json_object_set_new(check->params, "collection",
@@ -247,7 +239,7 @@ static enum ak_status take_collection(struct ak_run_check *check,
 }
 
 enum ak_status ak_finetune_check(struct ak_run_check *check,
-                                 struct ak_settings_error *fault)
+                                 struct ak_fault *fault)
 {
     enum ak_status status =
         ak_job_options_check(check->params, "/params", finetune_params,

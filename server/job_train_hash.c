@@ -47,8 +47,7 @@ enum ak_status ak_train_hash_fill(struct ak_extractors *x, json_t *params)
                : AK_ENOMEM;
 }
 
-enum ak_status ak_train_hash_check(const json_t *params,
-                                   struct ak_settings_error *fault)
+enum ak_status ak_train_hash_check(const json_t *params, struct ak_fault *fault)
 {
     static const char *const own[] = {"bits", "backbone_rate", "code_weight"};
     char at[64];
@@ -56,14 +55,13 @@ enum ak_status ak_train_hash_check(const json_t *params,
     if (json_object_get(params, "hash") != NULL)
         return json_integer_value(json_object_get(params, "bits")) % 8 == 0
                    ? AK_OK
-                   : ak_job_option_fault(fault, "validation-failed",
-                                         "/params/bits",
-                                         "must be a multiple of 8, 8..1024");
+                   : ak_fault_set(fault, "/params/bits", "validation-failed",
+                                  "must be a multiple of 8, 8..1024");
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
         snprintf(at, sizeof(at), "/params/%s", own[i]);
         if (json_object_get(params, own[i]) != NULL)
-            return ak_job_option_fault(fault, "validation-failed", at,
-                                       "goes with hash");
+            return ak_fault_set(fault, at, "validation-failed",
+                                "goes with hash");
     }
     return AK_OK;
 }

@@ -25,8 +25,7 @@
 enum ak_status ak_train_hash_fill(struct ak_extractors *x,
                                   json_t *params) AK_MUST_CHECK;
 /* After it.  AK_EINVAL with a fault. */
-enum ak_status
-ak_train_hash_check(const json_t *params,
-                    struct ak_settings_error *fault) AK_MUST_CHECK;
+enum ak_status ak_train_hash_check(const json_t *params,
+                                   struct ak_fault *fault) AK_MUST_CHECK;
 
 #endif

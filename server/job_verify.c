@@ -10,7 +10,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,39 +68,25 @@ static bool of_snapshot(const json_t *params)
 }
 
 static enum ak_status verify_check(struct ak_run_check *check,
-                                   struct ak_settings_error *fault)
+                                   struct ak_fault *fault)
 {
+    static const char *const known[] = {"of"};
+    const json_t *of = json_object_get(check->params, "of");
+    const char *text = json_string_value(of);
     struct ak_backup backup;
-    struct ak_err err = {0};
-    const char *key, *text;
-    json_t *value;
 
-    json_object_foreach(check->params, key, value)
-    {
-        snprintf(fault->pointer, sizeof(fault->pointer), "/params/%.80s", key);
-        if (strcmp(key, "of") != 0) {
-            fault->slug = "unknown-field";
-            snprintf(fault->detail, sizeof(fault->detail), "is not known here");
-            return AK_EINVAL;
-        }
-        text = json_string_value(value);
-        if (text != NULL &&
-            (strcmp(text, "snapshot") == 0 || strcmp(text, "collection") == 0))
-            continue;
-        fault->slug = "validation-failed";
-        snprintf(fault->detail, sizeof(fault->detail),
-                 "must be \"collection\" or \"snapshot\"");
+    if (ak_fault_keys(fault, check->params, "/params", known, 1,
+                      "is not known here") != AK_OK)
         return AK_EINVAL;
-    }
+    if (of != NULL && (text == NULL || (strcmp(text, "snapshot") != 0 &&
+                                        strcmp(text, "collection") != 0)))
+        return ak_fault_set(fault, "/params/of", "validation-failed",
+                            "must be \"collection\" or \"snapshot\"");
     if (of_snapshot(check->params) &&
         ak_backup_read(check->engine->params.data_dir, check->target, &backup,
-                       &err) == AK_ENOTFOUND) {
-        fault->slug = "validation-failed";
-        strcpy(fault->pointer, "/target");
-        snprintf(fault->detail, sizeof(fault->detail),
-                 "there is no such snapshot");
-        return AK_EINVAL;
-    }
+                       NULL) == AK_ENOTFOUND)
+        return ak_fault_set(fault, "/target", "validation-failed",
+                            "there is no such snapshot");
     return ak_pace_check(check, fault);
 }
 

@@ -91,9 +91,8 @@ typedef void ak_run_started_fn(void *arg, enum ak_status status, uint64_t id,
                                bool replayed, const struct ak_err *err);
 enum ak_status ak_jobs_submit(struct ak_jobs *jobs,
                               const struct ak_run_request *request,
-                              struct ak_settings_error *fault,
-                              ak_run_started_fn *done, void *arg,
-                              struct ak_err *err) AK_MUST_CHECK;
+                              struct ak_fault *fault, ak_run_started_fn *done,
+                              void *arg, struct ak_err *err) AK_MUST_CHECK;
 
 /* What one that has not ended shall become; `done` is called when that it was
    asked is in the catalog.  AK_ENOTFOUND; AK_EBUSY: its state does not allow

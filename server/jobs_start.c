@@ -5,8 +5,6 @@
  * excludes it, or the same request sent again, which gets the same job.  It is
  * seen when the catalog has it.
  */
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,66 +25,42 @@ static char *request_text(const struct ak_run_check *check)
     return text;
 }
 
-static enum ak_status fault_at(struct ak_settings_error *fault,
-                               const char *slug, const char *pointer,
-                               const char *fmt, ...) AK_PRINTF(4, 5);
-static enum ak_status fault_at(struct ak_settings_error *fault,
-                               const char *slug, const char *pointer,
-                               const char *fmt, ...)
-{
-    va_list ap;
-
-    fault->slug = slug;
-    snprintf(fault->pointer, sizeof(fault->pointer), "%s", pointer);
-    va_start(ap, fmt);
-    vsnprintf(fault->detail, sizeof(fault->detail), fmt, ap);
-    va_end(ap);
-    return AK_EINVAL;
-}
-
 /* A kind without `check` takes an empty object and nothing else. */
 static enum ak_status only_empty(const struct ak_run_check *check,
-                                 struct ak_settings_error *fault)
+                                 struct ak_fault *fault)
 {
     json_t *const objects[] = {check->params, check->budget, check->gate};
     static const char *const pointers[] = {"/params", "/budget", "/gate"};
 
-    for (size_t i = 0; i < 3; i++) {
-        const char *key = json_object_iter_key(json_object_iter(objects[i]));
-
-        if (key != NULL) {
-            char at[128];
-
-            snprintf(at, sizeof(at), "%s/%.80s", pointers[i], key);
-            return fault_at(fault, "unknown-field", at, "is not known here");
-        }
-    }
+    for (size_t i = 0; i < 3; i++)
+        if (json_object_size(objects[i]) > 0)
+            return ak_fault_keys(fault, objects[i], pointers[i], NULL, 0,
+                                 "is not known here");
     return AK_OK;
 }
 
 static enum ak_status check_target(const struct ak_run_kind *kind,
                                    struct ak_run_check *check,
-                                   struct ak_settings_error *fault,
-                                   struct ak_err *err)
+                                   struct ak_fault *fault, struct ak_err *err)
 {
     enum ak_status status;
 
     if (!ak_run_wants_collection(kind, check->params))
         return strlen(check->target) < AK_SETTINGS_NAME
                    ? AK_OK
-                   : fault_at(fault, "validation-failed", "/target",
-                              "must have at most %d bytes",
-                              AK_SETTINGS_NAME - 1);
+                   : ak_fault_set(fault, "/target", "validation-failed",
+                                  "must have at most %d bytes",
+                                  AK_SETTINGS_NAME - 1);
     if (check->target[0] == '\0')
-        return fault_at(fault, "validation-failed", "/target",
-                        "must be the name of a collection");
+        return ak_fault_set(fault, "/target", "validation-failed",
+                            "must be the name of a collection");
     if (strlen(check->target) >= AK_SETTINGS_NAME)
-        return fault_at(fault, "validation-failed", "/target",
-                        "there is no such collection");
+        return ak_fault_set(fault, "/target", "validation-failed",
+                            "there is no such collection");
     status = ak_engine_get(check->engine, check->target, &check->c, err);
     if (status == AK_ENOTFOUND)
-        return fault_at(fault, "validation-failed", "/target",
-                        "there is no such collection");
+        return ak_fault_set(fault, "/target", "validation-failed",
+                            "there is no such collection");
     return status;
 }
 
@@ -96,10 +70,11 @@ static json_t *copy_or_object(const json_t *value)
 }
 
 /* Fills `text` with the request as it is kept. */
-static enum ak_status
-check_request(struct ak_jobs *jobs, const struct ak_run_kind *kind,
-              const struct ak_run_request *rq, char **text,
-              struct ak_settings_error *fault, struct ak_err *err)
+static enum ak_status check_request(struct ak_jobs *jobs,
+                                    const struct ak_run_kind *kind,
+                                    const struct ak_run_request *rq,
+                                    char **text, struct ak_fault *fault,
+                                    struct ak_err *err)
 {
     struct ak_run_check check = {
         .engine = jobs->engine,
@@ -269,9 +244,8 @@ static void started(void *arg, enum ak_status status, const struct ak_err *err)
 
 enum ak_status ak_jobs_submit(struct ak_jobs *jobs,
                               const struct ak_run_request *rq,
-                              struct ak_settings_error *fault,
-                              ak_run_started_fn *done, void *arg,
-                              struct ak_err *err)
+                              struct ak_fault *fault, ak_run_started_fn *done,
+                              void *arg, struct ak_err *err)
 {
     const struct ak_run_kind *kind = ak_jobs_kind(jobs, rq->kind);
     struct starting *s = NULL;
@@ -283,8 +257,8 @@ enum ak_status ak_jobs_submit(struct ak_jobs *jobs,
     if (kind == NULL) {
         ak_fail(err, AK_EINVAL, "/kind: there are no jobs of kind %.40s",
                 rq->kind);
-        return fault_at(fault, "unsupported-option", "/kind",
-                        "there are no jobs of kind %.40s", rq->kind);
+        return ak_fault_set(fault, "/kind", "unsupported-option",
+                            "there are no jobs of kind %.40s", rq->kind);
     }
     /* Before it is checked: what the first one has done may be what refuses the
        second, such as the name that it has given. */

@@ -229,7 +229,7 @@ static enum ak_status start(struct ak_collection *c, enum ak_rebuild_why why,
                                      .target = c->settings.name,
                                      .params = params,
                                      .gate = gate};
-    struct ak_settings_error fault = {0};
+    struct ak_fault fault = {0};
     enum ak_status status;
 
     ak_collection_ref(c);

@@ -1,6 +1,5 @@
 #include "server/pace.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "core/base/clock.h"
@@ -8,30 +7,22 @@
 #define MAX_RATE 1e12
 
 enum ak_status ak_pace_check(const struct ak_run_check *check,
-                             struct ak_settings_error *fault)
+                             struct ak_fault *fault)
 {
-    const char *key;
-    json_t *value;
+    static const char *const known[] = {"bytes_per_second"};
+    const json_t *rate = json_object_get(check->budget, known[0]);
 
-    fault->slug = "unknown-field";
-    snprintf(fault->detail, sizeof(fault->detail), "is not known here");
-    if (json_object_size(check->gate) > 0) {
-        snprintf(fault->pointer, sizeof(fault->pointer), "/gate");
+    if (json_object_size(check->gate) > 0)
+        return ak_fault_set(fault, "/gate", "unknown-field",
+                            "is not known here");
+    if (ak_fault_keys(fault, check->budget, "/budget", known, 1,
+                      "is not known here") != AK_OK)
         return AK_EINVAL;
-    }
-    json_object_foreach(check->budget, key, value)
-    {
-        snprintf(fault->pointer, sizeof(fault->pointer), "/budget/%.80s", key);
-        if (strcmp(key, "bytes_per_second") != 0)
-            return AK_EINVAL;
-        if (json_is_number(value) && json_number_value(value) >= 0 &&
-            json_number_value(value) <= MAX_RATE)
-            continue;
-        fault->slug = "validation-failed";
-        snprintf(fault->detail, sizeof(fault->detail),
-                 "must be a number, 0..%g; 0: as fast as it goes", MAX_RATE);
-        return AK_EINVAL;
-    }
+    if (rate != NULL && (!json_is_number(rate) || json_number_value(rate) < 0 ||
+                         json_number_value(rate) > MAX_RATE))
+        return ak_fault_set(
+            fault, "/budget/bytes_per_second", "validation-failed",
+            "must be a number, 0..%g; 0: as fast as it goes", MAX_RATE);
     return AK_OK;
 }
 

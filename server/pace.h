@@ -12,7 +12,7 @@ struct ak_pace {
 
 /* For a kind that takes this budget and no gate; AK_EINVAL with a fault. */
 enum ak_status ak_pace_check(const struct ak_run_check *check,
-                             struct ak_settings_error *fault) AK_MUST_CHECK;
+                             struct ak_fault *fault) AK_MUST_CHECK;
 /* From now on, `bytes` having been read before. */
 void ak_pace_begin(struct ak_pace *pace, const json_t *budget, uint64_t bytes);
 /* Whether to read on after `bytes` in all. */

@@ -7,9 +7,9 @@
 /* As in job_kind.h; the params of a promotion name an extractor, and which of its
    versions is written there. */
 enum ak_status ak_rebuild_check(struct ak_run_check *check,
-                                struct ak_settings_error *fault);
+                                struct ak_fault *fault);
 enum ak_status ak_promote_check(struct ak_run_check *check,
-                                struct ak_settings_error *fault);
+                                struct ak_fault *fault);
 
 /* Whether the params name an extractor. */
 bool ak_rebuild_extracts(const json_t *params);
@@ -18,6 +18,6 @@ bool ak_rebuild_extracts(const json_t *params);
 enum ak_status ak_rebuild_merge(struct ak_engine *engine,
                                 const struct ak_settings *now,
                                 const json_t *params, struct ak_settings *out,
-                                struct ak_settings_error *fault) AK_MUST_CHECK;
+                                struct ak_fault *fault) AK_MUST_CHECK;
 
 #endif

@@ -163,10 +163,10 @@ static void reply_collection(struct ak_op *op, unsigned status,
 }
 
 static void reply_settings_error(struct ak_op *op, enum ak_status status,
-                                 const struct ak_settings_error *error)
+                                 const struct ak_fault *error)
 {
     if (status == AK_EINVAL)
-        ak_op_fault(op, error->pointer, error->slug, "%s", error->detail);
+        ak_op_fault(op, error->pointer, error->code, "%s", error->detail);
     else
         ak_op_fail(op, status, NULL);
 }
@@ -196,7 +196,7 @@ static void created(void *arg, enum ak_status status, bool created,
 static void put_collection(struct ak_request *rq)
 {
     struct ak_op *op = ak_op_begin(rq, AK_OP_NO_COLLECTION, NULL, 0);
-    struct ak_settings_error error = {0};
+    struct ak_fault error = {0};
     struct ak_settings settings;
     enum ak_status status;
 
@@ -237,7 +237,7 @@ static void patched(struct ak_op *op)
 static void patch_collection(struct ak_request *rq)
 {
     struct ak_op *op = ak_op_begin(rq, 0, NULL, 0);
-    struct ak_settings_error error = {0};
+    struct ak_fault error = {0};
     struct ak_submission *s;
     enum ak_status status;
     size_t len;

@@ -121,7 +121,7 @@ static void post_job(struct ak_request *rq)
 {
     struct ak_op *op = ak_op_begin(rq, AK_OP_NO_COLLECTION, NULL, 0);
     struct ak_run_request request = {0};
-    struct ak_settings_error fault = {0};
+    struct ak_fault fault = {0};
     struct ak_op_key key;
     struct ak_err err = {0};
     enum ak_status status;
@@ -144,8 +144,8 @@ static void post_job(struct ak_request *rq)
     }
     request.key = key.key.data;
     status = ak_jobs_submit(jobs_of(rq), &request, &fault, started, op, &err);
-    if (status == AK_EINVAL && fault.slug != NULL)
-        ak_op_fault(op, fault.pointer, fault.slug, "%s", fault.detail);
+    if (status == AK_EINVAL && fault.code != NULL)
+        ak_op_fault(op, fault.pointer, fault.code, "%s", fault.detail);
     else if (status != AK_OK)
         refuse(rq, status, &err);
 }

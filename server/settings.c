@@ -34,29 +34,11 @@
 #define POLICIES       "manual, every_batches, quality"
 #define COUNT(array)   (sizeof(array) / sizeof((array)[0]))
 
-static enum ak_status refuse(struct ak_settings_error *error, const char *slug,
-                             const char *pointer, const char *fmt, ...)
-    AK_PRINTF(4, 5);
+static enum ak_status invalid(struct ak_fault *error, const char *pointer,
+                              const char *fmt, ...) AK_PRINTF(3, 4);
 
-static enum ak_status refuse(struct ak_settings_error *error, const char *slug,
-                             const char *pointer, const char *fmt, ...)
-{
-    va_list ap;
-
-    error->slug = slug;
-    snprintf(error->pointer, sizeof(error->pointer), "%s", pointer);
-    va_start(ap, fmt);
-    vsnprintf(error->detail, sizeof(error->detail), fmt, ap);
-    va_end(ap);
-    return AK_EINVAL;
-}
-
-static enum ak_status invalid(struct ak_settings_error *error,
-                              const char *pointer, const char *fmt, ...)
-    AK_PRINTF(3, 4);
-
-static enum ak_status invalid(struct ak_settings_error *error,
-                              const char *pointer, const char *fmt, ...)
+static enum ak_status invalid(struct ak_fault *error, const char *pointer,
+                              const char *fmt, ...)
 {
     char detail[sizeof(error->detail)];
     va_list ap;
@@ -64,7 +46,7 @@ static enum ak_status invalid(struct ak_settings_error *error,
     va_start(ap, fmt);
     vsnprintf(detail, sizeof(detail), fmt, ap);
     va_end(ap);
-    return refuse(error, "validation-failed", pointer, "%s", detail);
+    return ak_fault_set(error, pointer, "validation-failed", "%s", detail);
 }
 
 /* The text of a string; NULL for what is none, or has a zero byte. */
@@ -76,39 +58,18 @@ static const char *text_of(const json_t *value)
                                                                      : NULL;
 }
 
-/* Every key of `object` is one of `names`; object may be NULL. */
 static enum ak_status only(const json_t *object, const char *pointer,
                            const char *const *names, size_t n,
-                           struct ak_settings_error *error)
+                           struct ak_fault *error)
 {
-    const char *key;
-    json_t *value;
-    char at[sizeof(error->pointer)];
-
-    if (object == NULL)
-        return AK_OK;
-    if (!json_is_object(object))
-        return invalid(error, pointer, "must be an object");
-    json_object_foreach((json_t *)(uintptr_t)object, key, value)
-    {
-        size_t i = 0;
-
-        while (i < n && strcmp(key, names[i]) != 0)
-            i++;
-        if (i < n)
-            continue;
-        snprintf(at, sizeof(at), "%s", pointer);
-        ak_pointer_add(at, sizeof(at), key);
-        return refuse(error, "unknown-field", at, "no such field");
-    }
-    return AK_OK;
+    return ak_fault_keys(error, object, pointer, names, n, "no such field");
 }
 
 /* An integer within a range; absent leaves *out. */
 static enum ak_status integer(const json_t *object, const char *key,
                               const char *pointer, json_int_t min,
                               json_int_t max, uint64_t *out,
-                              struct ak_settings_error *error)
+                              struct ak_fault *error)
 {
     const json_t *v = json_object_get(object, key);
 
@@ -129,7 +90,7 @@ static enum ak_status integer(const json_t *object, const char *key,
 /* A number within a range; absent leaves *out. */
 static enum ak_status number(const json_t *object, const char *key,
                              const char *pointer, double min, double max,
-                             double *out, struct ak_settings_error *error)
+                             double *out, struct ak_fault *error)
 {
     const json_t *v = json_object_get(object, key);
 
@@ -147,7 +108,7 @@ static enum ak_status number(const json_t *object, const char *key,
 /* One of two words; absent leaves *second. */
 static enum ak_status choice(const json_t *object, const char *key,
                              const char *pointer, const char *a, const char *b,
-                             bool *second, struct ak_settings_error *error)
+                             bool *second, struct ak_fault *error)
 {
     const json_t *v = json_object_get(object, key);
     const char *word;
@@ -158,8 +119,9 @@ static enum ak_status choice(const json_t *object, const char *key,
     if (word == NULL)
         return invalid(error, pointer, "must be \"%s\" or \"%s\"", a, b);
     if (strcmp(word, a) != 0 && strcmp(word, b) != 0)
-        return refuse(error, "unsupported-option", pointer,
-                      "is \"%.60s\", must be \"%s\" or \"%s\"", word, a, b);
+        return ak_fault_set(error, pointer, "unsupported-option",
+                            "is \"%.60s\", must be \"%s\" or \"%s\"", word, a,
+                            b);
     *second = strcmp(word, b) == 0;
     return AK_OK;
 }
@@ -204,7 +166,7 @@ static void list_kinds(char *text, size_t cap)
 
 static enum ak_status read_option(const struct ak_hash_option *o,
                                   const json_t *v, double *out,
-                                  struct ak_settings_error *error)
+                                  struct ak_fault *error)
 {
     char at[sizeof(error->pointer)] = "/model/params";
     double x;
@@ -224,7 +186,7 @@ static enum ak_status read_option(const struct ak_hash_option *o,
 
 static enum ak_status read_params(const struct ak_hash_method *m,
                                   const json_t *params, struct ak_settings *s,
-                                  struct ak_settings_error *error)
+                                  struct ak_fault *error)
 {
     const char *names[AK_SETTINGS_OPTIONS + 1] = {NULL};
     size_t n = 0;
@@ -252,7 +214,7 @@ static enum ak_status read_params(const struct ak_hash_method *m,
 }
 
 static enum ak_status read_model(const json_t *model, struct ak_settings *s,
-                                 struct ak_settings_error *error)
+                                 struct ak_fault *error)
 {
     static const char *const names[] = {"kind", "params", "head"};
     const char *kind = text_of(json_object_get(model, "kind"));
@@ -270,8 +232,8 @@ static enum ak_status read_model(const json_t *model, struct ak_settings *s,
     m = find_served(kind);
     if ((m == NULL && strcmp(kind, EXTERNAL) != 0) ||
         strlen(kind) >= sizeof(s->kind))
-        return refuse(error, "unsupported-option", "/model/kind",
-                      "is \"%.40s\", built here are: %s", kind, kinds);
+        return ak_fault_set(error, "/model/kind", "unsupported-option",
+                            "is \"%.40s\", built here are: %s", kind, kinds);
     strcpy(s->kind, kind);
     status = choice(model, "head", "/model/head", "learnt", "network", &s->head,
                     error);
@@ -282,18 +244,19 @@ static enum ak_status read_model(const json_t *model, struct ak_settings *s,
 
 /* Only networks have a hash layer, of one kind. */
 static enum ak_status check_head(const struct ak_settings *s,
-                                 struct ak_settings_error *error)
+                                 struct ak_fault *error)
 {
     if (!s->head ||
         (strcmp(s->kind, "hcdh") == 0 && ak_settings_has_network(s)))
         return AK_OK;
-    return refuse(error, "unsupported-option", "/model/head",
-                  "is \"network\", which takes kind hcdh and a network as "
-                  "extractor");
+    return ak_fault_set(
+        error, "/model/head", "unsupported-option",
+        "is \"network\", which takes kind hcdh and a network as "
+        "extractor");
 }
 
 static enum ak_status read_bits(const json_t *body, struct ak_settings *s,
-                                struct ak_settings_error *error)
+                                struct ak_fault *error)
 {
     uint64_t bits = 0;
     enum ak_status status;
@@ -317,7 +280,7 @@ bool ak_settings_has_network(const struct ak_settings *s)
 
 /* Built in: sets `dim`. */
 static enum ak_status read_pixels(const char *name, struct ak_settings *s,
-                                  struct ak_settings_error *error)
+                                  struct ak_fault *error)
 {
     struct ak_pixels_spec spec;
     struct ak_err err = {0};
@@ -331,7 +294,7 @@ static enum ak_status read_pixels(const char *name, struct ak_settings *s,
 
 /* {"name", "version"}: a network, and which one. */
 static enum ak_status read_version(const json_t *extractor, uint64_t *version,
-                                   struct ak_settings_error *error)
+                                   struct ak_fault *error)
 {
     static const char *const names[] = {"name", "version"};
     enum ak_status status =
@@ -345,7 +308,7 @@ static enum ak_status read_version(const json_t *extractor, uint64_t *version,
 
 /* `null`, a name, or a name with a version. */
 static enum ak_status read_extractor(const json_t *body, struct ak_settings *s,
-                                     struct ak_settings_error *error)
+                                     struct ak_fault *error)
 {
     const json_t *v = json_object_get(body, "extractor");
     bool is_object = json_is_object(v);
@@ -371,7 +334,7 @@ static enum ak_status read_extractor(const json_t *body, struct ak_settings *s,
 }
 
 static enum ak_status read_features(const json_t *body, struct ak_settings *s,
-                                    struct ak_settings_error *error)
+                                    struct ak_fault *error)
 {
     static const char *const names[] = {"dim", "store"};
     const json_t *features = json_object_get(body, "features");
@@ -393,9 +356,9 @@ static enum ak_status read_features(const json_t *body, struct ak_settings *s,
                        "must be given when there is no extractor: 1..%d",
                        MAX_DIM);
     if (s->dim != 0 && dim != s->dim)
-        return refuse(error, "dim-mismatch", "/features/dim",
-                      "is %u, but extractor %s gives %u", (unsigned)dim,
-                      s->extractor, s->dim);
+        return ak_fault_set(error, "/features/dim", "dim-mismatch",
+                            "is %u, but extractor %s gives %u", (unsigned)dim,
+                            s->extractor, s->dim);
     s->dim = (uint32_t)dim;
     s->format = half ? AK_FORMAT_F16 : AK_FORMAT_F32;
     return AK_OK;
@@ -403,24 +366,26 @@ static enum ak_status read_features(const json_t *body, struct ak_settings *s,
 
 /* Kind external keeps codes and nothing else of an item's looks. */
 static enum ak_status read_external(const json_t *body, struct ak_settings *s,
-                                    struct ak_settings_error *error)
+                                    struct ak_fault *error)
 {
     const json_t *extractor = json_object_get(body, "extractor");
 
     if (json_object_get(body, "features") != NULL)
-        return refuse(error, "unsupported-option", "/features",
-                      "kind " EXTERNAL " takes codes; features beside them are "
-                      "not built yet");
+        return ak_fault_set(error, "/features", "unsupported-option",
+                            "kind " EXTERNAL
+                            " takes codes; features beside them are "
+                            "not built yet");
     if (extractor != NULL && !json_is_null(extractor))
-        return refuse(error, "unsupported-option", "/extractor",
-                      "must be null for kind " EXTERNAL ", which takes codes");
+        return ak_fault_set(error, "/extractor", "unsupported-option",
+                            "must be null for kind " EXTERNAL
+                            ", which takes codes");
     s->dim = 0;
     s->format = AK_FORMAT_CODE;
     return AK_OK;
 }
 
 static enum ak_status read_labels(const json_t *body, struct ak_settings *s,
-                                  struct ak_settings_error *error)
+                                  struct ak_fault *error)
 {
     static const char *const names[] = {"mode", "max"};
     const json_t *labels = json_object_get(body, "labels");
@@ -442,7 +407,7 @@ static enum ak_status read_labels(const json_t *body, struct ak_settings *s,
 static const char *const policies[] = {"manual", "every_batches", "quality"};
 
 static enum ak_status read_policy(const json_t *publish, struct ak_settings *s,
-                                  struct ak_settings_error *error)
+                                  struct ak_fault *error)
 {
     static const char at[] = "/publish/policy";
     const json_t *v = json_object_get(publish, "policy");
@@ -454,18 +419,18 @@ static enum ak_status read_policy(const json_t *publish, struct ak_settings *s,
     while (i < COUNT(policies) && strcmp(policy, policies[i]) != 0)
         i++;
     if (i == COUNT(policies))
-        return refuse(error, "unsupported-option", at,
-                      "is \"%.60s\", must be one of: " POLICIES, policy);
+        return ak_fault_set(error, at, "unsupported-option",
+                            "is \"%.60s\", must be one of: " POLICIES, policy);
     s->policy = (enum ak_policy)i;
     if (s->policy != AK_POLICY_MANUAL && !ak_settings_learns(s))
-        return refuse(error, "unsupported-option", at,
-                      "kind %s does not learn, so its policy is manual",
-                      s->kind);
+        return ak_fault_set(error, at, "unsupported-option",
+                            "kind %s does not learn, so its policy is manual",
+                            s->kind);
     return AK_OK;
 }
 
 static enum ak_status read_publish(const json_t *body, struct ak_settings *s,
-                                   struct ak_settings_error *error)
+                                   struct ak_fault *error)
 {
     static const char *const names[] = {"policy",        "every_batches",
                                         "min_new_ratio", "min_quality_gain",
@@ -497,8 +462,9 @@ static enum ak_status read_publish(const json_t *body, struct ak_settings *s,
         status = number(publish, "rebuild_at_debt", "/publish/rebuild_at_debt",
                         0, 1, &s->rebuild_at_debt, error);
     if (status == AK_OK && s->rebuild_at_debt > 0 && !ak_settings_learns(s))
-        status = refuse(error, "unsupported-option", "/publish/rebuild_at_debt",
-                        "kind %s does not learn, so it has no debt", s->kind);
+        status = ak_fault_set(
+            error, "/publish/rebuild_at_debt", "unsupported-option",
+            "kind %s does not learn, so it has no debt", s->kind);
     s->every_batches = (uint32_t)every;
     s->quality_depth = (uint32_t)depth;
     return status;
@@ -506,7 +472,7 @@ static enum ak_status read_publish(const json_t *body, struct ak_settings *s,
 
 /* A policy ends in a promotion, so it wants what one wants. */
 static enum ak_status read_finetune(const json_t *body, struct ak_settings *s,
-                                    struct ak_settings_error *error)
+                                    struct ak_fault *error)
 {
     static const char at[] = "/finetune/policy";
     enum ak_status status = ak_finetune_settings_parse(
@@ -515,24 +481,26 @@ static enum ak_status read_finetune(const json_t *body, struct ak_settings *s,
     if (status != AK_OK || !s->finetune.automatic)
         return status;
     if (!ak_settings_has_network(s))
-        return refuse(error, "unsupported-option", at,
-                      "no network makes the vectors of this collection, so "
-                      "there is none to train on");
+        return ak_fault_set(
+            error, at, "unsupported-option",
+            "no network makes the vectors of this collection, so "
+            "there is none to train on");
     if (!s->keep_images)
-        return refuse(error, "unsupported-option", at,
-                      "the collection stores no images to train on: its "
-                      "images.store is \"none\"");
+        return ak_fault_set(error, at, "unsupported-option",
+                            "the collection stores no images to train on: its "
+                            "images.store is \"none\"");
     if (!ak_settings_learns(s))
-        return refuse(error, "unsupported-option", at,
-                      "kind %s does not learn, so no other network can be "
-                      "promoted",
-                      s->kind);
+        return ak_fault_set(
+            error, at, "unsupported-option",
+            "kind %s does not learn, so no other network can be "
+            "promoted",
+            s->kind);
     return AK_OK;
 }
 
 static enum ak_status read_description(const json_t *body,
                                        struct ak_settings *s,
-                                       struct ak_settings_error *error)
+                                       struct ak_fault *error)
 {
     const json_t *v = json_object_get(body, "description");
 
@@ -551,7 +519,7 @@ static enum ak_status read_description(const json_t *body,
 }
 
 static enum ak_status read_images(const json_t *body, struct ak_settings *s,
-                                  struct ak_settings_error *error)
+                                  struct ak_fault *error)
 {
     static const char *const names[] = {"store"};
     const json_t *images = json_object_get(body, "images");
@@ -565,7 +533,7 @@ static enum ak_status read_images(const json_t *body, struct ak_settings *s,
 
 enum ak_status ak_settings_parse(const char *name, const json_t *body,
                                  struct ak_settings *out,
-                                 struct ak_settings_error *error)
+                                 struct ak_fault *error)
 {
     static const char *const names[] = {
         "description", "bits",   "ids",    "model",   "features",
@@ -675,7 +643,7 @@ static const char *changed_field(const json_t *before, const json_t *after)
 }
 
 enum ak_status ak_settings_patch(struct ak_settings *s, const json_t *patch,
-                                 struct ak_settings_error *error)
+                                 struct ak_fault *error)
 {
     json_t *before = NULL, *merged = NULL, *after = NULL;
     struct ak_settings next;
@@ -794,7 +762,7 @@ char *ak_settings_text(const struct ak_settings *s)
 enum ak_status ak_settings_of_text(const char *name, struct ak_bytes text,
                                    struct ak_settings *out, struct ak_err *err)
 {
-    struct ak_settings_error why = {0};
+    struct ak_fault why = {0};
     json_error_t where;
     json_t *json = ak_json_value(text.data, text.len, 0, &where);
     enum ak_status status;

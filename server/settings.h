@@ -16,6 +16,7 @@
 #include <jansson.h>
 
 #include "core/base/err.h"
+#include "server/fault.h"
 #include "server/settings_finetune.h"
 #include "storage/collection.h"
 
@@ -63,26 +64,19 @@ uint32_t ak_settings_row_bytes(const struct ak_settings *s);
 /* The space that vectors of these settings lie in. */
 struct ak_space ak_settings_space(const struct ak_settings *s);
 
-/* Where a JSON body breaks a rule; a JSON pointer and a code of the API. */
-struct ak_settings_error {
-    const char *slug; /* "validation-failed", "unknown-field", ... */
-    char pointer[128];
-    char detail[256];
-};
-
 /*
- * Read a PUT body into *out, defaults filled in.  AK_EINVAL fills `error`.  Of
+ * Read a PUT body into *out, defaults filled in.  AK_EINVAL fills in the fault.  Of
  * an extractor that is given by its name alone the version is 0, and perhaps
  * `dim`: what they are depends on what there is (ak_extractors_resolve()).
  */
 enum ak_status ak_settings_parse(const char *name, const json_t *body,
                                  struct ak_settings *out,
-                                 struct ak_settings_error *error) AK_MUST_CHECK;
+                                 struct ak_fault *fault) AK_MUST_CHECK;
 
 /* Apply a merge patch (RFC 7396) of what may change: publish, finetune,
    description. */
 enum ak_status ak_settings_patch(struct ak_settings *s, const json_t *patch,
-                                 struct ak_settings_error *error) AK_MUST_CHECK;
+                                 struct ak_fault *fault) AK_MUST_CHECK;
 
 /* Take over what a learner is made with: kind, head, options, seed, max_labels,
    and the extractor of what it learns from. */

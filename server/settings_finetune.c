@@ -78,7 +78,7 @@ static enum ak_status take_gain(json_t *gate, json_t *own)
 
 /* The parts of it; defaults are filled in, those of `gain` into `own`. */
 static enum ak_status check_parts(json_t *root, json_t *own,
-                                  struct ak_settings_error *error)
+                                  struct ak_fault *error)
 {
     static const char at[] = "/finetune/gate";
     json_t *how = json_object_get(root, "params");
@@ -115,7 +115,7 @@ static void read_all(const json_t *root, const json_t *own,
 
 enum ak_status ak_finetune_settings_parse(const json_t *object,
                                           struct ak_finetune_settings *out,
-                                          struct ak_settings_error *error)
+                                          struct ak_fault *error)
 {
     json_t *root = object != NULL ? json_deep_copy(object) : json_object();
     json_t *own = json_object();
@@ -124,8 +124,8 @@ enum ak_status ak_finetune_settings_parse(const json_t *object,
     if (root == NULL || own == NULL)
         status = AK_ENOMEM;
     else if (!json_is_object(root))
-        status = ak_job_option_fault(error, "validation-failed", "/finetune",
-                                     "must be an object");
+        status = ak_fault_set(error, "/finetune", "validation-failed",
+                              "must be an object");
     if (status == AK_OK)
         status = ak_job_options_check(root, "/finetune", policy, COUNT(policy),
                                       error);

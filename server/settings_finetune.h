@@ -12,7 +12,7 @@
 
 #include "core/base/err.h"
 
-struct ak_settings_error;
+struct ak_fault;
 
 struct ak_finetune_settings {
     bool automatic; /* else by request only */
@@ -32,10 +32,9 @@ struct ak_finetune_settings {
 };
 
 /* `object` NULL: the defaults.  AK_EINVAL fills `error`, AK_ENOMEM. */
-enum ak_status
-ak_finetune_settings_parse(const json_t *object,
-                           struct ak_finetune_settings *out,
-                           struct ak_settings_error *error) AK_MUST_CHECK;
+enum ak_status ak_finetune_settings_parse(const json_t *object,
+                                          struct ak_finetune_settings *out,
+                                          struct ak_fault *error) AK_MUST_CHECK;
 /* NULL when memory is short. */
 json_t *ak_finetune_settings_json(const struct ak_finetune_settings *s);
 

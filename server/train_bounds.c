@@ -21,7 +21,7 @@ static const struct ak_job_option gate[] = {
 };
 
 enum ak_status ak_train_check_budget(json_t *object, const char *pointer,
-                                     struct ak_settings_error *fault)
+                                     struct ak_fault *fault)
 {
     enum ak_status status =
         ak_job_options_check(object, pointer, budget, COUNT(budget), fault);
@@ -32,8 +32,8 @@ enum ak_status ak_train_check_budget(json_t *object, const char *pointer,
     if (status != AK_OK || memory == 0 || memory >= MIN_MEMORY)
         return status;
     snprintf(at, sizeof(at), "%s/memory_bytes", pointer);
-    return ak_job_option_fault(fault, "validation-failed", at,
-                               "must be 0 (any) or at least %d", MIN_MEMORY);
+    return ak_fault_set(fault, at, "validation-failed",
+                        "must be 0 (any) or at least %d", MIN_MEMORY);
 }
 
 static const struct ak_job_option splits[] = {
@@ -43,8 +43,7 @@ static const struct ak_job_option splits[] = {
 };
 
 enum ak_status ak_train_check_splits(json_t *object, const char *pointer,
-                                     bool finetune,
-                                     struct ak_settings_error *fault)
+                                     bool finetune, struct ak_fault *fault)
 {
     if (finetune && json_object_get(object, "gate") == NULL &&
         json_object_set_new(object, "gate", json_real(FINETUNE_GATE)) != 0)
@@ -53,7 +52,7 @@ enum ak_status ak_train_check_splits(json_t *object, const char *pointer,
 }
 
 enum ak_status ak_train_check_gate(json_t *object, const char *pointer,
-                                   struct ak_settings_error *fault)
+                                   struct ak_fault *fault)
 {
     return ak_job_options_check(object, pointer, gate, COUNT(gate), fault);
 }

@@ -136,7 +136,7 @@ static void create(void *arg)
 {
     struct made m = {.lock = PTHREAD_MUTEX_INITIALIZER,
                      .there = PTHREAD_COND_INITIALIZER};
-    struct ak_settings_error why = {0};
+    struct ak_fault why = {0};
     struct ak_settings settings;
     struct ak_engine *e;
     const struct making *making = arg;

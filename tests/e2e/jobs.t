@@ -145,6 +145,20 @@ def _():
         422, "validation-failed")
 
 
+@test("a field that is not known is pointed at, whatever it is called")
+def _():
+    # One at whose middle the room for a pointer ends, and one to be escaped.
+    long = "/params/" + "a" * (127 - len("/params/") - 1)
+    for kind in ("duplicates", "evaluate", "rebuild", "verify", "snapshot",
+                 "restore", "train", "finetune"):
+        target = "new" if kind in ("restore", "train") else "shoes"
+        for key, pointer in (("b/c~d", "/params/b~1c~0d"),
+                             (long[len("/params/"):] + "\u00e9", long)):
+            found = start(kind, target, expect=422, params={key: 1})["errors"]
+            equal([(f["pointer"], f["code"]) for f in found],
+                  [(pointer, "unknown-field")], "fault of a %s" % kind)
+
+
 @test("one job of a kind and target at a time, and so many at all")
 def _():
     first = start(budget=SLOW_PACE)["id"]

@@ -85,7 +85,7 @@ uint64_t fixture_start(struct ak_engine *e, const char *kind,
     json_t *p = parse(params), *g = parse(gate);
     struct ak_run_request request = {
         .kind = kind, .target = target, .params = p, .gate = g};
-    struct ak_settings_error fault = {0};
+    struct ak_fault fault = {0};
     struct ak_err err = {0};
     enum ak_status now;
     struct box b;

@@ -30,12 +30,11 @@ static uint64_t number(struct ak_run *run, const char *name)
         json_object_get(ak_run_params(run), name));
 }
 
-static enum ak_status any(struct ak_run_check *check,
-                          struct ak_settings_error *fault)
+static enum ak_status any(struct ak_run_check *check, struct ak_fault *fault)
 {
     if (json_object_get(check->params, "to") != NULL)
         return AK_OK;
-    fault->slug = "validation-failed";
+    fault->code = "validation-failed";
     strcpy(fault->pointer, "/params/to");
     strcpy(fault->detail, "is missing");
     return AK_EINVAL;

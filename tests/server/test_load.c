@@ -29,7 +29,7 @@ enum {
 static struct ak_collection *external(struct ak_engine *e, const char *name,
                                       const char *ids)
 {
-    struct ak_settings_error why = {0};
+    struct ak_fault why = {0};
     struct ak_settings settings;
     json_t *text =
         json_pack("{s:i, s:{s:s}, s:s, s:{s:s}}", "bits", BITS, "model", "kind",

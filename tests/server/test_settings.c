@@ -12,7 +12,7 @@
     "{\"bits\":64,\"model\":{\"kind\":\"hmoh\"},\"features\":{\"dim\":512}}"
 
 static enum ak_status parse(const char *text, struct ak_settings *out,
-                            struct ak_settings_error *error)
+                            struct ak_fault *error)
 {
     json_t *body = json_loads(text, 0, NULL);
     enum ak_status status;
@@ -26,7 +26,7 @@ static enum ak_status parse(const char *text, struct ak_settings *out,
 
 static void accept(const char *text, struct ak_settings *out)
 {
-    struct ak_settings_error error;
+    struct ak_fault error;
     enum ak_status status = parse(text, out, &error);
 
     if (status != AK_OK)
@@ -36,11 +36,11 @@ static void accept(const char *text, struct ak_settings *out)
 
 static void refuse(const char *text, const char *slug, const char *pointer)
 {
-    struct ak_settings_error error;
+    struct ak_fault error;
     struct ak_settings s;
 
     assert_status(parse(text, &s, &error), AK_EINVAL);
-    assert_string_equal(error.slug, slug);
+    assert_string_equal(error.code, slug);
     assert_string_equal(error.pointer, pointer);
     assert_true(strlen(error.detail) > 5);
 }
@@ -390,7 +390,7 @@ static void a_description_has_at_most_1024_bytes(void **state)
 {
     char text[2048];
     struct ak_settings s;
-    struct ak_settings_error error;
+    struct ak_fault error;
 
     (void)state;
     for (int extra = 0; extra < 2; extra++) {
@@ -413,7 +413,7 @@ static void a_name_outside_the_rule_is_refused(void **state)
                                       "a/b", "ä",  "a.", "..", long_name};
     json_t *body = json_loads(SHOES, 0, NULL);
     struct ak_settings s;
-    struct ak_settings_error error;
+    struct ak_fault error;
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -469,7 +469,7 @@ static void equal_settings_written_differently_have_one_text(void **state)
 }
 
 static enum ak_status patch(struct ak_settings *s, const char *text,
-                            struct ak_settings_error *error)
+                            struct ak_fault *error)
 {
     json_t *body = json_loads(text, JSON_DECODE_ANY, NULL);
     enum ak_status status;
@@ -483,7 +483,7 @@ static enum ak_status patch(struct ak_settings *s, const char *text,
 static void a_patch_changes_policy_and_description(void **state)
 {
     struct ak_settings s;
-    struct ak_settings_error error;
+    struct ak_fault error;
 
     (void)state;
     accept(SHOES, &s);
@@ -525,14 +525,14 @@ static void a_patch_of_what_is_fixed_changes_nothing(void **state)
         {"[]", "validation-failed", ""},
     };
     struct ak_settings s, before;
-    struct ak_settings_error error;
+    struct ak_fault error;
 
     (void)state;
     accept(SHOES, &s);
     before = s;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         assert_status(patch(&s, cases[i].text, &error), AK_EINVAL);
-        assert_string_equal(error.slug, cases[i].slug);
+        assert_string_equal(error.code, cases[i].slug);
         assert_string_equal(error.pointer, cases[i].pointer);
         assert_memory_equal(&s, &before, sizeof(s));
     }
