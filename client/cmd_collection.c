@@ -31,6 +31,22 @@ static struct {
 } o = {.kind = "hmoh", .bits = 64};
 
 /* clang-format off */
+#define PUBLISH                                                               \
+    {"publish", 0, OPTION_TEXT, "POLICY",                                     \
+     "when a new model serves: manual, every_batches, quality", &o.publish, 0,\
+     0, NULL, NULL},                                                          \
+    {"every-batches", 0, OPTION_NUMBER, "N", "of the policies but manual",    \
+     &o.every_batches, 1, 0, NULL, &o.has_every},                             \
+    {"min-new-ratio", 0, OPTION_REAL, "X",                                    \
+     "of the policy quality: new samples, of those published (0.1)",          \
+     &o.new_ratio, 0, 100, NULL, &o.has_new_ratio},                           \
+    {"min-quality-gain", 0, OPTION_REAL, "X",                                 \
+     "of the policy quality: mAP to be won (0.005)", &o.gain, 0, 1, NULL,     \
+     &o.has_gain},                                                            \
+    {"map-depth", 0, OPTION_NUMBER, "R",                                      \
+     "ranks of the mAP that is measured (100)", &o.depth, 1, 4096, NULL,      \
+     &o.has_depth}
+
 #define FINETUNE                                                              \
     {"finetune", 0, OPTION_CHOICE, NULL,                                      \
      "whether its network is trained on by itself (manual)", &o.finetune, 0,  \
@@ -75,20 +91,7 @@ static const struct option create_options[] = {
      &o.max_labels, 1, 0, NULL, &o.has_max_labels},
     {"param", 'p', OPTION_LIST, "NAME=VALUE",
      "an option of the kind; see `akin methods`", &o.params, 0, 0, NULL, NULL},
-    {"publish", 0, OPTION_TEXT, "POLICY",
-     "when a new model serves: manual, every_batches, quality", &o.publish, 0,
-     0, NULL, NULL},
-    {"every-batches", 0, OPTION_NUMBER, "N", "of the policies but manual",
-     &o.every_batches, 1, 0, NULL, &o.has_every},
-    {"min-new-ratio", 0, OPTION_REAL, "X",
-     "of the policy quality: new samples, of those published (0.1)",
-     &o.new_ratio, 0, 100, NULL, &o.has_new_ratio},
-    {"min-quality-gain", 0, OPTION_REAL, "X",
-     "of the policy quality: mAP to be won (0.005)", &o.gain, 0, 1, NULL,
-     &o.has_gain},
-    {"map-depth", 0, OPTION_NUMBER, "R",
-     "ranks of the mAP that is measured (100)", &o.depth, 1, 4096, NULL,
-     &o.has_depth},
+    PUBLISH,
     FINETUNE,
     {"description", 0, OPTION_TEXT, "TEXT", "for people", &o.description, 0, 0,
      NULL, &o.has_description},
@@ -99,22 +102,7 @@ static const struct option create_options[] = {
 };
 
 static const struct option set_options[] = {
-    {"publish", 0, OPTION_TEXT, "POLICY",
-     "when a new model serves: manual, every_batches, quality", &o.publish, 0,
-     0, NULL, NULL},
-    {"every-batches", 0, OPTION_NUMBER, "N", "of the policies but manual",
-     &o.every_batches, 1, 0, NULL, &o.has_every},
-    {"min-new-ratio", 0, OPTION_REAL, "X",
-     "of the policy quality: new samples, of those published (0.1)",
-     &o.new_ratio, 0, 100, NULL, &o.has_new_ratio},
-    {"min-quality-gain", 0, OPTION_REAL, "X",
-     "of the policy quality: mAP to be won (0.005)", &o.gain, 0, 1, NULL,
-     &o.has_gain},
-    {"map-depth", 0, OPTION_NUMBER, "R",
-     "ranks of the mAP that is measured (100)", &o.depth, 1, 4096, NULL,
-     &o.has_depth},
-    {"max-labels", 0, OPTION_NUMBER, "N", "distinct labels that are learnt",
-     &o.max_labels, 1, 0, NULL, &o.has_max_labels},
+    PUBLISH,
     FINETUNE,
     {"description", 0, OPTION_TEXT, "TEXT", "for people", &o.description, 0, 0,
      NULL, &o.has_description},
@@ -369,7 +357,7 @@ const struct command cmd_collection_show = {
 const struct command cmd_collection_set = {
     .name = "collection set",
     .synopsis = "NAME [OPTION]...",
-    .summary = "change its policies, its limits, its description",
+    .summary = "change its policies and its description",
     .examples = "  akin collection set shoes --publish manual\n"
                 "  akin collection set photos --finetune auto "
                 "--finetune-every 500\n"
