@@ -19,14 +19,14 @@ static struct {
     struct text_list params;
     const char *publish;
     uint64_t every_batches, depth;
-    double new_ratio, gain;
+    double new_ratio, gain, debt;
     const char *finetune, *on_drift;
     uint64_t every_images, cooldown, epochs, seconds;
     double map_gain;
     const char *description;
     const char *from;
     bool has_bits, has_dim, has_max_labels, has_every, has_description;
-    bool has_new_ratio, has_gain, has_depth;
+    bool has_new_ratio, has_gain, has_depth, has_debt;
     bool has_images, has_cooldown, has_epochs, has_seconds, has_map_gain;
 } o = {.kind = "hmoh", .bits = 64};
 
@@ -45,7 +45,10 @@ static struct {
      &o.has_gain},                                                            \
     {"map-depth", 0, OPTION_NUMBER, "R",                                      \
      "ranks of the mAP that is measured (100)", &o.depth, 1, 4096, NULL,      \
-     &o.has_depth}
+     &o.has_depth},                                                           \
+    {"rebuild-at-debt", 0, OPTION_REAL, "X",                                  \
+     "learn anew when so much of what was learnt has changed (0: never)",     \
+     &o.debt, 0, 1, NULL, &o.has_debt}
 
 #define FINETUNE                                                              \
     {"finetune", 0, OPTION_CHOICE, NULL,                                      \
@@ -213,8 +216,8 @@ static void set_changeable(json_t *root)
         set_in(root, "publish", "min_quality_gain", json_real(o.gain));
     if (o.has_depth)
         set_in(root, "publish", "map_depth", json_integer((json_int_t)o.depth));
-    if (o.has_max_labels)
-        set_in(root, "labels", "max", json_integer((json_int_t)o.max_labels));
+    if (o.has_debt)
+        set_in(root, "publish", "rebuild_at_debt", json_real(o.debt));
     if (o.has_description)
         json_object_set_new(root, "description", json_string(o.description));
 }
@@ -267,6 +270,8 @@ static int fill_create(json_t *root)
         set_in(root, "images", "store", json_string(o.images));
     if (o.labels != NULL)
         set_in(root, "labels", "mode", json_string(o.labels));
+    if (o.has_max_labels)
+        set_in(root, "labels", "max", json_integer((json_int_t)o.max_labels));
     set_changeable(root);
     for (size_t i = 0; i < o.params.n && code == EXIT_OK; i++)
         code = set_param(root, o.params.items[i]);

@@ -326,10 +326,12 @@ class ToolTests(Tests):
         mock.responses["PATCH", "/v1/collections/c"] = (200, {}, {"name": "c"})
         self.equal(self.akin("collection", "set", "c", "--publish", "quality", "--every-batches", "20",
                              "--min-new-ratio", "0.25", "--min-quality-gain", "0.01",
-                             "--map-depth", "50")[0], 0)
+                             "--map-depth", "50", "--rebuild-at-debt", "0.5")[0], 0)
         self.equal(json.loads(mock.requests[0]["body"]), {"publish": {
             "policy": "quality", "every_batches": 20, "min_new_ratio": 0.25, "min_quality_gain": 0.01,
-            "map_depth": 50}})
+            "map_depth": 50, "rebuild_at_debt": 0.5}})
+        # Fixed when it was made.
+        self.equal(self.akin("collection", "set", "c", "--max-labels", "9")[0], 2)
 
     def the_policy_of_fine_tuning_is_sent(self):
         mock = self.start()
