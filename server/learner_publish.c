@@ -30,8 +30,9 @@ static enum ak_status freeze_apply(struct ak_job *job, struct ak_store *store,
     return ak_store_put_version(store, &j->version, model, &j->number, err);
 }
 
-/* In the file: the indexer may have it.  One that it has not begun yet gives
-   way to the newer one, whose flip retires it. */
+/* In the file: the indexer may have it.  Of this one and one that it has not begun
+   yet the newer is to be served, and its flip retires the other.  That need not be
+   this one: what found no room on the disk is written later. */
 static void freeze_done(struct ak_job *job, enum ak_status status,
                         const struct ak_err *err)
 {
@@ -50,13 +51,15 @@ static void freeze_done(struct ak_job *job, enum ak_status status,
             ak_collection_note_version(c, j->number, j->version.space, &noted);
     if (status == AK_OK) {
         pthread_mutex_lock(&c->lock);
-        unwanted = c->offered.encoder;
-        c->offered =
-            (struct ak_next_version){.version = j->number,
-                                     .seq = j->version.at_seq,
-                                     .encoder = j->encoder,
-                                     .has_quality = j->replaced.queries > 0,
-                                     .quality = j->replaced.map_at_r};
+        if (c->offered.seq <= j->version.at_seq) {
+            unwanted = c->offered.encoder;
+            c->offered =
+                (struct ak_next_version){.version = j->number,
+                                         .seq = j->version.at_seq,
+                                         .encoder = j->encoder,
+                                         .has_quality = j->replaced.queries > 0,
+                                         .quality = j->replaced.map_at_r};
+        }
         pthread_mutex_unlock(&c->lock);
         ak_actor_wake(&c->indexer.actor);
     } else if (status != AK_ENOTFOUND && status != AK_ECANCELED) {

@@ -361,6 +361,51 @@ static void a_version_that_found_no_room_serves_when_there_is_some(void **state)
     ak_engine_close(e);
 }
 
+/* Whichever of them found no room, and had to be written after the other. */
+static void the_newer_of_two_versions_serves(void **state)
+{
+    struct ak_settings s = settings_of("newer", "hmoh");
+    struct ak_engine *e = open_low(2 * LOW);
+    struct ak_collection *c = create(e, &s);
+    struct ak_collection_status status;
+    bool met = true;
+    int n = 1;
+
+    (void)state;
+    put_rows(c, 0, 50, AK_RECORD_BATCH, NULL);
+    for (; met; n++) {
+        uint64_t seq = put_rows(c, 0, 1, AK_RECORD_BATCH, NULL).seq;
+        struct submitted first, second;
+
+        wait_for(c, seq, AK_ACK_LEARNED);
+        faulty_arm(FAULT_FULL, n);
+        submit_later(c, &publish_now, &first);
+        submit_later(c, &publish_now, &second);
+        box_wait(&first.box);
+        box_wait(&second.box);
+        seq = second.box.receipt.seq;
+        do {
+            usleep(100);
+            ak_collection_status(c, &status);
+            met = faulty_met();
+        } while (second.box.status == AK_OK && !met &&
+                 status.published_seq < seq);
+        faulty_disarm();
+        set_free(e, 2 * LOW);
+        if (second.box.status != AK_OK) {
+            assert_status(second.box.status, AK_EFULL);
+            seq = publish(c).seq;
+        }
+        wait_for(c, seq, AK_ACK_SERVED);
+        ak_collection_status(c, &status);
+        assert_int_equal(status.published_seq, seq);
+        assert_false(status.broken);
+    }
+    assert_true(n > 5);
+    ak_collection_drop(c);
+    ak_engine_close(e);
+}
+
 static uint64_t stored_seq(struct ak_collection *c)
 {
     uint64_t seq;
@@ -510,6 +555,7 @@ int main(void)
         cmocka_unit_test(a_full_disk_fails_a_commit_and_is_forgotten),
         cmocka_unit_test(
             a_version_that_found_no_room_serves_when_there_is_some),
+        cmocka_unit_test(the_newer_of_two_versions_serves),
         cmocka_unit_test(
             a_checkpoint_that_found_no_room_is_stored_when_there_is_some),
         cmocka_unit_test(a_full_queue_refuses_writes_and_takes_deletes),
