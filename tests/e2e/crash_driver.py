@@ -454,6 +454,7 @@ class Run:
         for w in learners:
             c = Collection(self.daemon, w.name)
             c.wait_learned(c.stream()["durable_seq"])
+            self.check_served(w)
         equal(self.daemon.terminate(), 0, "exit status")
         for w in self.collections:
             self.check_records(w)
@@ -482,6 +483,30 @@ class Run:
                             (name,)).fetchone()[0]
         db.close()
         return Path(directory) / "collections" / ("%d.db" % number)
+
+    def check_served(self, w):
+        """The last publish, install or rollback decides what serves."""
+        path = "file:%s?mode=ro" % self.file_of(self.directory, w.name)
+
+        def decided():
+            db = sqlite3.connect(path, uri=True)
+            last = db.execute(
+                "SELECT seq, kind, version FROM records WHERE kind IN (?, ?, ?)"
+                " ORDER BY seq DESC LIMIT 1",
+                (PUBLISH, INSTALL, ROLLBACK)).fetchone()
+            version, seq = db.execute(
+                "SELECT version, at_seq FROM versions WHERE state = ?",
+                (PUBLISHED,)).fetchone()
+            db.close()
+            self.decision = "%s, %s" % (last, (version, seq))
+            if last is None:
+                return version == 0
+            return version == last[2] if last[1] == ROLLBACK else seq == last[0]
+        try:
+            wait_until(decided, "what was decided last serves")
+        except Failed as error:
+            raise Failed("%s: %s: %s" % (error, w.name,
+                                         self.decision)) from error
 
     def check_records(self, w):
         db = sqlite3.connect(self.file_of(self.directory, w.name))

@@ -10,6 +10,7 @@ PLAIN = {"model": {"kind": "lsh"}, "ids": "string"}
 IDS = 600  # that upserts and batches of `stream` draw from
 X, Y = clusters(ROWS, DIM, classes=6, seed=71, spread=0.8)
 BATCH, UPSERT, DELETE, RELABEL, FLUSH, PUBLISH, ROLLBACK, INSTALL = range(1, 9)
+PUBLISHED = 2  # the state of a version
 KINDS = [None, "batches", "upserts", "deletes", "relabels", "flushes",
          "publishes", "rollbacks", "installs"]
 
