@@ -243,11 +243,11 @@ static void a_snapshot_under_writes_is_a_prefix(void **state)
 /* -------------------------------------------------------------------- moments */
 
 static atomic_int held; /* 0: run on, 1: stop there, 2: stopped, 3: go on */
-static enum ak_moment_at held_at;
+static atomic_int held_at;
 
 static void hold_there(enum ak_moment_at at)
 {
-    if (at != held_at || atomic_load(&held) != 1)
+    if (atomic_load(&held) != 1 || atomic_load(&held_at) != (int)at)
         return;
     atomic_store(&held, 2);
     while (atomic_load(&held) == 2)
@@ -256,9 +256,8 @@ static void hold_there(enum ak_moment_at at)
 
 static void hold_at(enum ak_moment_at at)
 {
-    held_at = at;
+    atomic_store(&held_at, (int)at);
     atomic_store(&held, 1);
-    ak_moment_hook = hold_there;
 }
 
 static void wait_held(void)
@@ -595,14 +594,15 @@ static void a_kill_at_each_moment_leaves_no_half_collection(void **state)
     assert_true(n > 5); /* reserved, copied, loaded, named, over */
 }
 
-static int reset(void **state)
+/* Before there are threads. */
+static int set_up(void **state)
 {
-    ak_moment_hook = NULL;
+    ak_moment_hook = hold_there;
     atomic_store(&held, 0);
-    return remove_dir(state);
+    return make_dir(state);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, make_dir, reset)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, remove_dir)
 
 int main(void)
 {
