@@ -12,8 +12,6 @@
  */
 #include "server/jobs.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -4,12 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/mem.h"
 #include "core/image/encode.h"
 #include "core/image/resize.h"
 #include "server/cursor.h"
 #include "server/decoder.h"
-#include "server/id_json.h"
 #include "server/item_json.h"
 #include "server/limits.h"
 #include "server/op.h"
