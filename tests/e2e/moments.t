@@ -185,7 +185,9 @@ def _():
 
 @test("kill -9 at each moment: all that was acknowledged is there, once")
 def _():
-    walk_all(signal.SIGKILL)
+    # Under a sanitizer half of them: what is on the disk is the same.
+    walk_all(signal.SIGKILL, 1, slice(0, None, 2) if SANITIZER and not ALL
+             else slice(None))
 
 
 @test("SIGTERM at such moments is a clean end, and nothing is lost")
