@@ -51,6 +51,7 @@ struct rebuild {
     uint64_t extracted;               /* rows of records up to it are there */
     enum where where;
     bool constants_saved;
+    bool resting; /* a pause has asked for a save */
     uint64_t saved_ns;
     atomic_uint_fast64_t save_cost_ns; /* the writer's */
     uint64_t installed;                /* its record */
@@ -447,17 +448,14 @@ static enum ak_status begin_generation(struct ak_run *run, struct rebuild *r,
 
 /* ------------------------------------------------------------------- working */
 
-static void rebuild_save(struct ak_run *run)
+/* What the shadow has come to, unless that is on its way already. */
+static void put(struct ak_run *run, struct rebuild *r)
 {
-    struct rebuild *r = *ak_run_data(run);
     struct ak_err err = {0};
     struct write_job *j;
 
     if (r->where != WORK || r->shadow == NULL ||
-        !ak_shadow_can_save(r->shadow) ||
-        ak_clock_ns() - r->saved_ns <
-            SAVE_REST * atomic_load(&r->save_cost_ns) ||
-        atomic_exchange(&r->saving, true))
+        !ak_shadow_can_save(r->shadow) || atomic_exchange(&r->saving, true))
         return;
     j = new_write(PUT_ONE, ak_run_collection(run), run, r);
     if (j == NULL || fill(j, r->shadow, !r->constants_saved, &err) != AK_OK) {
@@ -469,6 +467,29 @@ static void rebuild_save(struct ak_run *run)
     r->constants_saved = true;
     r->saved_ns = ak_clock_ns();
     push(j);
+}
+
+static void rebuild_save(struct ak_run *run)
+{
+    struct rebuild *r = *ak_run_data(run);
+
+    if (ak_clock_ns() - r->saved_ns >=
+        SAVE_REST * atomic_load(&r->save_cost_ns))
+        put(run, r);
+}
+
+/* What it has come to is in the file before it rests, and then it goes: a rebuild
+   that rests has no memory, and policies publish. */
+static bool rebuild_rest(struct ak_run *run)
+{
+    struct rebuild *r = *ak_run_data(run);
+
+    if (r->where == WRITING && !atomic_load(&r->written))
+        return false;
+    if (!r->resting)
+        put(run, r);
+    r->resting = true;
+    return !atomic_load(&r->saving);
 }
 
 /* What the gate says; AK_ELIMIT: it is refused. */
@@ -692,6 +713,7 @@ static enum ak_run_step rebuild_step(struct ak_run *run, struct ak_err *err)
 {
     struct rebuild *r = *ak_run_data(run);
 
+    r->resting = false;
     switch (r->where) {
     case BEGIN:
         return begin_generation(run, r, err) == AK_OK ? AK_STEP_WAIT
@@ -747,6 +769,7 @@ const struct ak_run_kind ak_run_rebuild = {
     .begin = rebuild_begin,
     .step = rebuild_step,
     .save = rebuild_save,
+    .rest = rebuild_rest,
     .end = rebuild_end,
 };
 
@@ -759,5 +782,6 @@ const struct ak_run_kind ak_run_promote = {
     .begin = rebuild_begin,
     .step = rebuild_step,
     .save = rebuild_save,
+    .rest = rebuild_rest,
     .end = rebuild_end,
 };

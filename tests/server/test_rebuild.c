@@ -326,6 +326,77 @@ static void stops_on_the_way_change_nothing(void **state)
     fixture_close(e);
 }
 
+static void pauses_on_the_way_change_nothing(void **state)
+{
+    static const char *const kinds[] = {"sdoh", "hcdh"};
+
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        struct ak_settings s = of_kind(kinds[k]);
+        struct ak_writer expected = undisturbed(&s), found;
+        struct ak_engine *e = fixture_open(NULL);
+        struct ak_collection *c = make(e, &s);
+        uint64_t id = begin(e, NULL, "null");
+
+        for (int n = 0; n < 20; n++) {
+            usleep((useconds_t)(n * 500));
+            /* Unless it has ended, or is about to. */
+            if (ak_jobs_ask(ak_engine_jobs(e), id, AK_RUN_PAUSE, NULL, NULL,
+                            NULL) != AK_OK)
+                break;
+            if (n % 2 == 0)
+                fixture_wait_state(e, id, AK_RUN_PAUSED);
+            fixture_ask(e, id, AK_RUN_GO_ON);
+        }
+        fixture_wait_state(e, id, AK_RUN_SUCCEEDED);
+        found = go_on(c);
+        assert_same_state(&found, &expected);
+        ak_writer_clear(&found);
+        ak_writer_clear(&expected);
+        ak_collection_drop(c);
+        fixture_close(e);
+        assert_int_equal(remove_dir(NULL), 0);
+        assert_int_equal(make_dir(NULL), 0);
+    }
+}
+
+/* Else a policy would not publish for as long as it rests. */
+static void one_that_rests_holds_nothing_up(void **state)
+{
+    struct ak_settings s = of_kind("hcdh");
+    struct ak_engine *e;
+    struct ak_collection *c;
+    bool rebuilding;
+    uint64_t id;
+
+    (void)state;
+    set_option(&s, "epochs", 1000);
+    e = fixture_open(NULL);
+    c = make(e, &s);
+    id = begin(e, NULL, "null");
+    while (fixture_state(e, id) == AK_RUN_QUEUED)
+        usleep(100);
+    for (int n = 0; n < 2; n++) {
+        fixture_ask(e, id, AK_RUN_PAUSE); /* long before its end */
+        fixture_wait_state(e, id, AK_RUN_PAUSED);
+        pthread_mutex_lock(&c->lock);
+        rebuilding = c->rebuilding;
+        pthread_mutex_unlock(&c->lock);
+        assert_false(rebuilding);
+        fixture_ask(e, id, AK_RUN_GO_ON);
+        do {
+            usleep(100);
+            pthread_mutex_lock(&c->lock);
+            rebuilding = c->rebuilding;
+            pthread_mutex_unlock(&c->lock);
+        } while (!rebuilding);
+    }
+    fixture_ask(e, id, AK_RUN_CANCEL);
+    fixture_wait_state(e, id, AK_RUN_CANCELED);
+    ak_collection_drop(c);
+    fixture_close(e);
+}
+
 /* A checkpoint behind the INSTALL record, and then no checkpoint at all: the
    generation is made again from the records. */
 static void a_lost_checkpoint_changes_nothing(void **state)
@@ -775,6 +846,8 @@ int main(void)
         REBUILD_TEST(kills_on_the_way_change_nothing),
         REBUILD_TEST(kills_on_the_way_of_passes_change_nothing),
         REBUILD_TEST(stops_on_the_way_change_nothing),
+        REBUILD_TEST(pauses_on_the_way_change_nothing),
+        REBUILD_TEST(one_that_rests_holds_nothing_up),
         REBUILD_TEST(a_lost_checkpoint_changes_nothing),
         REBUILD_TEST(rows_that_come_meanwhile_are_learnt_once),
         REBUILD_TEST(a_cancel_leaves_no_trace),
