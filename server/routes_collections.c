@@ -162,8 +162,8 @@ static void reply_collection(struct ak_op *op, unsigned status,
     ak_reply_json(op->rq, status, o);
 }
 
-static void reply_settings_error(struct ak_op *op, enum ak_status status,
-                                 const struct ak_fault *error)
+static void reply_fault(struct ak_op *op, enum ak_status status,
+                        const struct ak_fault *error)
 {
     if (status == AK_EINVAL)
         ak_op_fault(op, error->pointer, error->code, "%s", error->detail);
@@ -207,7 +207,7 @@ static void put_collection(struct ak_request *rq)
     if (status == AK_OK)
         status = ak_extractors_resolve(ak_op_extractors(op), &settings, &error);
     if (status != AK_OK)
-        reply_settings_error(op, status, &error);
+        reply_fault(op, status, &error);
     else
         ak_engine_create(ak_request_engine(rq), &settings, created, op);
 }
@@ -249,7 +249,7 @@ static void patch_collection(struct ak_request *rq)
     s->settings = op->settings;
     status = ak_settings_patch(&s->settings, op->json.root, &error);
     if (status != AK_OK) {
-        reply_settings_error(op, status, &error);
+        reply_fault(op, status, &error);
         return;
     }
     text = ak_settings_text(&s->settings);
