@@ -225,6 +225,28 @@ def _():
     note("%d kills" % kills)
 
 
+@test("paused on the way it goes on")
+def _():
+    d = collection("rests", "small", 400)
+    id = promote("rests", "large")
+    pauses = 0
+    for n in range(12):
+        time.sleep(.02 * n)
+        # Unless it has ended, or is about to.
+        if daemon.post("/v1/jobs/%d/pause" % id).status != 202:
+            break
+        now = wait_until(lambda: job(id) if job(id)["ended"] or
+                         job(id)["state"] == "paused" else None, "it rests")
+        pauses += now["state"] == "paused"
+        daemon.post("/v1/jobs/%d/resume" % id)
+    ended(id)
+    equal(d.info()["extractor"]["name"], "large", "extractor")
+    for i in (0, 399):
+        finds_itself(d, i)
+    equal(consistent(d), 24, "dim")
+    note("%d pauses" % pauses)
+
+
 @test("killed at the moments of its writing it goes on")
 def _():
     for moment in ("extractor vectors written:1", "generation begun:1",
