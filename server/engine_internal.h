@@ -386,6 +386,14 @@ enum ak_status ak_collection_load(struct ak_collection *c,
                                   struct ak_err *err) AK_MUST_CHECK;
 
 bool ak_indexer_slice(struct ak_actor *actor);
+/*
+ * A version that is in the file waits to be served; its encoder is handed over.
+ * Of it and one that it finds waiting the newer is to be served, and its flip
+ * retires the other.  That need not be the one that comes later: what found no
+ * room on the disk, or is made again after a restart, is written behind newer ones.
+ */
+void ak_indexer_offer(struct ak_collection *c,
+                      const struct ak_next_version *next);
 void ak_indexer_clear(struct ak_indexer *ix);
 /* Codes of stored rows [first, first + n) under the encoder of a version, into
    codes (n * code bytes); external: the block itself. */

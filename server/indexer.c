@@ -286,6 +286,20 @@ static enum ak_status begin_version(struct ak_collection *c,
     return AK_OK;
 }
 
+void ak_indexer_offer(struct ak_collection *c,
+                      const struct ak_next_version *next)
+{
+    struct ak_encoder *unwanted = next->encoder;
+
+    pthread_mutex_lock(&c->lock);
+    if (c->offered.seq <= next->seq) {
+        unwanted = c->offered.encoder;
+        c->offered = *next;
+    }
+    pthread_mutex_unlock(&c->lock);
+    ak_ref_drop((struct ak_ref *)unwanted);
+}
+
 /*
  * Takes what the learner offers, if nothing is under way.  A version is begun
  * only when the records up to its own have been applied, so that a rollback
@@ -298,7 +312,6 @@ static enum ak_status take_offer(struct ak_collection *c, struct ak_err *err)
     struct ak_next_version next = {0};
     enum ak_status status = AK_OK;
     uint64_t served;
-    bool stale;
 
     if (ix->next.encoder != NULL)
         return AK_OK;
@@ -311,26 +324,18 @@ static enum ak_status take_offer(struct ak_collection *c, struct ak_err *err)
     pthread_mutex_unlock(&c->lock);
     if (next.encoder == NULL)
         return AK_OK;
-    stale = next.seq <= served;
-    if (!stale) {
+    if (next.seq > served) {
         status = begin_version(c, &next, err);
-        if (status == AK_OK)
-            return AK_OK;
-        /* Back again, unless there is a newer one. */
-        pthread_mutex_lock(&c->lock);
-        stale = c->offered.encoder != NULL;
-        if (!stale)
-            c->offered = next;
-        pthread_mutex_unlock(&c->lock);
+        if (status != AK_OK)
+            ak_indexer_offer(c, &next);
+        return status;
     }
-    if (stale) {
-        /* That of the record that serves is the one that serves: offered again
-           by a learner that went back to its checkpoint. */
-        if (next.seq < served)
-            ask_switch(c, SWITCH_DROP, next.version);
-        ak_ref_drop((struct ak_ref *)next.encoder);
-    }
-    return status;
+    /* That of the record that serves is the one that serves: offered again by a
+       learner that went back to its checkpoint. */
+    if (next.seq < served)
+        ask_switch(c, SWITCH_DROP, next.version);
+    ak_ref_drop((struct ak_ref *)next.encoder);
+    return AK_OK;
 }
 
 /*

@@ -30,15 +30,16 @@ static enum ak_status freeze_apply(struct ak_job *job, struct ak_store *store,
     return ak_store_put_version(store, &j->version, model, &j->number, err);
 }
 
-/* In the file: the indexer may have it.  Of this one and one that it has not begun
-   yet the newer is to be served, and its flip retires the other.  That need not be
-   this one: what found no room on the disk is written later. */
+/* In the file: the indexer may have it. */
 static void freeze_done(struct ak_job *job, enum ak_status status,
                         const struct ak_err *err)
 {
     struct freeze_job *j = (struct freeze_job *)job;
     struct ak_collection *c = j->c;
-    struct ak_encoder *unwanted = j->encoder;
+    struct ak_next_version next = {.seq = j->version.at_seq,
+                                   .encoder = j->encoder,
+                                   .has_quality = j->replaced.queries > 0,
+                                   .quality = j->replaced.map_at_r};
     struct ak_err noted = {0};
 
     ak_moment(AK_AT_VERSIONED);
@@ -50,24 +51,16 @@ static void freeze_done(struct ak_job *job, enum ak_status status,
         status =
             ak_collection_note_version(c, j->number, j->version.space, &noted);
     if (status == AK_OK) {
-        pthread_mutex_lock(&c->lock);
-        if (c->offered.seq <= j->version.at_seq) {
-            unwanted = c->offered.encoder;
-            c->offered =
-                (struct ak_next_version){.version = j->number,
-                                         .seq = j->version.at_seq,
-                                         .encoder = j->encoder,
-                                         .has_quality = j->replaced.queries > 0,
-                                         .quality = j->replaced.map_at_r};
-        }
-        pthread_mutex_unlock(&c->lock);
+        next.version = j->number;
+        ak_indexer_offer(c, &next);
         ak_actor_wake(&c->indexer.actor);
-    } else if (status != AK_ENOTFOUND && status != AK_ECANCELED) {
+    } else {
+        ak_ref_drop((struct ak_ref *)j->encoder);
+    }
+    if (status != AK_OK && status != AK_ENOTFOUND && status != AK_ECANCELED)
         ak_log_error("engine", "a version was not stored",
                      AK_TEXT("collection", c->settings.name),
                      AK_TEXT("reason", err->text));
-    }
-    ak_ref_drop((struct ak_ref *)unwanted);
     ak_writer_clear(&j->model);
     ak_collection_drop(c);
     free(j);
