@@ -1,21 +1,27 @@
 #include "server/fault.h"
 
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "server/pointer.h"
 
+enum ak_status ak_fault_vset(struct ak_fault *fault, const char *pointer,
+                             const char *code, const char *fmt, va_list ap)
+{
+    snprintf(fault->pointer, sizeof(fault->pointer), "%s", pointer);
+    fault->code = code;
+    vsnprintf(fault->detail, sizeof(fault->detail), fmt, ap);
+    return AK_EINVAL;
+}
+
 enum ak_status ak_fault_set(struct ak_fault *fault, const char *pointer,
                             const char *code, const char *fmt, ...)
 {
     va_list ap;
 
-    snprintf(fault->pointer, sizeof(fault->pointer), "%s", pointer);
-    fault->code = code;
     va_start(ap, fmt);
-    vsnprintf(fault->detail, sizeof(fault->detail), fmt, ap);
+    (void)ak_fault_vset(fault, pointer, code, fmt, ap);
     va_end(ap);
     return AK_EINVAL;
 }

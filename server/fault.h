@@ -5,6 +5,7 @@
 #ifndef AK_SERVER_FAULT_H
 #define AK_SERVER_FAULT_H
 
+#include <stdarg.h>
 #include <stddef.h>
 
 #include <jansson.h>
@@ -19,10 +20,13 @@ struct ak_fault {
     char detail[256];
 };
 
-/* Returns AK_EINVAL. */
+/* Fills it in; returns AK_EINVAL. */
 enum ak_status ak_fault_set(struct ak_fault *fault, const char *pointer,
                             const char *code, const char *fmt, ...)
     AK_PRINTF(4, 5);
+enum ak_status ak_fault_vset(struct ak_fault *fault, const char *pointer,
+                             const char *code, const char *fmt, va_list ap)
+    AK_PRINTF(4, 0);
 /* Every key of `object`, which may be NULL, is one of the n names; else `detail` is
    said of that key.  AK_EINVAL, also when it is no object. */
 enum ak_status ak_fault_keys(struct ak_fault *fault, const json_t *object,

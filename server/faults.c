@@ -14,10 +14,8 @@ void ak_faults_add(struct ak_faults *faults, const char *pointer,
         return;
     }
     faults->n++;
-    snprintf(f->pointer, sizeof(f->pointer), "%s", pointer);
-    f->code = code;
     va_start(ap, fmt);
-    vsnprintf(f->detail, sizeof(f->detail), fmt, ap);
+    (void)ak_fault_vset(f, pointer, code, fmt, ap);
     va_end(ap);
 }
 

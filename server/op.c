@@ -39,13 +39,12 @@ static void op_end(void *arg)
 void ak_op_fault(struct ak_op *op, const char *pointer, const char *code,
                  const char *fmt, ...)
 {
-    struct ak_fault fault = {.code = code};
+    struct ak_fault fault;
     char detail[sizeof(fault.pointer) + sizeof(fault.detail) + 2];
     va_list ap;
 
-    snprintf(fault.pointer, sizeof(fault.pointer), "%s", pointer);
     va_start(ap, fmt);
-    vsnprintf(fault.detail, sizeof(fault.detail), fmt, ap);
+    (void)ak_fault_vset(&fault, pointer, code, fmt, ap);
     va_end(ap);
     snprintf(detail, sizeof(detail), "%s: %s", fault.pointer, fault.detail);
     ak_reply_faults(op->rq, code, &fault, 1, detail);

@@ -40,13 +40,12 @@ static enum ak_status invalid(struct ak_fault *error, const char *pointer,
 static enum ak_status invalid(struct ak_fault *error, const char *pointer,
                               const char *fmt, ...)
 {
-    char detail[sizeof(error->detail)];
     va_list ap;
 
     va_start(ap, fmt);
-    vsnprintf(detail, sizeof(detail), fmt, ap);
+    (void)ak_fault_vset(error, pointer, "validation-failed", fmt, ap);
     va_end(ap);
-    return ak_fault_set(error, pointer, "validation-failed", "%s", detail);
+    return AK_EINVAL;
 }
 
 /* The text of a string; NULL for what is none, or has a zero byte. */
