@@ -7,7 +7,6 @@
  * checkpoint behind the record was stored and then lost, the generation is made
  * again from the rows: it is a function of the records.
  */
-
 #include "core/base/moment.h"
 #include "server/engine_internal.h"
 #include "server/head.h"

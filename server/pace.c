@@ -1,7 +1,5 @@
 #include "server/pace.h"
 
-#include <string.h>
-
 #include "core/base/clock.h"
 
 #define MAX_RATE 1e12
