@@ -360,13 +360,22 @@ static void pauses_on_the_way_change_nothing(void **state)
     }
 }
 
+static bool is_rebuilding(struct ak_collection *c)
+{
+    bool rebuilding;
+
+    pthread_mutex_lock(&c->lock);
+    rebuilding = c->rebuilding;
+    pthread_mutex_unlock(&c->lock);
+    return rebuilding;
+}
+
 /* Else a policy would not publish for as long as it rests. */
 static void one_that_rests_holds_nothing_up(void **state)
 {
     struct ak_settings s = of_kind("hcdh");
     struct ak_engine *e;
     struct ak_collection *c;
-    bool rebuilding;
     uint64_t id;
 
     (void)state;
@@ -379,17 +388,10 @@ static void one_that_rests_holds_nothing_up(void **state)
     for (int n = 0; n < 2; n++) {
         fixture_ask(e, id, AK_RUN_PAUSE); /* long before its end */
         fixture_wait_state(e, id, AK_RUN_PAUSED);
-        pthread_mutex_lock(&c->lock);
-        rebuilding = c->rebuilding;
-        pthread_mutex_unlock(&c->lock);
-        assert_false(rebuilding);
+        assert_false(is_rebuilding(c));
         fixture_ask(e, id, AK_RUN_GO_ON);
-        do {
+        while (!is_rebuilding(c))
             usleep(100);
-            pthread_mutex_lock(&c->lock);
-            rebuilding = c->rebuilding;
-            pthread_mutex_unlock(&c->lock);
-        } while (!rebuilding);
     }
     fixture_ask(e, id, AK_RUN_CANCEL);
     fixture_wait_state(e, id, AK_RUN_CANCELED);

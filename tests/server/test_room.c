@@ -319,39 +319,54 @@ static void a_full_disk_fails_a_commit_and_is_forgotten(void **state)
 
 /* The disk is full from the n-th write on, for all n: of the record, the frozen
    model, its codes, the flip. */
+/* Publishes at once, with no room for the n-th write from here on; then there is
+   room, and what was published last serves: *seq is its record.  False: there were
+   fewer writes. */
+static bool publish_without_room(struct ak_engine *e, struct ak_collection *c,
+                                 int n, int publishes, uint64_t *seq)
+{
+    struct ak_collection_status status;
+    struct submitted published[2];
+    struct box *last = &published[publishes - 1].box;
+    bool met;
+
+    *seq = put_rows(c, 0, 1, AK_RECORD_BATCH, NULL).seq;
+    wait_for(c, *seq, AK_ACK_LEARNED);
+    faulty_arm(FAULT_FULL, n);
+    for (int i = 0; i < publishes; i++)
+        submit_later(c, &publish_now, &published[i]);
+    for (int i = 0; i < publishes; i++)
+        box_wait(&published[i].box);
+    *seq = last->receipt.seq;
+    do {
+        usleep(100);
+        ak_collection_status(c, &status);
+        met = faulty_met();
+    } while (last->status == AK_OK && !met && status.published_seq < *seq);
+    faulty_disarm();
+    set_free(e, 2 * LOW);
+    if (last->status != AK_OK) {
+        assert_status(last->status, AK_EFULL);
+        *seq = publish(c).seq;
+    }
+    wait_for(c, *seq, AK_ACK_SERVED);
+    return met;
+}
+
 static void a_version_that_found_no_room_serves_when_there_is_some(void **state)
 {
     struct ak_settings s = settings_of("flip", "hmoh");
     struct ak_engine *e = open_low(2 * LOW);
     struct ak_collection *c = create(e, &s);
     struct ak_collection_status status;
+    uint64_t seq;
     bool met = true;
     int n = 1;
 
     (void)state;
     put_rows(c, 0, 50, AK_RECORD_BATCH, NULL);
     for (; met; n++) {
-        uint64_t seq = put_rows(c, 0, 1, AK_RECORD_BATCH, NULL).seq;
-        struct submitted published;
-
-        wait_for(c, seq, AK_ACK_LEARNED);
-        faulty_arm(FAULT_FULL, n);
-        submit_later(c, &publish_now, &published);
-        box_wait(&published.box);
-        seq = published.box.receipt.seq;
-        do {
-            usleep(100);
-            ak_collection_status(c, &status);
-            met = faulty_met();
-        } while (published.box.status == AK_OK && !met &&
-                 status.published_seq < seq);
-        faulty_disarm();
-        set_free(e, 2 * LOW);
-        if (published.box.status != AK_OK) {
-            assert_status(published.box.status, AK_EFULL);
-            seq = publish(c).seq;
-        }
-        wait_for(c, seq, AK_ACK_SERVED);
+        met = publish_without_room(e, c, n, 1, &seq);
         ak_collection_status(c, &status);
         assert_int_equal(status.published, n);
         assert_false(status.broken);
@@ -368,35 +383,14 @@ static void the_newer_of_two_versions_serves(void **state)
     struct ak_engine *e = open_low(2 * LOW);
     struct ak_collection *c = create(e, &s);
     struct ak_collection_status status;
+    uint64_t seq;
     bool met = true;
     int n = 1;
 
     (void)state;
     put_rows(c, 0, 50, AK_RECORD_BATCH, NULL);
     for (; met; n++) {
-        uint64_t seq = put_rows(c, 0, 1, AK_RECORD_BATCH, NULL).seq;
-        struct submitted first, second;
-
-        wait_for(c, seq, AK_ACK_LEARNED);
-        faulty_arm(FAULT_FULL, n);
-        submit_later(c, &publish_now, &first);
-        submit_later(c, &publish_now, &second);
-        box_wait(&first.box);
-        box_wait(&second.box);
-        seq = second.box.receipt.seq;
-        do {
-            usleep(100);
-            ak_collection_status(c, &status);
-            met = faulty_met();
-        } while (second.box.status == AK_OK && !met &&
-                 status.published_seq < seq);
-        faulty_disarm();
-        set_free(e, 2 * LOW);
-        if (second.box.status != AK_OK) {
-            assert_status(second.box.status, AK_EFULL);
-            seq = publish(c).seq;
-        }
-        wait_for(c, seq, AK_ACK_SERVED);
+        met = publish_without_room(e, c, n, 2, &seq);
         ak_collection_status(c, &status);
         assert_int_equal(status.published_seq, seq);
         assert_false(status.broken);
